@@ -1,0 +1,1 @@
+"""Holds an implementation against the model: drivers, oracle, engines, shrinker, reports and the command line."""

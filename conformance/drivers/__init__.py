@@ -1,0 +1,1 @@
+"""Drivers that connect a system under test."""

@@ -1,0 +1,1 @@
+"""Readings of the one formula: compiled Python, SMT-LIB, English."""

@@ -1,0 +1,1 @@
+"""What is claimed, as data: topologies and requirements. No code lives here."""
