@@ -1,8 +1,8 @@
 """The laboratory: machines with real disk images under one topology, in the deterministic simulation.
 
-This is the package's public surface. Base images are opened read-only and never changed; everything that is written lies
-under the work folder, one folder a machine. Component classes can be replaced by role name, which is how a seeded bug is
-injected without touching the implementation.
+This is the package's public surface. Base images are opened read-only and never changed; everything that is written
+lies under the work folder, one folder a machine. Component classes can be replaced by role name, which is how a seeded
+bug is injected without touching the implementation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 from .agent import HyperVReplicationAgent, MobilityService
 from .changelog import ChangeLog
-from .coordinator import ConfigurationServer, Coordinator, Provider, Side
+from .control import Side
+from .coordinator import ConfigurationServer, Coordinator, Provider
 from .diskset import BaseImage, DiskSet
 from .errors import UsageError
 from .extents import ExtentSpace

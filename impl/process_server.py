@@ -62,7 +62,7 @@ class ProcessServerRoute:
 
 
 class ProcessServer:
-    """A replication gateway for any number of machines. Overridable: :meth:`optimise`, :meth:`crash`, :meth:`forward`."""
+    """A replication gateway for many machines. Overridable: :meth:`optimise`, :meth:`crash`, :meth:`forward`."""
 
     def __init__(self, name: str, space: ExtentSpace, cache: int, codec: Codec) -> None:
         self.name = name
