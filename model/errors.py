@@ -347,7 +347,8 @@ def _key_lines(text: str) -> dict[Key, int]:
         elif not depth:
             if header := _HEADER.match(line):
                 table = _numbered(_split(header.group(2)), header.group(1) == "[[", counts)
-                lines.setdefault(table, number)
+                for size in range(len(table)):
+                    lines.setdefault(table[: size + 1], number)
                 continue
             if assignment := _ASSIGNMENT.match(line):
                 key = table
