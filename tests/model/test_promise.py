@@ -156,7 +156,7 @@ def test_latest_waits_for_what_was_received_and_latest_processed_does_not() -> N
 
 def test_a_returning_source_is_fenced_and_the_loss_is_counted() -> None:
     """P2, P3."""
-    walk = Walk(H2S).protect().do("write", "write", "replicate", "fail_link").fail_over()
+    walk = Walk(H2S).protect().do("write", "write", "replicate", "cut_point", "fail_link").fail_over()
     assert (walk["running"], walk["passive_running"], walk["loss_known"]) == (True, True, False)
     walk.do("write_former_source", "heal_link", "contact")
     assert (walk["passive_running"], walk["alerted"], walk["loss"]) == (False, True, 2)
