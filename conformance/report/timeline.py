@@ -11,6 +11,7 @@ Rules
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -86,11 +87,11 @@ def _lane_of_action(action: str, active: str) -> str:
 
 
 def moments_of_counterexample(found: Counterexample) -> list[Moment]:
-    """The moments of a recorded run, for the machine that diverges."""
+    """The moments of a recorded run, for the machine that diverges; the first one is the start, before any step."""
     machine = found.divergence.machine
     up, link = [True, True], True
-    moments: list[Moment] = []
     active: str | None = "primary"
+    moments = [Moment("start", "between", "start", active, (True, False))]
     for step in found.steps:
         verb, what = str(step.command.get("do", step.command.get("name", step.text))), str(step.command)
         if "fault" in verb or "heal" in verb:
@@ -130,7 +131,8 @@ def _lane_of_command(step: StepRecord, active: str) -> str:
 def _short(step: StepRecord) -> str:
     names = ("do", "op", "operation", "name", "kind", "point", "side")
     words = [str(step.command[name]) for name in names if isinstance(step.command.get(name), str)]
-    return " ".join(dict.fromkeys(words)) or step.text
+    words = [word for word in words if word != "request"]
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", " ".join(dict.fromkeys(words))).lower() or step.text
 
 
 # ------------------------------------------------------------------------------------------------------------ the picture
