@@ -31,6 +31,9 @@ Candidate = tuple[State, Log, "Log | None"]
 Node = tuple[State, Log, "Log | None", int, bool]
 """A candidate within one search: also how many of the new points are explained, and whether all old ones have gone."""
 
+Paths = dict[Node, "tuple[Node, int] | None"]
+"""Where each node comes from: the node before it and the internal step's number; None where an event or the past put it."""
+
 LIMIT = 60_000
 
 
@@ -89,6 +92,7 @@ class Factor:
         self.known_ids: set[str] = set()
         self.used: str | None = None
         self.reported_point: str | None = None
+        self.taken = [0] * len(promised.internal_names)
         self._at = promised.at
 
     # ------------------------------------------------------------------------------------------------------- events
@@ -205,10 +209,14 @@ class Factor:
         """Take in an event and what was seen after it. False when nothing explains it; the candidates then stay as they
         were before, for `siteproof.conformance.blame`."""
         nodes = self.search(event, sight)
-        kept = {(n[0], n[1], n[2]) for n in nodes if self.explains(n, sight)}
-        if not kept or not self.orderly(sight):
+        ends = [n for n in nodes if self.explains(n, sight)]
+        if not ends or not self.orderly(sight):
             return False
-        self.candidates = kept
+        self.candidates = {(n[0], n[1], n[2]) for n in ends}
+        way = nodes[ends[0]]
+        while way is not None:
+            self.taken[way[1]] += 1
+            way = nodes[way[0]]
         self.remember(sight)
         return True
 
@@ -233,10 +241,10 @@ class Factor:
 
     # ------------------------------------------------------------------------------------------------------- closing
 
-    def search(self, event: Event | None, sight: Sight | None, *, free: bool = False) -> set[Node]:
-        """Every node that the event and internal steps lead to. With `sight`, branches that cannot end in it are cut off;
-        `free`: any cut is taken for explained (to find out what is wrong)."""
-        nodes: set[Node] = {(s, log, old, 0, False) for s, log, old in self.candidates}
+    def search(self, event: Event | None, sight: Sight | None, *, free: bool = False) -> Paths:
+        """Every node that the event and internal steps lead to, and from where. With `sight`, branches that cannot end in it
+        are cut off; `free`: any cut is taken for explained (to find out what is wrong)."""
+        nodes: Iterable[Node] = [(s, log, old, 0, False) for s, log, old in self.candidates]
         new = sight.new if sight is not None and not free else None
         if self.moves_by_itself:
             nodes = self._close(nodes, new, None)
@@ -246,14 +254,14 @@ class Factor:
         dead = self._pruner(sight.seen) if sight is not None and not free else None
         return self._close(nodes, new, dead)
 
-    def _close(self, nodes: set[Node], new: tuple[PointSeen, ...] | None, dead: Callable[[State], bool] | None) -> set[Node]:
+    def _close(self, nodes: Iterable[Node], new: tuple[PointSeen, ...] | None, dead: Callable[[State], bool] | None) -> Paths:
+        """Breadth first, so that the way back from any node is a shortest explanation."""
         at, steps = self._at, self.promised.steps
-        if dead is not None:
-            nodes = {n for n in nodes if not dead(n[0])}
-        known, todo = set(nodes), list(nodes)
-        while todo:
-            state, log, old, k, renewed = todo.pop()
-            for _, kind, after in steps(state):
+        known: Paths = {n: None for n in nodes if dead is None or not dead(n[0])}
+        todo = list(known)
+        for here in todo:
+            state, log, old, k, renewed = here
+            for number, kind, after in steps(state):
                 if dead is not None and dead(after):
                     continue
                 past, left = log, old
@@ -283,7 +291,7 @@ class Factor:
                         found = ((after, past, left, explained, renewed),)
                 for node in found:
                     if node not in known:
-                        known.add(node)
+                        known[node] = (here, number)
                         todo.append(node)
             if len(known) > LIMIT:
                 raise Overflow
@@ -406,5 +414,3 @@ class Factor:
         """After settling: no fair step is possible."""
         return not sight.still or not self.promised.restless(node[0])
 
-
-_ = RENEWED

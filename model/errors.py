@@ -100,11 +100,12 @@ def told(value: Any) -> str:
 
 def near(word: str, known: Iterable[str]) -> str:
     """How to mend a word that is none of `known`: the near matches, or all of them when nothing is near."""
-    names = sorted(known)
-    matches = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
+    names = sorted(set(known))
+    matches = difflib.get_close_matches(word[:80], names, n=3, cutoff=0.6)
     if matches:
         return "did you mean " + " or ".join(matches) + "?"
-    return "use one of " + ", ".join(names) if names else "remove it"
+    shown = ", ".join(names[:24]) + (", …" if len(names) > 24 else "")
+    return f"use one of {shown}" if names else "remove it"
 
 
 @define
@@ -152,6 +153,10 @@ class SpecFile:
     def is_sound(self, key: Key) -> bool:
         """Whether nothing at, inside or around `key` has been complained of."""
         return not any(bad[: len(key)] == key or key[: len(bad)] == bad for bad in self._complained)
+
+    def is_inside_bad(self, key: Key) -> bool:
+        """Whether `key` or a table around it has been complained of, so that what it lacks is not its own fault."""
+        return any(key[:size] in self._complained for size in range(len(key) + 1))
 
     def finish(self) -> None:
         """Raise SpecError if there was any problem."""
@@ -231,7 +236,7 @@ class Table:
         if value is _MISSING:
             return default or next(iter(kinds))
         if not isinstance(value, str) or value not in words:
-            self._wrong(name, value, "one of " + ", ".join(words), near(str(value), words))
+            self._wrong(name, value, "one of " + ", ".join(words), near(told(value), words))
             return next(iter(kinds))
         return kinds(value)
 
@@ -283,7 +288,7 @@ class Table:
     def _value(self, name: str, expected: str, optional: bool) -> Any:
         self._asked.append(name)
         value = self.values.get(name, _MISSING)
-        if value is _MISSING and not optional and self.file.is_sound(self.key):
+        if value is _MISSING and not optional and not self.file.is_inside_bad(self.key):
             self.file.complain((*self.key, name), "nothing (the key is missing)", expected, f"add {name}")
         return value
 
@@ -342,7 +347,8 @@ def _key_lines(text: str) -> dict[Key, int]:
         elif not depth:
             if header := _HEADER.match(line):
                 table = _numbered(_split(header.group(2)), header.group(1) == "[[", counts)
-                lines.setdefault(table, number)
+                for size in range(len(table)):
+                    lines.setdefault(table[: size + 1], number)
                 continue
             if assignment := _ASSIGNMENT.match(line):
                 key = table

@@ -24,7 +24,7 @@ carry both.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -297,7 +297,7 @@ class Topology:
                 raise UsageError(f"{name} = {told(value)}", "true or false", f"write {name}=true or {name}=false")
         changed = {**self.facts, **facts}
         for rule in CONTRADICTIONS:
-            if rule.forbids(changed) and not rule.forbids(self.facts):
+            if rule.forbids(changed):
                 raise UsageError(f"a what-if of {self.id} in which {rule.found}", rule.expected, rule.mend)
         overrides = {**dict(self.overrides), **{name: facts[name] for name in facts}}
         return evolve(self, fact_values=tuple(changed.items()), overrides=tuple(sorted(overrides.items())))
@@ -336,6 +336,26 @@ def parse_override(text: str) -> Override:
     return Override(match["topology"], match["path"], value)
 
 
+def apply_overrides(topologies: Sequence[Topology], overrides: Sequence[Override]) -> tuple[Topology, ...]:
+    """The topologies, each changed by those of `overrides` that are meant for it.
+
+    Raises UsageError as `Topology.with_facts` does, and for a topology that is not among them: a what-if that changes
+    nothing would be answered by a proof of something else.
+    """
+    changed = {topology.id: topology for topology in topologies}
+    for override in overrides:
+        if override.topology is not None and override.topology not in changed:
+            mend = near(override.topology, changed)
+            raise UsageError(f"a what-if of {told(override.topology)}", "a topology that is asked about", mend)
+        if override.path in FACTS and not isinstance(override.value, bool):
+            mend = f"write {override.path}=true or {override.path}=false"
+            raise UsageError(f"{override.path}={told(override.value)}", "true or false", mend)
+    for id, topology in changed.items():
+        meant = [o for o in overrides if o.topology in (None, id)]
+        changed[id] = topology.with_facts({o.path: bool(o.value) for o in meant})
+    return tuple(changed.values())
+
+
 # ------------------------------------------------------------------------------------------------------- loading
 
 
@@ -365,7 +385,7 @@ def load_topology(source: str | Path) -> Topology:
             near(str(source), known),
         ) from None
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         found = f"the byte 0x{raw[error.start]:02x}"
@@ -501,7 +521,7 @@ def _requirements(entry: Table) -> tuple[str, ...]:
     for id in ids:
         if id not in requirement_ids():
             found = f"the unknown requirement {told(id)}"
-            mend = near(id, requirement_ids()) if len(id) < 20 else "correct it"
+            mend = near(id, requirement_ids())
             entry.file.complain((*entry.key, "requirements"), found, "ids of specs/requirements.toml", mend)
     return ids
 
@@ -696,16 +716,3 @@ def _check_intervals(spec: SpecFile, policy: Mapping[str, int]) -> None:
     if app and retention is not None and app >= retention:
         found, mend = f"{app} with a retention of {retention}", "shorten it, or keep points for longer; 0 means none"
         spec.complain(("policy", "app_consistent_hours"), found, "less than retention_hours", mend)
-
-
-def apply_overrides(topology: Topology, overrides: Iterable[Override]) -> Topology:
-    """The topology with those of `overrides` that are meant for it. Raises UsageError as `with_facts` does."""
-    facts: dict[str, bool] = {}
-    for override in overrides:
-        if override.topology not in (None, topology.id):
-            continue
-        if not isinstance(override.value, bool) and override.path in FACTS:
-            mend = f"write {override.path}=true or {override.path}=false"
-            raise UsageError(f"{override.path}={override.value}", "true or false", mend)
-        facts[override.path] = bool(override.value)
-    return topology.with_facts(facts)
