@@ -58,6 +58,7 @@ def say(text: str) -> None:
 
 def _of_parser(error: Exception) -> int:
     message = " ".join(error.format_message().split()) if hasattr(error, "format_message") else str(error)
+    message = message.replace("Value error, ", "")
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
         print(context.get_help())
