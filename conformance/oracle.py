@@ -163,16 +163,19 @@ class Factor:
         return Event("write", self.journal.where(record.address), apply, answer)
 
     def start(self, side: int, answer: bool | None) -> Event:
-        """Somebody presses the power button at `side`."""
+        """Somebody presses the power button at `side`. Where the machine runs already, nothing happens, and either answer
+        will do."""
         at = self._at
         actions = tuple(self.promised.environment[n].step for n in ("start_machine", "start_former_source"))
 
         def apply(candidate: Candidate) -> Iterable[Candidate]:
             state, log, old = candidate
-            after = actions[0 if state[at.active] == side else 1](state)
+            role = 0 if state[at.active] == side else 1
+            after = actions[role](state)
             if after is not None and answer is not False:
                 yield (after, log, old)
-            if answer is None or (answer is False and after is None):
+            runs = state[(at.running, at.passive_running)[role]]
+            if answer is None or (after is None and (answer is False or runs)):
                 yield candidate
 
         return Event("start-machine", ("primary", "recovery")[side], apply, answer)
