@@ -1,1 +1,23 @@
-"""The promise level: what a replication product promises to a customer, and nothing about how."""
+"""The promise level: what a replication product promises to a customer, and nothing about how.
+
+Read in this order: `vocabulary`, `commands`, `progress`, `environment`, `promises`. `lemmas` carries the proofs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from siteproof.model.promise.commands import COMMANDS
+from siteproof.model.promise.environment import ENVIRONMENT
+from siteproof.model.promise.lemmas import LEMMAS
+from siteproof.model.promise.progress import PROGRESS
+from siteproof.model.promise.promises import PROMISES
+from siteproof.model.promise.vocabulary import Machine
+from siteproof.model.system import Model, build_model
+
+__all__ = ["LEMMAS", "PROMISES", "promise_model"]
+
+
+def promise_model(name: str, facts: Mapping[str, bool]) -> Model:
+    """The promise level of one flow: `name` is the topology's id, `facts` its behaviour by dotted path."""
+    return build_model(name, "promise", Machine, (*COMMANDS, *PROGRESS, *ENVIRONMENT), facts)

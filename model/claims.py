@@ -1,0 +1,97 @@
+"""Promises and lemmas: what is said about a model, in a form that every engine reads.
+
+Rules
+1. A *claim* says one thing: wherever its premise holds, its conclusion holds. An *invariant* claim speaks of one reachable
+   state; a *step* claim of two, before and after an action (all actions, or those named in `on`).
+2. Premise and conclusion are kept apart, so that it can be asked whether the premise ever holds (a claim with a premise
+   that never holds says nothing: it is vacuous).
+3. A *promise* is a numbered set of claims with a sentence for reviewers and the requirements it stands for. It is kept when
+   every claim that applies is proved.
+4. A claim applies in a flow where its `needs`, a term over facts, is true; where it does not, the facts that make it so are
+   named.
+5. A *lemma* is an invariant claim that is there to help a proof. It is proved like any other; nothing is assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import z3
+
+from siteproof.model.system import FACT_PREFIX, Facts, Model, Vocabulary, constants_of
+from siteproof.model.terms import Bool
+
+__all__ = ["Claim", "Promise", "always", "built", "step"]
+
+Predicate = Callable[..., Bool]
+
+
+@attrs.frozen
+class Claim:
+    """One claim as written. `premise` and `conclusion` take the state, or the states before and after a step."""
+
+    name: str
+    conclusion: Predicate
+    premise: Predicate | None = None
+    on: tuple[str, ...] | None = None
+    is_step: bool = False
+    needs: Callable[[Facts], Bool] | None = None
+
+
+@attrs.frozen
+class Promise:
+    """A numbered promise: claims, a sentence for reviewers and requirement ids."""
+
+    id: str
+    title: str
+    sentence: str
+    requirements: tuple[str, ...]
+    claims: tuple[Claim, ...]
+
+
+def always(name: str, conclusion: Predicate, *, given: Predicate | None = None,
+           needs: Callable[[Facts], Bool] | None = None) -> Claim:
+    """A claim about every reachable state."""
+    return Claim(name, conclusion, given, None, False, needs)
+
+
+def step(name: str, conclusion: Predicate, *, given: Predicate | None = None, on: tuple[str, ...] | None = None,
+         needs: Callable[[Facts], Bool] | None = None) -> Claim:
+    """A claim about every step, or about the steps named in `on`."""
+    return Claim(name, conclusion, given, on, True, needs)
+
+
+@attrs.frozen(eq=False)
+class Built:
+    """A claim over one model: z3 terms. A step claim's terms use `x` before and `x'` after."""
+
+    claim: Claim
+    premise: Any
+    conclusion: Any
+    applies: bool
+    because: str
+
+    @property
+    def formula(self) -> Any:
+        return self.conclusion if z3.is_true(self.premise) else z3.Implies(self.premise, self.conclusion)
+
+    @property
+    def name(self) -> str:
+        return self.claim.name
+
+
+def built(model: Model, claim: Claim) -> Built:
+    """Read a claim over the vocabulary and facts of `model`."""
+    now: list[Vocabulary] = [model.vocabulary()]
+    if claim.is_step:
+        now.append(model.vocabulary("'"))
+    applies, because = True, ""
+    if claim.needs is not None:
+        term = claim.needs(model.facts).node
+        applies = z3.is_true(model.facts.fold(term))
+        asked = sorted(n.removeprefix(FACT_PREFIX) for n in constants_of(term))
+        because = ", ".join(f"{path} = {str(model.facts.values[path]).lower()}" for path in asked)
+    premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
+    return Built(claim, premise, claim.conclusion(*now).node, applies, because)

@@ -1,0 +1,102 @@
+"""What the engines say: verdicts, traces and proof reports, as plain values that reports and certificates are made from.
+
+Rules
+1. Five verdicts, and only the first counts as a proof. *Undetermined* always says why (bound, time-out, the solver's
+   reason); it is never shown as a pass.
+2. A trace is a list of taken actions with the decoded state after each. It has been replayed on the compiled model before
+   anyone sees it, and it is the shortest there is when `shortest` says so.
+3. Everything here turns into JSON with `cattrs` as it stands.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import attrs
+
+__all__ = ["ClaimResult", "PromiseResult", "ProofReport", "Trace", "TraceStep", "Verdict", "worst"]
+
+
+class Verdict(enum.Enum):
+    PROVED = "proved"
+    REFUTED = "refuted"
+    BY_CONSTRUCTION = "by construction"
+    NOT_APPLICABLE = "not applicable"
+    UNDETERMINED = "undetermined"
+
+
+@attrs.frozen
+class TraceStep:
+    """One taken action: its name, kind (`command`, `environment`, `internal`), documentation, decoded arguments, and the
+    decoded values of the variables that it changed."""
+
+    action: str
+    kind: str
+    doc: str
+    arguments: dict[str, Any]
+    changed: dict[str, Any]
+
+
+@attrs.frozen
+class Trace:
+    """A run from the initial state. `conclusion` says in words what is wrong at its end."""
+
+    initial: dict[str, Any]
+    steps: tuple[TraceStep, ...]
+    conclusion: str
+    shortest: bool
+    method: str
+
+
+@attrs.frozen
+class ClaimResult:
+    """The verdict on one claim. `reason` explains not applicable (the facts) and undetermined (the bound or time-out).
+    `witnessed` says whether a reachable state or step satisfies the claim's premise (None: not looked for)."""
+
+    name: str
+    verdict: Verdict
+    method: str
+    seconds: float
+    reason: str = ""
+    text: str = ""
+    trace: Trace | None = None
+    witnessed: bool | None = None
+
+
+@attrs.frozen
+class PromiseResult:
+    """The verdict on one promise, with its claims. `certificate` is the folder of its certificate, relative to the report."""
+
+    id: str
+    title: str
+    sentence: str
+    requirements: tuple[str, ...]
+    verdict: Verdict
+    claims: tuple[ClaimResult, ...]
+    seconds: float
+    scope: str
+    certificate: str | None = None
+    confirmed_by: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class ProofReport:
+    """All promises of one level of one flow. `overrides` are the what-if changes that were made to the topology's facts."""
+
+    topology: str
+    title: str
+    level: str
+    facts: dict[str, bool]
+    overrides: dict[str, bool]
+    promises: tuple[PromiseResult, ...]
+    solvers: tuple[str, ...]
+    seconds: float
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """The verdict of a promise from those of its claims: refuted, undetermined, proved, by construction, not applicable."""
+    for verdict in (Verdict.REFUTED, Verdict.UNDETERMINED, Verdict.PROVED, Verdict.BY_CONSTRUCTION):
+        if verdict in verdicts:
+            return verdict
+    return Verdict.NOT_APPLICABLE

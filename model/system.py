@@ -1,0 +1,371 @@
+"""Variables, actions and models: the grammar in which a system is described.
+
+Rules
+1. A *variable* has a name, a domain (truth value, natural number, enumeration) and one initial value. It also says where
+   it lives (`place`) and whether it survives a crash of that place (`durable`). A *mark* is a variable about the content of
+   one arbitrary write; no guard and no other variable may depend on a mark (data independence, checked when a model is
+   built), so what is proved of the marked write holds for every write.
+2. An *action* is of one of three kinds. A **command** is an operator's request: accepted, or rejected with a reason code
+   and no change. An **environment** action is the world's: a write, a fault, its healing. An **internal** action is the
+   system's own progress, which a tester does not see; a *fair* one may not be put off for ever.
+3. A command's preconditions are ordered; each carries a stable reason code and says whether it is about the *lifecycle*
+   (then it decides what is advertised as an allowed operation) or is a *precheck* of arguments and infrastructure.
+4. An action changes the variables it names, at once; all others stay. A next value is a term over the present state and the
+   action's parameters, whose domains are finite.
+5. What differs between flows is a *fact*, a constant of the topology. Terms are written with facts as symbols, so that a
+   reader of the English sees them; a model is then *folded*: each fact is replaced by its value.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Generic, TypeVar, overload
+
+import attrs
+import z3
+
+from siteproof.model.terms import And, Bool, Change, Choice, Nat, Term, member
+
+__all__ = ["Action", "ActionRule", "Facts", "Kind", "Model", "Parameter", "Requires", "Step", "Variable", "Vocabulary",
+           "build_model", "choice", "command", "environment", "flag", "internal", "nat"]
+
+T = TypeVar("T", bound=Term)
+V = TypeVar("V", bound="Vocabulary")
+E = TypeVar("E", bound=Enum)
+
+FACT_PREFIX = "fact:"
+
+
+class Kind(enum.Enum):
+    """Who takes an action."""
+
+    COMMAND = "command"
+    ENVIRONMENT = "environment"
+    INTERNAL = "internal"
+
+
+@attrs.frozen
+class Domain:
+    """What a variable or parameter may hold: `bool`, `int` (a natural number) or an enumeration."""
+
+    of: type
+
+    @property
+    def is_nat(self) -> bool:
+        return self.of is int
+
+    @property
+    def values(self) -> range | tuple[bool, bool] | None:
+        """Coded values of a finite domain; None for the natural numbers."""
+        if self.of is bool:
+            return (False, True)
+        if self.of is int:
+            return None
+        return range(len(list(self.of)))  # type: ignore[call-overload]
+
+    def constant(self, name: str) -> Any:
+        """A z3 constant of this domain."""
+        return z3.Bool(name) if self.of is bool else z3.Int(name)
+
+    def term(self, name: str) -> Term:
+        node = self.constant(name)
+        if self.of is bool:
+            return Bool(node)
+        return Nat(node) if self.of is int else Choice(node, self.of)
+
+    def typing(self, node: Any) -> Any:
+        """The constraint that `node` lies in the domain."""
+        if self.of is bool:
+            return z3.BoolVal(True)
+        if self.of is int:
+            return node >= 0
+        return z3.And(node >= 0, node < len(list(self.of)))  # type: ignore[call-overload]
+
+    def code(self, value: Any) -> int | bool:
+        return member(value) if isinstance(value, Enum) else value
+
+    def decode(self, code: Any) -> Any:
+        """The Python value of a code: a bool, an int or the enumeration's member."""
+        if self.of is bool:
+            return bool(code)
+        return int(code) if self.of is int else list(self.of)[int(code)]  # type: ignore[call-overload]
+
+
+@attrs.frozen
+class Variable(Generic[T]):
+    """A state variable as declared in a vocabulary. Read through an instance it is the term for its present value."""
+
+    domain: Domain
+    initial: Any
+    doc: str
+    mark: bool = False
+    place: str | None = None
+    durable: bool = True
+    name: str = ""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Variable[T]: ...
+    @overload
+    def __get__(self, instance: Vocabulary, owner: type) -> T: ...
+    def __get__(self, instance: Vocabulary | None, owner: type) -> Variable[T] | T:
+        return self if instance is None else instance.terms[self.name]  # type: ignore[return-value]
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "name", name)
+
+
+def flag(initial: bool, doc: str, **where: Any) -> Variable[Bool]:
+    """Declare a truth value."""
+    return Variable(Domain(bool), initial, doc, **where)
+
+
+def nat(initial: int, doc: str, **where: Any) -> Variable[Nat]:
+    """Declare a natural number."""
+    return Variable(Domain(int), initial, doc, **where)
+
+
+def choice(initial: E, doc: str, **where: Any) -> Variable[Choice[E]]:
+    """Declare a member of the enumeration that `initial` belongs to."""
+    return Variable(Domain(type(initial)), initial, doc, **where)
+
+
+class Vocabulary:
+    """The variables of a level, as attributes. `suffix` names a copy of the state, as in `x'` for the next one."""
+
+    def __init__(self, suffix: str = "") -> None:
+        self.suffix = suffix
+        self.terms: dict[str, Term] = {v.name: v.domain.term(v.name + suffix) for v in self.variables()}
+
+    @classmethod
+    def variables(cls) -> tuple[Variable[Any], ...]:
+        return tuple(v for v in vars(cls).values() if isinstance(v, Variable))
+
+
+class Facts:
+    """A topology's facts as symbols. Asking for a fact that the topology does not state is an error of the model."""
+
+    def __init__(self, values: Mapping[str, bool]) -> None:
+        self.values = dict(values)
+
+    def __getitem__(self, path: str) -> Bool:
+        if path not in self.values:
+            raise KeyError(f"the model asks for the fact {path!r}, which the topology does not state")
+        return Bool(z3.Bool(FACT_PREFIX + path))
+
+    def fold(self, node: Any) -> Any:
+        """`node` with each fact replaced by its value, simplified."""
+        pairs = [(z3.Bool(FACT_PREFIX + path), z3.BoolVal(value)) for path, value in self.values.items()]
+        return z3.simplify(z3.substitute(node, *pairs))
+
+
+@attrs.frozen
+class Requires:
+    """A precondition: where `condition` fails, the command may be rejected with `code`."""
+
+    condition: Bool
+    code: str = ""
+    precheck: bool = False
+
+
+@attrs.frozen
+class Step:
+    """What an action needs and what it does."""
+
+    changes: Sequence[Change]
+    requires: Sequence[Requires | Bool] = ()
+
+
+@attrs.frozen
+class Parameter:
+    """A parameter of an action, with a finite domain."""
+
+    name: str
+    domain: Domain
+
+    @property
+    def term(self) -> Term:
+        return self.domain.term("arg:" + self.name)
+
+
+@attrs.frozen
+class ActionRule:
+    """An action as written: a function from facts, vocabulary and parameters to a `Step`."""
+
+    name: str
+    kind: Kind
+    rule: Callable[..., Step]
+    parameters: tuple[Parameter, ...]
+    requirements: tuple[str, ...]
+    doc: str
+    operation: str = ""
+    fair: bool = False
+    cuts_point: bool = False
+
+
+def _declare(kind: Kind, parameters: Mapping[str, type] | None, requirements: Iterable[str],
+             **more: Any) -> Callable[[Callable[..., Step]], ActionRule]:
+    def declare(rule: Callable[..., Step]) -> ActionRule:
+        if not rule.__doc__:
+            raise TypeError(f"the action {rule.__name__} has no docstring; it is what reports print")
+        return ActionRule(
+            rule.__name__.rstrip("_"), kind, rule,
+            tuple(Parameter(name, Domain(of)) for name, of in (parameters or {}).items()),
+            tuple(requirements), " ".join(rule.__doc__.split()), **more)
+    return declare
+
+
+def command(operation: str, requirements: Iterable[str] = (), parameters: Mapping[str, type] | None = None,
+            ) -> Callable[[Callable[..., Step]], ActionRule]:
+    """Declare an operator's request; `operation` is its public name."""
+    return _declare(Kind.COMMAND, parameters, requirements, operation=operation)
+
+
+def environment(requirements: Iterable[str] = (), parameters: Mapping[str, type] | None = None,
+                ) -> Callable[[Callable[..., Step]], ActionRule]:
+    """Declare something that the world does."""
+    return _declare(Kind.ENVIRONMENT, parameters, requirements)
+
+
+def internal(requirements: Iterable[str] = (), parameters: Mapping[str, type] | None = None, *, fair: bool = True,
+             cuts_point: bool = False) -> Callable[[Callable[..., Step]], ActionRule]:
+    """Declare a step of the system's own progress. `fair`: it may not be put off for ever. `cuts_point`: when it is
+    taken, a new recovery point is advertised at the position `latest`."""
+    return _declare(Kind.INTERNAL, parameters, requirements, fair=fair, cuts_point=cuts_point)
+
+
+@attrs.frozen
+class Guard:
+    """One precondition of a built action: z3 terms, as written and folded."""
+
+    written: Any
+    folded: Any
+    code: str
+    precheck: bool
+
+
+@attrs.frozen(eq=False)
+class Action:
+    """An action of a built model. `changes` maps variable names to folded z3 terms for their next values."""
+
+    name: str
+    kind: Kind
+    doc: str
+    requirements: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    guards: tuple[Guard, ...]
+    changes: Mapping[str, Any]
+    written_changes: Mapping[str, Any]
+    operation: str
+    fair: bool
+    cuts_point: bool
+
+    @property
+    def enabled(self) -> Any:
+        """The z3 term: every precondition holds."""
+        return z3.And(*(guard.folded for guard in self.guards)) if self.guards else z3.BoolVal(True)
+
+    def instances(self) -> list[tuple[int | bool, ...]]:
+        """Every tuple of coded argument values."""
+        rows: list[tuple[int | bool, ...]] = [()]
+        for parameter in self.parameters:
+            rows = [(*row, value) for row in rows for value in parameter.domain.values or ()]
+        return rows
+
+
+@attrs.frozen(eq=False)
+class Model:
+    """A system: variables, initial state and actions, over the facts of one topology.
+
+    Raises `ValueError` when it is built with a guard or an unmarked variable that depends on a mark.
+    """
+
+    name: str
+    level: str
+    variables: tuple[Variable[Any], ...]
+    actions: tuple[Action, ...]
+    facts: Facts
+    vocabulary: type[Vocabulary]
+
+    def __attrs_post_init__(self) -> None:
+        marks = {v.name for v in self.variables if v.mark} | {"arg:mark"}
+        for action in self.actions:
+            for guard in action.guards:
+                _forbid_marks(guard.folded, marks, f"the guard {guard.code or guard.written} of {action.name}")
+            for name, value in action.changes.items():
+                if name not in marks:
+                    _forbid_marks(value, marks, f"the next value of {name} in {action.name}")
+
+    def action(self, name: str) -> Action:
+        return next(a for a in self.actions if a.name == name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(v.name for v in self.variables)
+
+    @property
+    def initial(self) -> tuple[int | bool, ...]:
+        """The initial state as a tuple of codes, in the order of `variables`."""
+        return tuple(v.domain.code(v.initial) for v in self.variables)
+
+    def without_marks(self) -> Model:
+        """The same system with only what guards can see: what an oracle follows, since positions determine content."""
+        marks = {v.name for v in self.variables if v.mark}
+        return attrs.evolve(
+            self, variables=tuple(v for v in self.variables if v.name not in marks),
+            actions=tuple(
+                attrs.evolve(
+                    a, parameters=tuple(p for p in a.parameters if p.name != "mark"),
+                    changes={n: c for n, c in a.changes.items() if n not in marks},
+                    written_changes={n: c for n, c in a.written_changes.items() if n not in marks})
+                for a in self.actions))
+
+    def show(self, state: Sequence[int | bool]) -> dict[str, Any]:
+        """A coded state with names and decoded values."""
+        return {v.name: v.domain.decode(code) for v, code in zip(self.variables, state, strict=True)}
+
+
+def constants_of(node: Any) -> set[str]:
+    """Names of the free constants of a z3 term."""
+    found: set[str] = set()
+    todo, seen = [node], set()
+    while todo:
+        one = todo.pop()
+        if one.get_id() in seen:
+            continue
+        seen.add(one.get_id())
+        if z3.is_const(one) and one.decl().kind() == z3.Z3_OP_UNINTERPRETED:
+            found.add(str(one))
+        todo.extend(one.children())
+    return found
+
+
+def _forbid_marks(node: Any, marks: set[str], where: str) -> None:
+    if bad := constants_of(node) & marks:
+        raise ValueError(f"{where} depends on content ({', '.join(sorted(bad))}): data independence is lost")
+
+
+def build_model(name: str, level: str, vocabulary: type[V], rules: Iterable[ActionRule],
+                facts: Mapping[str, bool]) -> Model:
+    """Instantiate `rules` over `vocabulary` and the facts of a topology."""
+    known, world = Facts(facts), vocabulary()
+    actions = []
+    for rule in rules:
+        step = rule.rule(known, world, *(p.term for p in rule.parameters))
+        guards = []
+        for need in step.requires:
+            one = need if isinstance(need, Requires) else Requires(need)
+            guards.append(Guard(one.condition.node, known.fold(one.condition.node), one.code, one.precheck))
+        written = {c.name: c.value.node for c in step.changes}
+        if len(written) != len(step.changes):
+            raise ValueError(f"{rule.name} changes a variable twice")
+        actions.append(Action(
+            rule.name, rule.kind, rule.doc, rule.requirements, rule.parameters, tuple(guards),
+            {n: known.fold(v) for n, v in written.items()}, written, rule.operation, rule.fair, rule.cuts_point))
+    return Model(name, level, vocabulary.variables(), tuple(actions), known, vocabulary)
+
+
+def all_of(parts: Iterable[Bool]) -> Bool:
+    """Conjunction of an iterable."""
+    return And(*parts)
