@@ -72,8 +72,6 @@ def test_an_unknown_flow_and_a_missing_component_are_refused() -> None:
 
 def test_the_shipped_topologies_of_implemented_flows_are_usable() -> None:
     folder = importlib.resources.files("siteproof.specs") / "topologies"
-    if not folder.is_dir():
-        pytest.skip("no topologies are shipped in this tree")
     for entry in folder.iterdir():
         if entry.name.removesuffix(".toml") in FLOWS:
             topology = parse_topology(tomllib.loads(entry.read_text(encoding="utf-8")), entry.name)
