@@ -181,6 +181,12 @@ class Coordinator:
         self.resyncing = True
         self.resync_goal = None
 
+    def distrust(self) -> None:
+        """Content arrived that is not what was tracked; it was not used, and the sides have to be compared (P9)."""
+        if self.session is not None:
+            self.sides[self.session].agent.resync_required = True
+            self.check_tracking()
+
     def replica_is_prefix(self) -> bool:
         """Whether the replica holds exactly a prefix now: never in the middle of a copy or of a resynchronisation."""
         if self.resyncing and self.session is not None:

@@ -105,6 +105,11 @@ class Lab:
     def _build(self, machines: Mapping[str, Sequence[Path]]) -> None:
         if not machines:
             raise UsageError("no machine given; name at least one machine with its disk images")
+        for machine in machines:
+            if not _NAME.match(machine):
+                raise UsageError(f"machine id '{machine}' is not usable; letters, digits, '.', '_' and '-' expected")
+            if (self._workdir / machine).exists():
+                raise UsageError(f"{self._workdir / machine}: exists already; give an empty work folder")
         self._workdir.mkdir(parents=True, exist_ok=True)
         for side, role in self.flow.gateways.items():
             cache = self._space.open(self._workdir / f"{role}.cache")
@@ -113,13 +118,9 @@ class Lab:
             self._add_machine(machine, machines[machine])
 
     def _add_machine(self, machine: str, images: Sequence[Path]) -> None:
-        if not _NAME.match(machine):
-            raise UsageError(f"machine id '{machine}' is not usable; letters, digits, '.', '_' and '-' expected")
         if not images:
             raise UsageError(f"machine '{machine}' has no disk; give at least one image")
         folder = self._workdir / machine
-        if folder.exists():
-            raise UsageError(f"{folder}: exists already; give a work folder without machine '{machine}'")
         folder.mkdir()
         bases = [BaseImage(Path(image)) for image in images]
         self._bases.extend(bases)

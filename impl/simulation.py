@@ -23,7 +23,7 @@ import attrs
 
 from .control import StepResult
 from .coordinator import Coordinator
-from .errors import UsageError
+from .errors import IntegrityError, UsageError
 from .flows import Flow
 from .messages import Message, Send
 from .process_server import ProcessServer, ProcessServerRoute
@@ -220,8 +220,12 @@ class Simulation:
     def _deliver(self, send: Send, breaks: int) -> None:
         if breaks != self._breaks or self.faults:
             return
-        self._send(self.addresses[send.to].receive(send.message, self.now))
-        self.kick(send.message.machine)
+        machine = send.message.machine
+        try:
+            self._send(self.addresses[send.to].receive(send.message, self.now))
+        except IntegrityError:
+            self.coordinators[machine].distrust()
+        self.kick(machine)
 
     # --------------------------------------------------------------------------------------------------------- time
 
