@@ -161,7 +161,7 @@ def _nat(value: Nat | int) -> Any:
 
 
 @overload
-def literal(value: bool) -> Bool: ...
+def literal(value: bool) -> Bool: ...  # type: ignore[overload-overlap]
 @overload
 def literal(value: int) -> Nat: ...
 @overload
@@ -203,7 +203,8 @@ def iff(left: Bool | bool, right: Bool | bool) -> Bool:
 
 
 @overload
-def If(condition: Bool | bool, then: Bool | bool, otherwise: Bool | bool) -> Bool: ...
+def If(  # type: ignore[overload-overlap]
+    condition: Bool | bool, then: Bool | bool, otherwise: Bool | bool) -> Bool: ...
 @overload
 def If(condition: Bool | bool, then: Nat | int, otherwise: Nat | int) -> Nat: ...
 @overload

@@ -1,0 +1,200 @@
+"""The promise level as the oracle reads it: compiled, without marks, with all internal steps in one function.
+
+Rules
+1. A state is a tuple of codes (`siteproof.model.readings.python`). The internal steps that are possible in it are computed by
+   one generated function from the very terms that the proofs use, and remembered: campaigns meet the same states again and again.
+2. The model keeps one arbitrary older point beside the newest. The oracle does not let internal steps choose it (`keep` is
+   always false): which points there are, it sees. When a request names a point, that point becomes the kept one.
+3. Steps are told apart by what they do to the list of points, since that list is observed: `PLAIN` nothing, `CUT` a new point,
+   `RENEWED` all old points go and a new one comes, `REMOVED` all go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from siteproof.model.promise import promise_model
+from siteproof.model.promise.vocabulary import Direction, Failover, Job, Point, Protection, Site
+from siteproof.model.readings.python import CompiledAction, CompiledModel, State, compile_model, expression
+from siteproof.model.system import Kind, constants_of
+
+__all__ = ["CUT", "PLAIN", "REMOVED", "RENEWED", "Abstract", "Index", "Promised", "Shown"]
+
+PLAIN, CUT, RENEWED, REMOVED = range(4)
+
+Abstract = tuple[int | bool, ...]
+"""The lifecycle state: protection, active, failover, job, direction."""
+
+Shown = tuple[str, str, str, str, "str | None", "int | None", "int | None", bool, bool, bool, bool]
+"""What a customer can see of a state: protection, active, direction, failover, job, received, loss, alerted, running at
+primary, running at recovery, whether points are advertised."""
+
+_REMEMBERED = 300_000
+
+
+@attrs.frozen
+class Index:
+    """Where the oracle's variables stand in a state."""
+
+    protection: int
+    active: int
+    direction: int
+    failover: int
+    job: int
+    chosen: int
+    running: int
+    passive_running: int
+    head: int
+    cached: int
+    passive: int
+    passive_cached: int
+    points: int
+    latest: int
+    point: int
+    point_at: int
+    received: int
+    received_known: int
+    loss: int
+    loss_known: int
+    alerted: int
+    epoch: int
+    passive_epoch: int
+    primary_up: int
+    recovery_up: int
+    link_up: int
+    gateway_up: int
+
+    @classmethod
+    def of(cls, compiled: CompiledModel) -> Index:
+        return cls(**{field.name: compiled.position[field.name] for field in attrs.fields(cls)})
+
+
+class Promised:
+    """The promise level of one flow, ready for the oracle, for engines and for coverage. Holds nothing about a run."""
+
+    def __init__(self, name: str, facts: Mapping[str, bool]) -> None:
+        self.name = name
+        self.model = promise_model(name, facts).without_marks()
+        self.compiled = compile_model(self.model)
+        self.initial: State = self.compiled.initial
+        self.at = Index.of(self.compiled)
+        self.commands: dict[str, CompiledAction] = {
+            a.action.operation: a for a in self.compiled.of_kind(Kind.COMMAND)}
+        self.environment = {a.name: a for a in self.compiled.of_kind(Kind.ENVIRONMENT)}
+        internal = [a for a in self.compiled.of_kind(Kind.INTERNAL) if a.name != "prune_point"]
+        self.internal_names = tuple(a.name for a in internal)
+        self._kinds = tuple(self._kind_of(a) for a in internal)
+        self._internal = self._one_function(internal, fair=False)
+        self._fair = self._one_function([a for a in internal if a.action.fair], fair=True)
+        self._flush_active = self.compiled.actions["flush"].step
+        self._flush_former = self.compiled.actions["flush_former_source"].step
+        self._steps: dict[State, tuple[tuple[int, int, State], ...]] = {}
+        self._allowed: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        self._allowed_by = self._lifecycle_positions()
+        self._sites = tuple(s.value for s in Site)
+        self._protections = tuple(p.value for p in Protection)
+        self._failovers = tuple(f.value for f in Failover)
+        self._directions = tuple(d.value for d in Direction)
+        self._jobs: tuple[str | None, ...] = tuple(None if j is Job.NONE else j.value for j in Job)
+        self.lifecycle_at = (self.at.protection, self.at.active, self.at.failover, self.at.job, self.at.direction)
+        self.points_coded = {point.value: code for code, point in enumerate(Point)}
+
+    def _kind_of(self, action: CompiledAction) -> int:
+        changes = action.action.changes
+        if action.action.cuts_point:
+            return RENEWED if "protection" in changes else CUT
+        return REMOVED if "points" in changes else PLAIN
+
+    def _one_function(self, actions: list[CompiledAction], *, fair: bool) -> Callable[[State], Any]:
+        """Source for all `actions` at once. `fair`: only whether any of them is possible."""
+        fields = {name: f"v{i}" for i, name in enumerate(self.model.names)}
+        lines = ["def steps(s):", "    " + ", ".join(fields.values()) + ", = s"]
+        if not fair:
+            lines.append("    r = []")
+        for number, compiled in enumerate(actions):
+            action = compiled.action
+            names = {**fields, **{f"arg:{p.name}": "False" for p in action.parameters}}
+            guard = " and ".join(expression(g.folded, names) for g in action.guards) or "True"
+            if fair:
+                lines.append(f"    if {guard}:\n        return True")
+                continue
+            after = ", ".join(
+                expression(action.changes[n], names) if n in action.changes else fields[n] for n in self.model.names)
+            lines.append(f"    if {guard}:\n        r.append(({number}, {self._kinds[number]}, ({after},)))")
+        lines.append("    return False" if fair else "    return tuple(r)")
+        scope: dict[str, Any] = {}
+        exec(compile("\n".join(lines), f"<internal steps of {self.name}>", "exec"), scope)
+        return scope["steps"]  # type: ignore[no-any-return]
+
+    def _lifecycle_positions(self) -> tuple[int, ...]:
+        names: set[str] = set()
+        for compiled in self.commands.values():
+            for guard in compiled.action.guards:
+                if not guard.precheck:
+                    names |= constants_of(guard.folded)
+        return tuple(i for i, name in enumerate(self.model.names) if name in names)
+
+    def steps(self, state: State) -> tuple[tuple[int, int, State], ...]:
+        """The internal steps that are possible: (index into `internal_names`, what it does to points, next state)."""
+        known = self._steps.get(state)
+        if known is None:
+            if len(self._steps) > _REMEMBERED:
+                self._steps.clear()
+            # A commit that has no point to remove, and steps that change nothing, stay what they are: plain.
+            known = self._steps[state] = tuple(one for one in self._internal(state) if one[2] != state
+                                               or one[1] == CUT)
+        return known
+
+    def restless(self, state: State) -> bool:
+        """Whether a fair internal step is possible: the system may not stand still here."""
+        return bool(self._fair(state))
+
+    def shown(self, s: State) -> Shown:
+        """What a customer can see of `s`, in the words of the interface."""
+        at = self.at
+        here = bool(s[at.running]), bool(s[at.passive_running])
+        primary, recovery = here if s[at.active] == 0 else here[::-1]
+        return (
+            self._protections[s[at.protection]], self._sites[s[at.active]], self._directions[s[at.direction]],
+            self._failovers[s[at.failover]], self._jobs[s[at.job]], s[at.received] if s[at.received_known] else None,
+            s[at.loss] if s[at.loss_known] else None, bool(s[at.alerted]), primary, recovery, bool(s[at.points]))
+
+    def allowed(self, state: State) -> tuple[str, ...]:
+        """The operations that are advertised as allowed in `state`."""
+        key = tuple(state[i] for i in self._allowed_by)
+        known = self._allowed.get(key)
+        if known is None:
+            known = self._allowed[key] = self.compiled.allowed_operations(state)
+        return known
+
+    def lifecycle(self, s: State) -> Abstract:
+        """The abstract state over which coverage counts."""
+        return tuple(s[i] for i in self.lifecycle_at)
+
+    def told_lifecycle(self, abstract: Abstract) -> str:
+        """An abstract state in words."""
+        protection, active, failover, job, direction = (int(code) for code in abstract)
+        told = f"{self._protections[protection]}, active at {self._sites[active]}, {self._directions[direction]}"
+        told += f", failover {self._failovers[failover]}" if failover else ""
+        return told + (f", {self._jobs[job]} running" if job else "")
+
+    def flushed(self, s: State) -> State:
+        """The active side's cache written out."""
+        while (after := self._flush_active(s, *((False,) * 0))) is not None:
+            s = after
+        return s
+
+    def flushed_former(self, s: State) -> State:
+        """The former source's cache written out."""
+        while (after := self._flush_former(s)) is not None:
+            s = after
+        return s
+
+    def with_point(self, s: State, advertised: bool, position: int) -> State:
+        """`s` with the kept point being the one that a request names."""
+        row = list(s)
+        row[self.at.point], row[self.at.point_at] = advertised, position if advertised else 0
+        return tuple(row)

@@ -1,0 +1,133 @@
+"""The driver of the bundled implementation: `siteproof.impl.lab.Lab` in its deterministic simulation.
+
+Beside the command line this is the only file of the tester that knows an implementation. It translates, and decides nothing.
+Replacement component classes (`components`) are how a seeded bug or a variant gets in.
+
+Each case gets a work folder of its own, under one temporary folder that is on memory where the system has such a place, and
+goes with the case. Base images are made once for each size, and are opened read-only.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from siteproof.conformance.case import Scenario
+from siteproof.conformance.content import BLOCK, Base
+from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observation, Rejected
+from siteproof.impl.lab import Lab
+from siteproof.model.topology import load_topology
+
+__all__ = ["BundledDriver"]
+
+MOMENT = 0.5
+"""Virtual seconds that let at most one step of a job happen."""
+
+
+@functools.cache
+def _folder() -> Path:
+    """One temporary folder for this process."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="siteproof-", dir=memory if memory.is_dir() else None))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def _topology_file(source: str) -> Path:
+    """The implementation reads a file; a built-in id is written out once."""
+    if Path(source).is_file():
+        return Path(source)
+    path = _folder() / f"{source}.toml"
+    path.write_text(load_topology(source).text, encoding="utf-8")
+    return path
+
+
+_serial = iter(range(10**12))
+
+
+class BundledDriver:
+    """The bundled implementation as a system under test."""
+
+    def __init__(self, components: Mapping[str, type] | None = None, name: str = "bundled") -> None:
+        self.components, self.name = dict(components or {}), name
+        self.lab: Lab | None = None
+        self.folder: Path | None = None
+
+    def handshake(self) -> Capabilities:
+        return Capabilities(self.name, stepping=True, own_topologies=True, restores=True)
+
+    def start(self, scenario: Scenario, seed: int, base: Base) -> None:
+        self.folder = _folder() / f"case-{next(_serial)}"
+        image = self._image(base)
+        self.lab = Lab(_topology_file(scenario.topology), {m: [image] * scenario.disks for m in scenario.machines}, self.folder,
+                       seed, components=self.components)
+
+    @staticmethod
+    def _image(base: Base) -> Path:
+        if base.image is not None and base.image.stat().st_size % BLOCK == 0:
+            return base.image
+        path = _folder() / f"base-{base.blocks}-{abs(hash(base.image)) if base.image else 0}"
+        if not path.exists():
+            base.write_to(path)
+        return path
+
+    @property
+    def running(self) -> Lab:
+        if self.lab is None:
+            raise RuntimeError("the driver was asked before it was started")
+        return self.lab
+
+    def execute(self, machine: str, operation: str, point: str | None) -> Answer:
+        code = self.running.request(machine, operation, point)
+        return Accepted() if code is None else Rejected(str(code))
+
+    def write(self, machine: str, side: str, disk: int, block: int, data: bytes, cached: bool) -> bool:
+        return self.running.write(machine, side, disk, block, data, cached)
+
+    def fault(self, kind: str) -> None:
+        self.running.fault(kind)
+
+    def heal(self, kind: str) -> None:
+        self.running.heal(kind)
+
+    def start_machine(self, machine: str, side: str) -> bool:
+        return self.running.start_machine(machine, side)
+
+    def advance(self, seconds: int) -> None:
+        self.running.advance(seconds)
+
+    def step(self) -> bool:
+        """One event that is due; where none is, a moment passes."""
+        if not self.running.step():
+            self.running.advance(MOMENT)
+        return True
+
+    def settle(self) -> bool:
+        return self.running.settle()
+
+    def observe(self, machine: str) -> Observation:
+        lab = self.running
+        status = lab.status(machine)
+        return Observation(
+            str(status.protection), str(status.active), str(status.direction), str(status.failover),
+            None if status.job is None else str(status.job), tuple(sorted(map(str, status.allowed_operations))),
+            tuple((str(p.id), str(p.kind)) for p in status.points), status.failover_point, status.received, status.loss,
+            tuple(status.alerts), (lab.running(machine, "primary"), lab.running(machine, "recovery")))
+
+    def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
+        return self.running.read(machine, where, disk, offset, length)
+
+    def restore(self, machine: str, point: str, disk: int, to: Path) -> None:
+        """Write a point's disk as an image."""
+        self.running.restore(machine, point, disk, to)
+
+    def stop(self) -> None:
+        if self.lab is not None:
+            self.lab.close()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)

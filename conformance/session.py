@@ -1,0 +1,284 @@
+"""One case at work: commands go to the driver, answers and observations to the oracle, until the end or a divergence.
+
+Rules
+1. After every command every machine is observed, and every new recovery point is read. The active side's disk is read when
+   authority has moved, when the system stands still, now and then, and at the end; older points are read again now and then
+   and at the end, whole.
+2. Symbolic arguments are resolved here, against what the driver has shown. A fault that is already there, or the healing of what is
+   well, does nothing; what the driver cannot do is skipped and counted.
+3. A session is a value machine: the same case on the same driver with the same seed does the same, whoever asks (engine,
+   shrinker, replay).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from siteproof.conformance import blame
+from siteproof.conformance.case import (
+    SIDES,
+    Advance,
+    Case,
+    Command,
+    Fault,
+    Heal,
+    Operate,
+    Scenario,
+    Settle,
+    StartMachine,
+    Steps,
+    Write,
+    command_to_json,
+    describe,
+)
+from siteproof.conformance.closure import Promised
+from siteproof.conformance.content import Base, Journal, View
+from siteproof.conformance.driver import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Driver,
+    Guarded,
+    Observation,
+    Rejected,
+    answer_to_json,
+)
+from siteproof.conformance.errors import DriverError
+from siteproof.conformance.oracle import Event, Factor, Overflow
+from siteproof.conformance.results import Divergence, StepRecord
+
+__all__ = ["DriverFactory", "Session", "base_for"]
+
+DriverFactory = Callable[[], Driver]
+
+LOOK_EVERY = 8
+REREAD_EVERY = 24
+
+
+def base_for(scenario: Scenario) -> Base:
+    """What every disk of the scenario starts with."""
+    return Base(scenario.blocks, Path(scenario.image) if scenario.image else None)
+
+
+class Session:
+    """A case that runs. `step` takes the next command; `finish` ends it. `divergence` is set at most once."""
+
+    def __init__(self, scenario: Scenario, seed: int, factory: DriverFactory, promised: Promised, *, name: str = "",
+                 base: Base | None = None, record: bool = False) -> None:
+        self.scenario, self.seed, self.promised = scenario, seed, promised
+        self.base = base if base is not None else base_for(scenario)
+        self.driver = Guarded(factory(), name or "driver")
+        self.can: Capabilities = self.driver.capabilities
+        self.divergence: Divergence | None = None
+        self.overflow = False
+        self.commands: list[Command] = []
+        self.faults: set[str] = set()
+        self.skipped: Counter[str] = Counter()
+        self.content_checks = 0
+        self.records: list[StepRecord] | None = [] if record else None
+        self.model_before: dict[str, Any] = {}
+        self.model_after: dict[str, Any] = {}
+        self._whole = self.base.blocks <= 2048
+        self._gateway = any("gateway_up" in str(g.folded) for a in promised.model.actions if a.name == "fail_gateway"
+                            for g in a.guards) and "fail_gateway" in promised.environment
+        self._time = 0.0
+        self._step = 0
+        self._gone: dict[str, str] = {}
+        self.last: dict[str, Observation] = {}
+        self.answer: Answer | bool | None = None
+        self._check_scenario()
+        self.factors = {
+            m: Factor(promised, Journal(m, self.base, scenario.disks), moves_by_itself=self.can.moves_by_itself,
+                      strict=self.can.strict_order)
+            for m in scenario.machines}
+        self._readers: dict[str, Callable[[str], View]] = {m: self._reader(m) for m in scenario.machines}
+        self.driver.call("start", self.driver.driver.start, scenario, seed, self.base)
+        for machine in scenario.machines:
+            self._take_in(machine, None, still=False, disk=True)
+
+    def _check_scenario(self) -> None:
+        can, scenario = self.can, self.scenario
+        if len(scenario.machines) > can.machines or scenario.disks > can.disks:
+            raise DriverError(can.name, f"a scenario of {len(scenario.machines)} machines with {scenario.disks} disks",
+                              f"at most {can.machines} machines with {can.disks} disks", "choose a smaller scenario")
+
+    # --------------------------------------------------------------------------------------------------------- steps
+
+    def why_not(self, command: Command) -> str | None:
+        """Why the driver cannot take `command`; None when it can."""
+        can = self.can
+        match command:
+            case Operate(_, operation, _) if operation not in can.operations or operation not in self.promised.commands:
+                return f"operation {operation}"
+            case Write(cached=True) if not can.cached_writes:
+                return "cached writes"
+            case Fault(fault) | Heal(fault) if fault not in can.faults:
+                return f"fault {fault}"
+            case Steps() if not can.stepping:
+                return "single steps"
+            case Advance() if not can.advancing:
+                return "advancing time"
+        return None
+
+    def has_gateway(self) -> bool:
+        """Whether this flow has a gateway that can fail."""
+        return bool(self.promised.model.facts.values.get("gateway.present"))
+
+    def step(self, command: Command) -> bool:
+        """Take one command. False after a divergence or when the oracle gave up."""
+        if self.divergence is not None or self.overflow:
+            return False
+        self.commands.append(command)
+        reason = self.why_not(command)
+        if reason is not None:
+            self.skipped[reason] += 1
+            self._note(command, None, skipped=reason)
+            return True
+        self._step += 1
+        with self.driver.deadline_for(describe(command)):
+            self._take(command)
+        return self.divergence is None and not self.overflow
+
+    def _take(self, command: Command) -> None:
+        """The command at the driver, then every machine's observation at the oracle."""
+        events: dict[str, Event | None] = dict.fromkeys(self.factors)
+        still = False
+        answer: Answer | bool | None = True
+        driver = self.driver
+        match command:
+            case Operate(machine, operation, point):
+                named = self.resolve(machine, point) if operation == "UnplannedFailover" else None
+                answer = driver.execute(machine, operation, named)
+                events[machine] = self.factors[machine].request(operation, named, answer)
+            case Write(machine, side, block, disk, cached):
+                factor = self.factors[machine]
+                branch = self.promised.compiled.get(next(iter(factor.candidates))[0], "epoch")
+                record = factor.journal.issue(disk, block, int(branch))
+                answer = driver.call("write", driver.driver.write, machine, side, disk, record.tag.block, record.payload, cached)
+                events[machine] = factor.write(SIDES.index(side), record, cached, answer)
+            case Fault(fault) | Heal(fault):
+                failing = isinstance(command, Fault)
+                if (fault in self.faults) != failing and (fault != "gateway" or self.has_gateway()):
+                    (self.faults.add if failing else self.faults.discard)(fault)
+                    driver.call(command.kind, driver.driver.fault if failing else driver.driver.heal, fault)
+                    name = ("fail_" if failing else "heal_") + fault.replace("-", "_")
+                    events = {m: f.world(name) for m, f in self.factors.items()}
+            case StartMachine(machine, side):
+                answer = driver.call("start_machine", driver.driver.start_machine, machine, side)
+                events[machine] = self.factors[machine].start(SIDES.index(side), answer)
+            case Advance(seconds):
+                self._time += seconds
+                driver.call("advance", driver.driver.advance, seconds)
+            case Steps(count):
+                for _ in range(count):
+                    if not driver.call("step", driver.driver.step):
+                        break
+            case Settle():
+                still = driver.call("settle", driver.driver.settle) is not False
+                if not still:
+                    self.divergence = blame.never_rests(next(iter(self.factors)), len(self.commands) - 1)
+        self.answer = answer
+        for machine, event in events.items():
+            if self.divergence is None and not self.overflow:
+                self._take_in(machine, event, still=still, disk=still or self._step % LOOK_EVERY == 0)
+                if self._step % REREAD_EVERY == 0:
+                    self._read_again(machine)
+        self._note(command, answer)
+
+    def resolve(self, machine: str, point: str | None) -> str:
+        """The id (or `latest`, `latest-processed`) that a symbolic point stands for now."""
+        if point is None or not point.startswith("point:"):
+            return point or "latest"
+        points = self.factors[machine].points
+        if point == "point:gone":
+            return self._gone.get(machine, "never-advertised")
+        if point == "point:unknown":
+            return "never-advertised"
+        index = int(point.removeprefix("point:"))
+        return points[index].id if -len(points) <= index < len(points) else "never-advertised"
+
+    def _reader(self, machine: str) -> Callable[[str], View]:
+        driver = self.driver
+
+        def read(where: str, whole: bool | None = None) -> View:
+            self.content_checks += 1
+            return self.factors[machine].journal.read(
+                lambda disk, offset, length: driver.read(machine, where, disk, offset, length),
+                whole=self._whole if whole is None else whole)
+
+        return read
+
+    def _take_in(self, machine: str, event: Event | None, *, still: bool, disk: bool) -> None:
+        """Observe one machine and let the oracle explain it."""
+        factor = self.factors[machine]
+        seen = self.driver.observe(machine)
+        before = self.last.get(machine)
+        self.last[machine] = seen
+        moved = before is not None and before.active != seen.active
+        up = f"{seen.active}-site" not in self.faults
+        read = self._readers[machine] if self.can.reads_points else None
+        sight = factor.look(seen, read, disk=(disk or moved) and up and self.can.reads_sides, still=still)
+        if self.records is not None:
+            self.model_before = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
+        try:
+            explained = factor.follow(event, sight)
+            if not explained:
+                self.divergence = blame.diagnose(factor, machine, event, sight, len(self.commands) - 1)
+        except Overflow:
+            self.overflow = True
+            return
+        if explained and sight.gone:
+            self._gone[machine] = min(sight.gone)
+        if self.records is not None and explained:
+            self.model_after = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
+
+    def _read_again(self, machine: str, whole: bool | None = None) -> None:
+        """Older points must not have changed."""
+        if not self.can.reads_points or self.divergence is not None:
+            return
+        factor = self.factors[machine]
+        for point in factor.points:
+            now = self._readers[machine](point.id) if whole is None else self._readers[machine](point.id, whole)  # type: ignore[call-arg]
+            if now != point.view:
+                self.divergence = blame.changed_point(machine, point, now, factor, len(self.commands) - 1)
+                return
+
+    def finish(self, *, thorough: bool = True) -> None:
+        """Look at everything once more, and stop the driver."""
+        try:
+            if self.divergence is None and not self.overflow and thorough:
+                for machine in self.factors:
+                    self._read_again(machine, whole=True)
+                    if self.divergence is None and not self.overflow:
+                        self._take_in(machine, None, still=False, disk=True)
+        finally:
+            self.driver.call("stop", self.driver.driver.stop)
+
+    def _note(self, command: Command, answer: Answer | bool | None, skipped: str = "") -> None:
+        if self.records is None:
+            return
+        told = {"answer": "skipped", "why": skipped} if skipped else answer_to_json(answer)
+        text = describe(command)
+        if skipped:
+            text += f": skipped, the driver cannot do it ({skipped})"
+        elif isinstance(answer, Rejected):
+            text += f": rejected ({answer.code})"
+        elif isinstance(answer, Accepted):
+            text += ": accepted"
+        elif answer is False:
+            text += ": refused"
+        elif answer is None:
+            text += ": answer unknown"
+        self.records.append(StepRecord(
+            len(self.commands) - 1, command_to_json(command), told,
+            {m: self.last[m].to_json() for m in self.factors if m in self.last}, text, self._time))
+
+    @property
+    def case(self) -> Case:
+        """What has been done so far, as a case."""
+        return Case(self.scenario, tuple(self.commands), self.seed)
+
+

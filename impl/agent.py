@@ -1,0 +1,266 @@
+"""The source side of replication: tracks every write in ``.hrl`` logs, copies the base and sends changes in order.
+
+Two components share this protocol: the *Mobility service* of a VMware machine and the *replication agent* of a Hyper-V
+host. It is a state machine: :meth:`ReplicationAgent.track` and :meth:`ReplicationAgent.receive` change it,
+:meth:`ReplicationAgent.pump` returns what is to be sent.
+
+Rules:
+
+==============  =====================================================================================================
+tracking        on from before the base copy starts until the side is fenced (P8, P9, P23)
+logs            double buffered for all disks at once: swapped at one sequence number, so that a batch is a prefix
+one in transit  the next batch is sent only when the target has acknowledged the one before, end to end
+drop            the logs in transit are deleted on that acknowledgement and never before (what a gateway loses in a
+                crash is sent again)
+base copy       in chunks of the live disk while writes go on; the writes made meanwhile are tracked and follow
+resync          digests go first, only blocks that differ are sent
+==============  =====================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import merge
+
+import attrs
+
+from .changelog import ChangeLog, LogFile, Tracked
+from .diskset import ZERO, DiskSet
+from .errors import DamagedLogError
+from .extents import ExtentSpace, digest_of
+from .messages import Ack, BlockCopy, ChangeBatch, Compare, CopyChunk, DataMessage, Message, Send
+from .values import BLOCK
+
+__all__ = ["CHUNK_BLOCKS", "HyperVReplicationAgent", "MobilityService", "ReplicationAgent"]
+
+CHUNK_BLOCKS = 256
+"""Blocks of one chunk of the base copy or of a comparison: 1 MiB."""
+
+
+@attrs.define(slots=True)
+class BaseCopy:
+    """Progress of a base copy: the next place, and the blocks a comparison found to differ."""
+
+    compare: bool
+    disk: int = 0
+    block: int = 0
+    differing: tuple[int, tuple[int, ...]] | None = None
+
+
+class ReplicationAgent:
+    """Source-side agent of one machine on one side.
+
+    Overridable: :meth:`track`, :meth:`which_log_to_clear`, :meth:`drained`, :meth:`may_send`, :meth:`take_batch`,
+    :meth:`copy_blocks`.
+    """
+
+    def __init__(
+        self, machine: str, side: str, disks: DiskSet, logs: Sequence[ChangeLog], space: ExtentSpace, staging: int
+    ) -> None:
+        self.machine = machine
+        self.side = side
+        self.tracking = False
+        self.resync_required = False
+        self.epoch = 0
+        self.sending_to: str | None = None
+        self.number = 0
+        self.shipped = 0
+        self.in_flight: DataMessage | None = None
+        self.copy: BaseCopy | None = None
+        self._disks = disks
+        self._logs = list(logs)
+        self._space = space
+        self._staging = staging
+
+    # -------------------------------------------------------------------------------------------------- tracking
+
+    def track(self, sequence: int, disk: int, block: int, data: bytes, now: float) -> None:
+        """Record one write durably, before it is acknowledged."""
+        if self.tracking:
+            self._logs[disk].append(sequence, block * BLOCK, data, now)
+
+    def start_tracking(self, epoch: int, sequence: int) -> None:
+        """Track from after ``sequence`` on, in an epoch; older logs are dropped."""
+        for log in self._logs:
+            log.reset()
+        self.tracking = True
+        self.resync_required = False
+        self.epoch = epoch
+        self.shipped = sequence
+        self.in_flight = None
+        self.copy = None
+
+    def stop_tracking(self) -> None:
+        """Stop tracking and sending; logs are dropped. Only a side that is no longer the machine does this."""
+        self.tracking = False
+        self.close_session()
+        for log in self._logs:
+            log.reset()
+
+    def recover(self) -> None:
+        """After a crash of the side: rebuild the logs from disk. Doubt makes a resynchronisation required (P9)."""
+        try:
+            for log in self._logs:
+                log.recover()
+        except DamagedLogError:
+            self.resync_required = True
+
+    def files(self) -> list[ChangeLog]:
+        """The change logs, one per disk."""
+        return self._logs
+
+    # --------------------------------------------------------------------------------------------------- session
+
+    def open_session(self, send_to: str) -> None:
+        """Start sending to an address (the gateway, or the target itself)."""
+        self.sending_to = send_to
+        self.in_flight = None
+
+    def close_session(self) -> None:
+        """Stop sending; tracking is not touched."""
+        self.sending_to = None
+        self.in_flight = None
+        self.copy = None
+
+    def start_copy(self, *, compare: bool) -> None:
+        """Begin the base copy, or (``compare``) a resynchronisation that sends only what differs."""
+        self.copy = BaseCopy(compare)
+
+    @property
+    def copying(self) -> bool:
+        """Whether a base copy or resynchronisation is not finished."""
+        return self.copy is not None
+
+    def drained(self, acknowledged: int, received: int) -> bool:
+        """Whether every one of the acknowledged writes is on the other side."""
+        return received >= acknowledged and not self.pending()
+
+    def pending(self) -> bool:
+        """Whether anything waits to be sent or acknowledged."""
+        return (
+            self.in_flight is not None
+            or self.copy is not None
+            or any(log.recording is not None or log.in_transit is not None for log in self._logs)
+        )
+
+    # --------------------------------------------------------------------------------------------------- sending
+
+    def may_send(self) -> bool:
+        """Whether a new message may be sent now: there is a session and nothing waits for its acknowledgement."""
+        return self.sending_to is not None and self.in_flight is None
+
+    def pump(self, now: float) -> list[Send]:
+        """The next message, if one may be sent and there is something to send."""
+        if not self.may_send() or self.sending_to is None:
+            return []
+        message = self._next_copy() if self.copy is not None else self._next_batch(now)
+        if message is None:
+            return []
+        self.in_flight = message
+        return [Send(self.sending_to, message)]
+
+    def resend(self) -> list[Send]:
+        """Send again what has not been acknowledged: after a fault nobody knows whether it arrived."""
+        if self.sending_to is None or self.in_flight is None:
+            return []
+        return [Send(self.sending_to, self.in_flight)]
+
+    def _next_number(self) -> int:
+        self.number += 1
+        return self.number
+
+    def take_batch(self, now: float) -> list[Tracked]:
+        """Swap the logs of all disks at one instant; returns their writes in the order of the machine."""
+        for log in self._logs:
+            if log.in_transit is not None:
+                return self._merge([x.in_transit.tracked for x in self._logs if x.in_transit is not None])
+        return self._merge([log.swap(now) for log in self._logs])
+
+    @staticmethod
+    def _merge(parts: Sequence[list[Tracked]]) -> list[Tracked]:
+        if len(parts) == 1:
+            return parts[0]
+        return list(merge(*parts, key=lambda t: t.sequence))
+
+    def _next_batch(self, now: float) -> DataMessage | None:
+        writes = self.take_batch(now)
+        if not writes:
+            return None
+        return ChangeBatch(
+            self.machine, self.epoch, self._next_number(), self.shipped, writes[-1].sequence, tuple(writes)
+        )
+
+    def copy_blocks(self, disk: int, start: int, blocks: Sequence[int], data: bytes) -> list[BlockCopy]:
+        """Stage the given blocks of a chunk for transfer; ``data`` is the chunk from block ``start`` on."""
+        copies = []
+        for block in blocks:
+            piece = data[(block - start) * BLOCK : (block - start + 1) * BLOCK]
+            extent = self._space.append(self._staging, piece)
+            copies.append(BlockCopy(disk, block * BLOCK, extent, digest_of(piece)))
+        return copies
+
+    def _next_copy(self) -> DataMessage | None:
+        copy = self.copy
+        assert copy is not None
+        self._space.truncate(self._staging)
+        sizes = self._disks.sizes
+        if copy.differing is not None:
+            start, differing = copy.differing
+            copy.differing = None
+            count = min(CHUNK_BLOCKS, sizes[copy.disk] // BLOCK - start)
+            data = self._disks.read(copy.disk, start * BLOCK, count * BLOCK)
+            copies = self.copy_blocks(copy.disk, start, differing, data)
+            copy.block = start + count
+            return CopyChunk(self.machine, self.epoch, self._next_number(), tuple(copies))
+        while copy.disk < len(sizes):
+            total = sizes[copy.disk] // BLOCK
+            if copy.block >= total:
+                copy.disk, copy.block = copy.disk + 1, 0
+                continue
+            start, count = copy.block, min(CHUNK_BLOCKS, total - copy.block)
+            filled = self._disks.may_hold_data(copy.disk, start, count)
+            data = self._disks.read(copy.disk, start * BLOCK, count * BLOCK) if filled else b""
+            if copy.compare:
+                pieces = [data[i * BLOCK : (i + 1) * BLOCK] for i in range(count)] if filled else [ZERO] * count
+                digests = tuple(b"" if p == ZERO else digest_of(p) for p in pieces)
+                return Compare(self.machine, self.epoch, self._next_number(), copy.disk, start, digests)
+            copy.block = start + count
+            blocks = [start + i for i in range(count) if filled and data[i * BLOCK : (i + 1) * BLOCK] != ZERO]
+            if blocks:
+                copies = self.copy_blocks(copy.disk, start, blocks, data)
+                return CopyChunk(self.machine, self.epoch, self._next_number(), tuple(copies))
+        self.copy = None
+        return None
+
+    # ------------------------------------------------------------------------------------------------- receiving
+
+    def which_log_to_clear(self, log: ChangeLog) -> LogFile | None:
+        """The log that an acknowledgement allows to drop: the one in transit."""
+        return log.in_transit
+
+    def receive(self, message: Message, now: float) -> list[Send]:  # noqa: ARG002
+        """Take an acknowledgement. Anything of another epoch or number is ignored."""
+        sent = self.in_flight
+        if not isinstance(message, Ack) or sent is None:
+            return []
+        if message.epoch != self.epoch or message.number != sent.number:
+            return []
+        self.in_flight = None
+        if isinstance(sent, ChangeBatch):
+            self.shipped = sent.last
+            for log in self._logs:
+                log.clear(self.which_log_to_clear)
+        elif isinstance(sent, Compare) and self.copy is not None:
+            if message.differing:
+                self.copy.differing = (sent.start, message.differing)
+            else:
+                self.copy.block = sent.start + len(sent.digests)
+        return []
+
+
+class MobilityService(ReplicationAgent):
+    """The agent inside a VMware machine; sends to the process server on port 9443 (V2A-23, V2A-31)."""
+
+
+class HyperVReplicationAgent(ReplicationAgent):
+    """The agent on a Hyper-V host; sends to the other host directly (H2S-14, H2S-16)."""

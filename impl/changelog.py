@@ -1,0 +1,224 @@
+"""The change log of one disk on one side: a chain of ``.hrl`` files, double buffered, each with a journal beside it.
+
+Rules:
+
+* one file *records*; when it is closed it becomes the log *in transit* and a new file records (domain rule: while one
+  log is in transit a second log records). Each file names its predecessor's unique id;
+* a tracked write is durable before it is acknowledged: its bytes go to the ``.hrl`` file and one fixed record to the
+  journal ``NAME.hrl.journal`` (sequence number, place on the disk, place in the log, length, digest). Metadata blocks
+  of the ``.hrl`` follow its data, as the format wants, and the header's end of log is written at a clean close;
+* after a crash the header still says 0. The log is then rebuilt from its journal: a write is taken over only if its
+  journal record is whole and its digest matches; otherwise the log is damaged and a resynchronisation is required (P9);
+* the sequence number in the journal orders writes across all disks of the machine, which the format itself cannot.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from . import hrl
+from .errors import DamagedLogError
+from .extents import Extent, ExtentSpace, digest_of
+
+__all__ = ["ChangeLog", "LogFile", "Tracked", "read_log"]
+
+_JOURNAL = struct.Struct("<QQQI16s")
+
+
+@attrs.frozen(slots=True)
+class Tracked:
+    """One tracked write: its number on the branch, its place, where its bytes lie in the log, and their digest."""
+
+    sequence: int
+    disk: int
+    offset: int
+    extent: Extent
+    digest: bytes
+
+
+class LogFile:
+    """One ``.hrl`` file that is being written, with its journal."""
+
+    def __init__(
+        self, space: ExtentSpace, path: Path, disk: int, size: int, ids: tuple[bytes, bytes, bytes], now: float
+    ) -> None:
+        self.path = path
+        self.disk = disk
+        self.tracked: list[Tracked] = []
+        self.unique_id = ids[0]
+        self._ids = ids
+        self._size = size
+        self._created = int(now)
+        self._space = space
+        self._area = space.open(path)
+        self._journal = space.open(path.with_name(path.name + ".journal"))
+        self._pending: list[hrl.LogEntry] = []
+        self._last_block = 0
+        space.append(self._area, hrl.encode_header(self._header(0, now)))
+
+    def _header(self, end: int, now: float) -> hrl.FileHeader:
+        unique, previous, disk_id = self._ids
+        return hrl.FileHeader(
+            unique_id=unique, previous_unique_id=previous, disk_id=disk_id, created=self._created, modified=int(now),
+            disk_size=self._size, current_size=max(end, hrl.HEADER_SIZE), end_of_log=end,
+            entries=len(self.tracked) if end else 0,
+        )  # fmt: skip
+
+    def append(self, sequence: int, offset: int, data: bytes, now: float) -> Tracked:
+        """Record one write; when this returns it is in the log."""
+        extent = self._space.append(self._area, data)
+        tracked = Tracked(sequence, self.disk, offset, extent, digest_of(data))
+        self._space.append(
+            self._journal, _JOURNAL.pack(sequence, offset, extent.offset, extent.length, tracked.digest)
+        )
+        self.tracked.append(tracked)
+        self._pending.append(hrl.LogEntry(offset, len(data), int(now)))
+        if len(self._pending) == hrl.ENTRIES_PER_BLOCK:
+            self._write_block()
+        return tracked
+
+    def _write_block(self) -> None:
+        at = self._space.end(self._area)
+        self._space.append(self._area, hrl.encode_block(at - self._last_block if self._last_block else 0, self._pending))
+        self._last_block = at
+        self._pending.clear()
+
+    def sync(self) -> None:
+        """Force log and journal to stable storage."""
+        self._space.sync(self._area)
+        self._space.sync(self._journal)
+
+    def finish(self, now: float) -> None:
+        """Close the log cleanly: the last metadata block, then the true end in the header."""
+        if self._pending:
+            self._write_block()
+        end = self._space.end(self._area)
+        self._space.overwrite(self._area, 0, hrl.encode_header(self._header(end, now)))
+
+    def drop(self) -> None:
+        """Delete log and journal: everything in them is acknowledged end to end, or discarded for good."""
+        self._space.drop(self._area)
+        self._space.drop(self._journal)
+
+    def recover(self) -> None:
+        """After a crash: rebuild what the log holds from the bytes on disk alone.
+
+        Raises:
+            DamagedLogError: a journal record is torn, or data do not match their digest.
+        """
+        raw = self._space.read(Extent(self._journal, 0, self._space.end(self._journal)))
+        if len(raw) % _JOURNAL.size:
+            raise DamagedLogError(f"{self.path.name}: torn journal record at the end; resynchronise the disk")
+        self.tracked = []
+        self._pending = []
+        blocks = 0
+        for sequence, offset, at, length, digest in _JOURNAL.iter_unpack(raw):
+            extent = Extent(self._area, at, length)
+            if digest_of(self._space.read(extent)) != digest:
+                raise DamagedLogError(f"{self.path.name}: data at {at} do not match their digest; resynchronise the disk")
+            self.tracked.append(Tracked(sequence, self.disk, offset, extent, digest))
+            self._pending.append(hrl.LogEntry(offset, length, self._created))
+            if len(self._pending) == hrl.ENTRIES_PER_BLOCK:
+                self._pending = []
+                blocks = at + length
+        self._last_block = blocks
+
+
+class ChangeLog:
+    """The chain of logs of one disk. ``now`` is virtual time in seconds; ``rng`` gives unique ids."""
+
+    def __init__(
+        self, space: ExtentSpace, folder: Path, name: str, disk: int, size: int, rng: random.Random, *, sync: bool
+    ) -> None:
+        self._space = space
+        self._folder = folder
+        self._name = name
+        self._disk = disk
+        self._size = size
+        self._rng = rng
+        self._sync = sync
+        self._disk_id = rng.randbytes(16)
+        self._previous = bytes(16)
+        self._count = 0
+        self.recording: LogFile | None = None
+        self.in_transit: LogFile | None = None
+
+    def _open(self, now: float) -> LogFile:
+        self._count += 1
+        path = self._folder / f"{self._name}-disk{self._disk}-{self._count:06d}.hrl"
+        ids = (self._rng.randbytes(16), self._previous, self._disk_id)
+        return LogFile(self._space, path, self._disk, self._size, ids, now)
+
+    def append(self, sequence: int, offset: int, data: bytes, now: float) -> None:
+        """Track one write durably."""
+        if self.recording is None:
+            self.recording = self._open(now)
+        self.recording.append(sequence, offset, data, now)
+        if self._sync:
+            self.recording.sync()
+
+    def swap(self, now: float) -> list[Tracked]:
+        """Close the recording log and put it in transit; returns what it tracks."""
+        if self.in_transit is not None:
+            raise RuntimeError("a log is in transit already")
+        if self.recording is None:
+            return []
+        self.recording.finish(now)
+        self._previous = self.recording.unique_id
+        self.in_transit, self.recording = self.recording, None
+        return self.in_transit.tracked
+
+    def clear(self, which: Callable[[ChangeLog], LogFile | None]) -> None:
+        """Drop one of the two logs, as chosen by ``which``."""
+        log = which(self)
+        if log is None:
+            return
+        if log is self.in_transit:
+            self.in_transit = None
+        else:
+            self.recording = None
+        log.drop()
+
+    def reset(self) -> None:
+        """Drop both logs."""
+        for log in (self.in_transit, self.recording):
+            if log is not None:
+                log.drop()
+        self.in_transit = self.recording = None
+
+    def recover(self) -> None:
+        """After a crash of the side, read both logs again from disk."""
+        for log in (self.in_transit, self.recording):
+            if log is not None:
+                log.recover()
+
+    def files(self) -> list[Path]:
+        """The ``.hrl`` files that exist, oldest first."""
+        return [log.path for log in (self.in_transit, self.recording) if log is not None]
+
+
+def read_log(path: Path) -> list[tuple[int, hrl.LogEntry, bytes]]:
+    """Read a closed log with its journal: (sequence, entry, bytes) for each write, in order.
+
+    Raises:
+        DamagedLogError: the log or its journal is damaged, or they disagree.
+    """
+    data = path.read_bytes()
+    _, records = hrl.decode(data)
+    raw = path.with_name(path.name + ".journal").read_bytes()
+    if len(raw) != len(records) * _JOURNAL.size:
+        raise DamagedLogError(f"{path.name}: journal has {len(raw)} bytes, {len(records) * _JOURNAL.size} expected")
+    result = []
+    for record, (sequence, offset, at, length, digest) in zip(records, _JOURNAL.iter_unpack(raw), strict=True):
+        content = data[at : at + length]
+        if (offset, at, length) != (record.entry.offset, record.at, record.entry.length) or (
+            digest_of(content) != digest
+        ):
+            raise DamagedLogError(f"{path.name}: entry at {at} does not match its journal record")
+        result.append((sequence, record.entry, content))
+    return result

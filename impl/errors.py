@@ -1,0 +1,32 @@
+"""Errors of the replication implementation: one base class, and one subclass for each party that can be at fault.
+
+Every message says what was found, what was expected and how to mend it. A mistake of the user never needs a traceback.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DamagedLogError", "ImplError", "IntegrityError", "TopologyError", "UnknownFlowError", "UsageError"]
+
+
+class ImplError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class TopologyError(ImplError):
+    """The topology file is at fault: it cannot be read, or lacks what the flow needs."""
+
+
+class UnknownFlowError(TopologyError):
+    """The topology names a flow that is not implemented. It is refused, never guessed."""
+
+
+class UsageError(ImplError):
+    """The caller is at fault: an unknown machine, a block outside the disk, an image of a wrong size."""
+
+
+class IntegrityError(ImplError):
+    """Stored or transferred content is not what was written. It is never used."""
+
+
+class DamagedLogError(IntegrityError):
+    """An ``.hrl`` file is damaged, not closed, or out of its chain."""

@@ -1,0 +1,307 @@
+"""The laboratory: machines with real disk images under one topology, in the deterministic simulation.
+
+This is the package's public surface. Base images are opened read-only and never changed; everything that is written lies
+under the work folder, one folder a machine. Component classes can be replaced by role name, which is how a seeded bug is
+injected without touching the implementation.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .agent import HyperVReplicationAgent, MobilityService
+from .changelog import ChangeLog
+from .coordinator import ConfigurationServer, Coordinator, Provider, Side
+from .diskset import BaseImage, DiskSet
+from .errors import UsageError
+from .extents import ExtentSpace
+from .flows import flow_of
+from .loader import load_topology
+from .process_server import Codec, ProcessServer
+from .simulation import Receiver, Simulation
+from .target import MasterTarget, ReplicaHost, StorageAccount
+from .values import BLOCK, OPERATIONS, PRIMARY, SIDES, Code, Status, other
+from .vault import Situation, Vault
+from .vm_host import VmHost
+
+__all__ = ["ROLES", "Lab"]
+
+ROLES: Mapping[str, type] = {
+    "vault": Vault,
+    "configuration-server": ConfigurationServer,
+    "provider": Provider,
+    "process-server": ProcessServer,
+    "temporary-process-server": ProcessServer,
+    "storage-account": StorageAccount,
+    "master-target": MasterTarget,
+    "replica-host": ReplicaHost,
+    "mobility-service": MobilityService,
+    "hyper-v-agent": HyperVReplicationAgent,
+    "vm-host": VmHost,
+    "change-log": ChangeLog,
+    "disk-set": DiskSet,
+}
+"""Components by role name, with the classes used unless others are given."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+
+
+class Lab:
+    """A running system. Closing it closes all files; they stay in the work folder.
+
+    Args:
+        topology: path of a topology TOML file.
+        machines: disk images of each machine, opened read-only; sizes are positive multiples of 4096 bytes.
+        workdir: folder for everything that is written; must not hold these machines already.
+        seed: decides every delay and every generated id.
+        sync: force each tracked write to stable storage before it is acknowledged.
+        components: component classes by role name, in place of the built-in ones.
+
+    Raises:
+        TopologyError: the topology cannot be used; UnknownFlowError if its flow is not implemented.
+        UsageError: a machine, an image, a role or the work folder is wrong.
+    """
+
+    def __init__(
+        self,
+        topology: Path | str,
+        machines: Mapping[str, Sequence[Path]],
+        workdir: Path,
+        seed: int = 0,
+        *,
+        sync: bool = False,
+        components: Mapping[str, type] | None = None,
+    ) -> None:
+        self.topology = load_topology(Path(topology))
+        self.flow = flow_of(self.topology)
+        given = dict(components or {})
+        unknown = sorted(set(given) - set(ROLES))
+        if unknown:
+            raise UsageError(f"component role '{unknown[0]}' is not known; known: {', '.join(sorted(ROLES))}")
+        if "process-server" in given:
+            given.setdefault("temporary-process-server", given["process-server"])
+        self._classes: dict[str, Any] = {**ROLES, **given}
+        self._sync = sync
+        self._rng = random.Random(seed)
+        self._space = ExtentSpace()
+        self._bases: list[BaseImage] = []
+        self._disks: list[DiskSet] = []
+        self._workdir = Path(workdir)
+        self._codec = Codec(self._rng.randbytes(32), self._rng)
+        self._vault: Vault = self._classes["vault"](self.flow)
+        self._simulation = Simulation(self.flow, self._rng)
+        try:
+            self._build(machines)
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self, machines: Mapping[str, Sequence[Path]]) -> None:
+        if not machines:
+            raise UsageError("no machine given; name at least one machine with its disk images")
+        self._workdir.mkdir(parents=True, exist_ok=True)
+        for side, role in self.flow.gateways.items():
+            cache = self._space.open(self._workdir / f"{role}.cache")
+            self._simulation.add_gateway(side, self._classes[role](role, self._space, cache, self._codec))
+        for machine in machines:
+            self._add_machine(machine, machines[machine])
+
+    def _add_machine(self, machine: str, images: Sequence[Path]) -> None:
+        if not _NAME.match(machine):
+            raise UsageError(f"machine id '{machine}' is not usable; letters, digits, '.', '_' and '-' expected")
+        if not images:
+            raise UsageError(f"machine '{machine}' has no disk; give at least one image")
+        folder = self._workdir / machine
+        if folder.exists():
+            raise UsageError(f"{folder}: exists already; give a work folder without machine '{machine}'")
+        folder.mkdir()
+        bases = [BaseImage(Path(image)) for image in images]
+        self._bases.extend(bases)
+        sizes = [base.size for base in bases]
+        sides: dict[str, Side] = {}
+        receivers: dict[str, Receiver] = {}
+        for side in SIDES:
+            disks = self._classes["disk-set"](
+                folder / f"{side}.disks", sizes, bases if side == PRIMARY else [None] * len(sizes), sync=self._sync
+            )
+            self._disks.append(disks)
+            logs = [
+                self._classes["change-log"](self._space, folder, side, n, size, self._rng, sync=self._sync)
+                for n, size in enumerate(sizes)
+            ]
+            staging = self._space.open(folder / f"{side}.staging")
+            agent = self._classes[self.flow.agents[side]](machine, side, disks, logs, self._space, staging)
+            host = self._classes["vm-host"](machine, side, disks, agent, authority=side == PRIMARY)
+            target = self._classes[self.flow.targets[side]](machine, side, disks, host, self._space, self._codec)
+            at = Side(host, agent, target, f"{machine}/{side}/agent", f"{machine}/{side}/target")
+            sides[side] = at
+            receivers[at.agent_address] = agent
+            receivers[at.target_address] = target
+        coordinator = self._classes[self.flow.coordinator](
+            self._vault.register(machine), sides, self.flow, self.topology.policy, self._simulation
+        )
+        self._simulation.add(coordinator, receivers)
+        sides[PRIMARY].host.start()
+
+    def _machine(self, machine: str) -> Coordinator:
+        found = self._simulation.coordinators.get(machine)
+        if found is None:
+            known = ", ".join(sorted(self._simulation.coordinators))
+            raise UsageError(f"machine '{machine}' is not known; known: {known}")
+        return found
+
+    def _host(self, machine: str, side: str) -> VmHost:
+        if side not in SIDES:
+            raise UsageError(f"side '{side}' is not known; primary or recovery expected")
+        return self._machine(machine).sides[side].host
+
+    # --------------------------------------------------------------------------------------------------- operations
+
+    def request(
+        self, machine: str, operation: str, point: str | None = None, request_id: str | None = None
+    ) -> str | None:
+        """Ask for an operation. A retry with the same ``request_id`` is the same request.
+
+        Returns:
+            ``None`` when accepted, else the reason code; then nothing has changed.
+        """
+        coordinator = self._machine(machine)
+        answered, answer = self._vault.answer_given(machine, request_id)
+        if answered:
+            return answer
+        record = coordinator.record
+        if operation in OPERATIONS:
+            target = other(record.active)
+            situation = Situation(
+                source_running=coordinator.sides[record.active].host.guest.running,
+                connected=self._simulation.data_path(),
+                target_up=self._simulation.up(target),
+                points=frozenset(p.id for p in coordinator.sides[target].target.points),
+            )
+            answer = self._vault.judge(record, operation, point, situation)
+        else:
+            answer = Code.NOT_SUPPORTED
+        self._vault.remember(machine, request_id, answer)
+        if answer is None:
+            coordinator.begin(operation, point, self._simulation.now)
+            self._simulation.kick(machine)
+        return answer
+
+    # -------------------------------------------------------------------------------------------------- environment
+
+    def write(
+        self, machine: str, side: str, disk: int, block: int, data: bytes, cached: bool = False
+    ) -> bool:
+        """The workload writes one block of 4096 bytes; a cached write is only issued. ``False`` means refused."""
+        host = self._host(machine, side)
+        if len(data) != BLOCK:
+            raise UsageError(f"write of {len(data)} bytes; exactly {BLOCK} expected")
+        done = host.write(disk, block, data, cached=cached, now=self._simulation.now)
+        if done and not cached:
+            self._simulation.kick(machine)
+        return done
+
+    def start_machine(self, machine: str, side: str) -> bool:
+        """Somebody powers the machine on at a side. ``False`` means refused."""
+        started = self._host(machine, side).start()
+        if started:
+            self._simulation.kick(machine)
+        return started
+
+    def fault(self, kind: str) -> None:
+        """A fault strikes: ``primary-site``, ``recovery-site``, ``link`` or ``gateway``. Striking twice is once."""
+        self._simulation.fault(kind)
+
+    def heal(self, kind: str) -> None:
+        """A fault is over."""
+        self._simulation.heal(kind)
+
+    # --------------------------------------------------------------------------------------------------------- time
+
+    @property
+    def now(self) -> float:
+        """Virtual time in seconds since the start."""
+        return self._simulation.now
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        if not seconds >= 0:
+            raise UsageError(f"advance by {seconds} seconds; a number of at least 0 expected")
+        self._simulation.advance(seconds)
+
+    def step(self) -> bool:
+        """Run one internal event that is due now; ``False`` when none is due without passing of time."""
+        return self._simulation.step()
+
+    def settle(self, limit_seconds: float = 86400) -> bool:
+        """Let time pass until nothing moves any more. ``True`` when that was reached within the limit."""
+        return self._simulation.settle(limit_seconds)
+
+    # -------------------------------------------------------------------------------------------------- observation
+
+    def status(self, machine: str) -> Status:
+        """What the system says about a machine."""
+        coordinator = self._machine(machine)
+        at = coordinator.record.points_at
+        points = coordinator.sides[at].target.points if at is not None else []
+        return self._vault.status(coordinator.record, tuple((p.id, p.kind) for p in points))
+
+    def running(self, machine: str, side: str) -> bool:
+        """Whether the guest really executes at a side."""
+        return self._host(machine, side).guest.running
+
+    def _locate(self, machine: str, where: str) -> tuple[DiskSet, int | None]:
+        coordinator = self._machine(machine)
+        if where in SIDES:
+            return coordinator.sides[where].host.disks, None
+        at = coordinator.record.points_at
+        point = coordinator.sides[at].target.find(where) if at is not None else None
+        if point is None or at is None:
+            raise UsageError(f"recovery point '{where}' of machine '{machine}' is not advertised")
+        return coordinator.sides[at].host.disks, point.position
+
+    def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
+        """Content of a recovery point (``where`` is its id) or of the live disk of a side."""
+        disks, position = self._locate(machine, where)
+        return disks.read(disk, offset, length, position)
+
+    def restore(self, machine: str, point: str, disk: int, to: Path) -> None:
+        """Write a point's disk as a raw, sparse image. The file must not exist yet."""
+        disks, position = self._locate(machine, point)
+        disks.read(disk, 0, 0)
+        try:
+            with Path(to).open("xb") as file:
+                for offset, data in disks.extents_with_data(disk, position):
+                    file.seek(offset)
+                    file.write(data)
+                file.truncate(disks.sizes[disk])
+        except FileExistsError as error:
+            raise UsageError(f"{to}: exists already and is not overwritten; give a new path") from error
+
+    def hrl_files(self, machine: str) -> list[Path]:
+        """The machine's change logs that exist now, on both sides."""
+        sides = self._machine(machine).sides
+        return [path for side in SIDES for log in sides[side].agent.files() for path in log.files()]
+
+    # ------------------------------------------------------------------------------------------------------- closing
+
+    def close(self) -> None:
+        """Close all files. Closing twice is harmless."""
+        self._space.close()
+        while self._disks:
+            self._disks.pop().close()
+        while self._bases:
+            self._bases.pop().close()
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,254 @@
+"""The deterministic runtime: virtual time, an event queue, faults, and the delivery of messages.
+
+Rules:
+
+* the same seed and the same calls give the same run to the byte: every delay comes from one generator, every tie in time
+  is broken by the order of scheduling;
+* an event is a job step, a turn of an agent, a periodic cut or the delivery of one message. Nothing is scheduled for its
+  own sake, so a system at rest has an empty queue: that is what *quiescent* means;
+* a fault drops every message that is under way; what is needed is sent again when the path heals, so no timers poll;
+* on healing, first power (machines may start by themselves), then contact (a stale side is fenced), then everything else.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol
+
+import attrs
+
+from .coordinator import Coordinator, StepResult
+from .errors import UsageError
+from .flows import Flow
+from .messages import Message, Send
+from .process_server import ProcessServer, ProcessServerRoute
+from .values import PRIMARY, RECOVERY, SIDES, other
+
+__all__ = ["FAULTS", "Receiver", "Simulation"]
+
+FAULTS = ("primary-site", "recovery-site", "link", "gateway")
+
+STEP_DELAY = (0.5, 2.0)
+"""Seconds of virtual time before a job step, least and most."""
+HOP_DELAY = (0.005, 0.05)
+"""Seconds a message is under way, least and most."""
+TURN_DELAY = (0.05, 0.5)
+"""Seconds until an agent takes its turn under continuous replication, or when a job waits for it."""
+
+
+class Receiver(Protocol):
+    """A component that messages can be delivered to."""
+
+    def receive(self, message: Message, now: float) -> list[Send]:
+        """Take a message; return the messages it causes."""
+
+
+@attrs.define(slots=True)
+class Agenda:
+    """What is already scheduled for a machine, so that nothing is scheduled twice."""
+
+    step: bool = False
+    turn: float = math.inf
+    cut: bool = False
+
+
+class Simulation:
+    """Virtual time and everything that happens in it. Implements :class:`~siteproof.impl.coordinator.Reach`."""
+
+    def __init__(self, flow: Flow, rng: random.Random) -> None:
+        self.flow = flow
+        self.now = 0.0
+        self.faults: set[str] = set()
+        self.coordinators: dict[str, Coordinator] = {}
+        self.addresses: dict[str, Receiver] = {}
+        self.gateways: dict[str, ProcessServer] = {}
+        self.events = 0
+        self._rng = rng
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self._breaks = 0
+        self._agenda: dict[str, Agenda] = {}
+
+    def add(self, coordinator: Coordinator, receivers: Mapping[str, Receiver]) -> None:
+        """Add a machine: its coordinator and its addressable components."""
+        self.coordinators[coordinator.record.machine] = coordinator
+        self._agenda[coordinator.record.machine] = Agenda()
+        self.addresses.update(receivers)
+
+    def add_gateway(self, side: str, gateway: ProcessServer) -> None:
+        """Add the gateway that stands on a side."""
+        self.gateways[side] = gateway
+        self.addresses[gateway.name] = gateway
+
+    # ------------------------------------------------------------------------------------------------------- reach
+
+    def up(self, side: str) -> bool:
+        """Whether a site is up."""
+        return f"{side}-site" not in self.faults
+
+    def in_contact(self) -> bool:
+        """Whether both sites and the link between them are up."""
+        faults = self.faults
+        return not faults or not ("link" in faults or "primary-site" in faults or "recovery-site" in faults)
+
+    def data_path(self) -> bool:
+        """Whether data can flow: contact, and no gateway is down."""
+        return not self.faults
+
+    def route(self, machine: str, source: str) -> tuple[str, str]:
+        """Connect a machine's data path from ``source``; returns where the agent sends and where the target answers."""
+        sides = self.coordinators[machine].sides
+        agent, target = sides[source].agent_address, sides[other(source)].target_address
+        gateway = self.gateways.get(source)
+        if gateway is None:
+            return target, agent
+        gateway.connect(machine, ProcessServerRoute(target=target, agent=agent))
+        return gateway.name, gateway.name
+
+    # ------------------------------------------------------------------------------------------------------ faults
+
+    def fault(self, kind: str) -> None:
+        """A fault strikes.
+
+        Raises:
+            UsageError: no such fault.
+        """
+        if kind not in FAULTS:
+            raise UsageError(f"fault '{kind}' is not known; known: {', '.join(FAULTS)}")
+        if kind in self.faults or (kind == "gateway" and not self.gateways):
+            return
+        self.faults.add(kind)
+        self._breaks += 1
+        for side in SIDES:
+            if kind == f"{side}-site":
+                for coordinator in self.coordinators.values():
+                    coordinator.sides[side].host.power_fail()
+            if kind in (f"{side}-site", "gateway") and side in self.gateways:
+                self.gateways[side].crash()
+        for machine in self.coordinators:
+            self.kick(machine)
+
+    def heal(self, kind: str) -> None:
+        """A fault is over.
+
+        Raises:
+            UsageError: no such fault.
+        """
+        if kind not in FAULTS:
+            raise UsageError(f"fault '{kind}' is not known; known: {', '.join(FAULTS)}")
+        if kind not in self.faults:
+            return
+        self.faults.discard(kind)
+        for side in (PRIMARY, RECOVERY):
+            if kind == f"{side}-site":
+                for coordinator in self.coordinators.values():
+                    coordinator.sides[side].host.power_up()
+        for coordinator in self.coordinators.values():
+            coordinator.contact()
+        for machine, coordinator in self.coordinators.items():
+            if coordinator.session is not None and self.data_path():
+                self._send(coordinator.sides[coordinator.session].agent.resend())
+            self.kick(machine)
+
+    # -------------------------------------------------------------------------------------------------- scheduling
+
+    def _at(self, time: float, action: Callable[[], None]) -> None:
+        self._order += 1
+        heapq.heappush(self._queue, (time, self._order, action))
+
+    def _delay(self, bounds: tuple[float, float]) -> float:
+        return bounds[0] + (bounds[1] - bounds[0]) * self._rng.random()
+
+    def kick(self, machine: str) -> None:
+        """Something changed for a machine: schedule whatever has become possible and is not scheduled yet."""
+        coordinator = self.coordinators[machine]
+        agenda = self._agenda[machine]
+        if coordinator.job is not None and not agenda.step:
+            agenda.step = True
+            self._at(self.now + self._delay(STEP_DELAY), partial(self._step, machine))
+        if coordinator.session is None:
+            return
+        if not self.faults:
+            agent = coordinator.sides[coordinator.session].agent
+            if agent.may_send() and agent.pending():
+                interval = coordinator.policy.replication_interval_seconds
+                if interval and not coordinator.urgent():
+                    due = (math.floor(self.now / interval) + 1) * interval
+                else:
+                    due = self.now + TURN_DELAY[1]
+                if due < agenda.turn:
+                    if not interval or coordinator.urgent():
+                        due = self.now + self._delay(TURN_DELAY)
+                    agenda.turn = due
+                    self._at(due, partial(self._turn, machine))
+        if not agenda.cut and coordinator.should_cut():
+            agenda.cut = True
+            every = coordinator.policy.crash_consistent_minutes * 60
+            self._at((math.floor(self.now / every) + 1) * every, partial(self._cut, machine))
+
+    def _step(self, machine: str) -> None:
+        self._agenda[machine].step = False
+        result = self.coordinators[machine].run_step(self.now)
+        if result is not StepResult.WAIT:
+            self.kick(machine)
+
+    def _turn(self, machine: str) -> None:
+        agenda = self._agenda[machine]
+        if agenda.turn <= self.now:
+            agenda.turn = math.inf
+        coordinator = self.coordinators[machine]
+        if coordinator.session is None or self.faults:
+            return
+        side = coordinator.sides[coordinator.session]
+        self._send(side.agent.pump(self.now))
+        self.kick(machine)
+
+    def _cut(self, machine: str) -> None:
+        self._agenda[machine].cut = False
+        self.coordinators[machine].periodic_cut(self.now)
+
+    def _send(self, sends: list[Send]) -> None:
+        for send in sends:
+            self._at(self.now + self._delay(HOP_DELAY), partial(self._deliver, send, self._breaks))
+
+    def _deliver(self, send: Send, breaks: int) -> None:
+        if breaks != self._breaks or self.faults:
+            return
+        self._send(self.addresses[send.to].receive(send.message, self.now))
+        self.kick(send.message.machine)
+
+    # --------------------------------------------------------------------------------------------------------- time
+
+    def _run_next(self) -> None:
+        time, _, action = heapq.heappop(self._queue)
+        self.now = max(self.now, time)
+        self.events += 1
+        action()
+
+    def step(self) -> bool:
+        """Run one event that is due now; ``False`` when none is."""
+        if self._queue and self._queue[0][0] <= self.now:
+            self._run_next()
+            return True
+        return False
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass, with everything that falls due."""
+        end = self.now + seconds
+        while self._queue and self._queue[0][0] <= end:
+            self._run_next()
+        self.now = end
+
+    def settle(self, limit: float) -> bool:
+        """Let time pass until nothing is scheduled any more; ``False`` when the limit (seconds) comes first."""
+        end = self.now + limit
+        while self._queue:
+            if self._queue[0][0] > end:
+                self.now = end
+                return False
+            self._run_next()
+        return True

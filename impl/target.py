@@ -1,0 +1,196 @@
+"""The target side of replication: applies what arrives, in order and once, and keeps recovery points.
+
+Three components share it: the *storage account* (VMware to Azure), the *master target* (failback to VMware) and the
+*replica host* (Hyper-V to a secondary site).
+
+Rules:
+
+* a message of an epoch older than the side's own is refused (P3), and so is everything while replication is halted;
+* changes are applied in the order of the machine's sequence numbers, all disks together; a message that came before is
+  acknowledged again and not applied again; a gap is refused, never skipped (P9);
+* content is checked against its digest before any of it is applied, so a batch is applied whole or not at all;
+* a point is a cut over all disks at one instant between two batches: exactly a prefix of the branch (P4, P23);
+* pruning never removes the newest point, nor one that is in use (P4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from .diskset import ZERO, DiskSet
+from .errors import IntegrityError
+from .extents import Extent, ExtentSpace, digest_of
+from .messages import Ack, ChangeBatch, Compare, CopyChunk, Message, Send
+from .process_server import Codec, identity_of
+from .values import BLOCK, Point
+from .vm_host import VmHost
+
+__all__ = ["MasterTarget", "ReplicaHost", "ReplicationTarget", "StorageAccount"]
+
+CRASH_CONSISTENT = "crash-consistent"
+
+
+class ReplicationTarget:
+    """Target of one machine on one side.
+
+    Overridable: :meth:`accepts_epoch`, :meth:`in_order`, :meth:`apply`, :meth:`cut_point`, :meth:`points_to_prune`,
+    :meth:`store_base`, :meth:`delete_points`.
+    """
+
+    def __init__(self, machine: str, side: str, disks: DiskSet, host: VmHost, space: ExtentSpace, codec: Codec) -> None:
+        self.machine = machine
+        self.side = side
+        self.accepting = False
+        self.received = 0
+        self.points: list[Point] = []
+        self.last_ack: Ack | None = None
+        self.reply_to = ""
+        self._disks = disks
+        self._host = host
+        self._space = space
+        self._codec = codec
+
+    # --------------------------------------------------------------------------------------------------- session
+
+    def open_session(self, epoch: int, received: int, reply_to: str, *, fresh: bool) -> None:
+        """Begin to receive after ``received`` writes of the branch; ``fresh`` forgets all content first."""
+        if fresh:
+            self._disks.clear()
+        self._host.epoch = max(self._host.epoch, epoch)
+        self.accepting = True
+        self.received = received
+        self.reply_to = reply_to
+        self.last_ack = None
+
+    def halt(self) -> None:
+        """Replication stops: nothing more is accepted until a new session."""
+        self.accepting = False
+
+    # ------------------------------------------------------------------------------------------------- receiving
+
+    def accepts_epoch(self, epoch: int) -> bool:
+        """Whether a message's epoch is the current one."""
+        return epoch >= self._host.epoch
+
+    def in_order(self, batch: ChangeBatch) -> bool:
+        """Whether a batch continues exactly where the last one ended."""
+        return batch.previous <= self.received
+
+    def receive(self, message: Message, now: float) -> list[Send]:  # noqa: ARG002
+        """Take a data message; the answer is an end-to-end acknowledgement, or nothing when it is refused."""
+        if isinstance(message, Ack) or not self.accepting or not self.accepts_epoch(message.epoch):
+            return []
+        if self.last_ack is not None and message.number <= self.last_ack.number:
+            return [Send(self.reply_to, self.last_ack)] if message.number == self.last_ack.number else []
+        differing: tuple[int, ...] = ()
+        if isinstance(message, ChangeBatch):
+            if not self.in_order(message):
+                return []
+            self.apply(message)
+        elif isinstance(message, CopyChunk):
+            self.store_base(message)
+        else:
+            differing = tuple(self.differing(message))
+        self.last_ack = Ack(message.machine, message.epoch, message.number, self.received, differing)
+        return [Send(self.reply_to, self.last_ack)]
+
+    def _contents(self, message: ChangeBatch | CopyChunk) -> list[bytes]:
+        items: Iterable[tuple[Extent, bytes]]
+        if isinstance(message, ChangeBatch):
+            items = [(w.extent, w.digest) for w in message.writes]
+        else:
+            items = [(c.extent, c.digest) for c in message.copies]
+        pieces = []
+        frame = b"" if message.payload is None else self.open_frame(message)
+        at = 0
+        for extent, digest in items:
+            if message.payload is None:
+                piece = self._space.read(extent)
+            else:
+                piece = frame[at : at + extent.length]
+                at += extent.length
+            if digest_of(piece) != digest:
+                raise IntegrityError(f"{self.machine}: content of message {message.number} does not match its digest")
+            pieces.append(piece)
+        return pieces
+
+    def open_frame(self, message: ChangeBatch | CopyChunk) -> bytes:
+        """Decrypt and expand what a gateway sent."""
+        assert message.payload is not None
+        return self._codec.decode(self._space.read(message.payload), identity_of(message))
+
+    def apply(self, batch: ChangeBatch) -> None:
+        """Apply a batch of tracked writes in order; writes that were applied before are skipped."""
+        pieces = self._contents(batch)
+        for write, piece in zip(batch.writes, pieces, strict=True):
+            if write.sequence > self.received:
+                self._disks.write(write.disk, write.offset // BLOCK, piece)
+                self.received = write.sequence
+
+    def store_base(self, chunk: CopyChunk) -> None:
+        """Store a piece of the base copy."""
+        for copy, piece in zip(chunk.copies, self._contents(chunk), strict=True):
+            self._disks.write(copy.disk, copy.offset // BLOCK, piece)
+
+    def differing(self, message: Compare) -> list[int]:
+        """Blocks whose digest is not the sender's; an empty digest stands for a block of zeros."""
+        count = len(message.digests)
+        if not self._disks.may_hold_data(message.disk, message.start, count):
+            return [message.start + i for i, d in enumerate(message.digests) if d]
+        data = self._disks.read(message.disk, message.start * BLOCK, count * BLOCK)
+        result = []
+        for index, digest in enumerate(message.digests):
+            piece = data[index * BLOCK : (index + 1) * BLOCK]
+            if (piece != ZERO) if not digest else (digest_of(piece) != digest):
+                result.append(message.start + index)
+        return result
+
+    # ---------------------------------------------------------------------------------------------------- points
+
+    def cut_point(self, name: str, now: float) -> Point:
+        """Advertise everything received as a new point."""
+        point = Point(name, CRASH_CONSISTENT, self._disks.cut(), self.received, now)
+        self.points.append(point)
+        return point
+
+    def new_since_last_point(self) -> bool:
+        """Whether something has been received that no point contains."""
+        return not self.points or self.points[-1].sequence != self.received
+
+    def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:
+        """Points older than the retention (seconds), except the newest and those in use."""
+        return [p for p in self.points[:-1] if now - p.cut_at > retention and p.id not in in_use]
+
+    def prune(self, now: float, retention: float, in_use: Collection[str]) -> None:
+        """Remove the points that retention no longer keeps."""
+        gone = self.points_to_prune(now, retention, in_use)
+        if gone:
+            names = {p.id for p in gone}
+            self.points = [p for p in self.points if p.id not in names]
+            kept = {p.position for p in self.points}
+            self._disks.release([p.position for p in gone if p.position not in kept])
+
+    def delete_points(self) -> None:
+        """Make the present content final and delete all points: the second half of a commit."""
+        self.points = []
+        self._disks.flatten()
+
+    def find(self, name: str) -> Point | None:
+        """The advertised point of that id."""
+        return next((p for p in self.points if p.id == name), None)
+
+    def branch_at(self, point: Point) -> None:
+        """Make a point the content of the machine; the other points stay as they are."""
+        self._disks.branch(point.position)
+
+
+class StorageAccount(ReplicationTarget):
+    """The storage account that keeps replicated data in Azure (V2A-5)."""
+
+
+class MasterTarget(ReplicationTarget):
+    """The on-premises master target that receives data during failback (V2A-18, V2A-57)."""
+
+
+class ReplicaHost(ReplicationTarget):
+    """A Hyper-V host as receiver of a replica (H2S-10)."""

@@ -1,0 +1,110 @@
+"""Words shared by all components: sides, operations, reason codes, points and the status of a machine.
+
+They are the words of ``docs/interface.md``, sections 1 to 3 and 6, as plain strings, so that nothing has to be
+translated at the boundary.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = [
+    "BLOCK",
+    "OPERATIONS",
+    "PRIMARY",
+    "RECOVERY",
+    "SIDES",
+    "Code",
+    "Operation",
+    "Point",
+    "PointInfo",
+    "Status",
+    "other",
+]
+
+BLOCK = 4096
+"""Bytes of one block: the unit of writes, of tracking and of transfer."""
+
+PRIMARY = "primary"
+RECOVERY = "recovery"
+SIDES = (PRIMARY, RECOVERY)
+
+
+def other(side: str) -> str:
+    """The opposite side."""
+    return RECOVERY if side == PRIMARY else PRIMARY
+
+
+class Operation:
+    """Names of the operations a machine can be asked for."""
+
+    ENABLE = "EnableProtection"
+    PLANNED = "PlannedFailover"
+    UNPLANNED = "UnplannedFailover"
+    COMMIT = "Commit"
+    REVERSE = "ReverseReplicate"
+
+
+OPERATIONS = (
+    Operation.COMMIT,
+    Operation.ENABLE,
+    Operation.PLANNED,
+    Operation.REVERSE,
+    Operation.UNPLANNED,
+)
+
+
+class Code:
+    """Reason codes of a rejected request, in the order in which they are looked for."""
+
+    NOT_SUPPORTED = "OperationNotSupported"
+    JOB_IN_PROGRESS = "JobInProgress"
+    ALREADY_PROTECTED = "AlreadyProtected"
+    NOT_PROTECTED = "NotProtected"
+    FAILOVER_PENDING = "FailoverPending"
+    NO_FAILOVER = "NoFailoverToCommit"
+    NOT_COMMITTED = "FailoverNotCommitted"
+    SOURCE_NOT_RUNNING = "SourceNotRunning"
+    NOT_CONNECTED = "SitesNotConnected"
+    TARGET_DOWN = "TargetSiteDown"
+    POINT_NOT_FOUND = "RecoveryPointNotFound"
+
+
+@attrs.frozen(slots=True)
+class Point:
+    """A recovery point as the side that stores it keeps it: a cut over all disks at one instant (P23).
+
+    ``position`` counts block versions in that side's store; ``sequence`` counts the writes of the branch that the point
+    contains, since the machine's disk was first attached; ``cut_at`` is virtual time in seconds and orders nothing (P24).
+    """
+
+    id: str
+    kind: str
+    position: int
+    sequence: int
+    cut_at: float
+
+
+@attrs.frozen(slots=True)
+class PointInfo:
+    """An advertised recovery point, as it is observed."""
+
+    id: str
+    kind: str
+
+
+@attrs.frozen(slots=True)
+class Status:
+    """What can be observed of a machine (``docs/interface.md``, section 6). ``None`` means not known or not applicable."""
+
+    protection: str
+    active: str
+    direction: str
+    failover: str
+    job: str | None
+    allowed_operations: tuple[str, ...]
+    points: tuple[PointInfo, ...]
+    failover_point: str | None
+    received: int | None
+    loss: int | None
+    alerts: tuple[str, ...]

@@ -1,0 +1,148 @@
+"""The host of a machine on one side, and the guest on it: power, cached writes, and what the side durably believes.
+
+Durable on the host: the epoch it has learned, whether it believes to be the machine (``authority``), how many writes
+have been acknowledged since the disk was first attached (``acknowledged``), and whether the guest was running when power
+failed. Volatile: the guest and its cache. Truth (``running``) and belief (``authority``) are different variables.
+
+Rules:
+
+* a write is acknowledged only when it is on the disk *and* tracked, if tracking is on (P9); cached writes reach the disk
+  first in, first out, on the next plain write or at an orderly stop, and are lost when power fails;
+* a guest starts only where the host believes to be the machine; whoever has not been told otherwise believes it still,
+  which is why an old source may come back running;
+* *fencing* stops the guest at once, takes the authority away and teaches the new epoch, all in one durable step (P3).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .agent import ReplicationAgent
+from .diskset import DiskSet
+
+__all__ = ["Guest", "VmHost"]
+
+
+class Guest:
+    """The workload's operating system: running or not, with a first-in-first-out cache of writes."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.cache: deque[tuple[int, int, bytes]] = deque()
+
+    def take_cached(self) -> list[tuple[int, int, bytes]]:
+        """Empty the cache in the order in which its writes were issued."""
+        writes = list(self.cache)
+        self.cache.clear()
+        return writes
+
+
+class VmHost:
+    """One side of one machine. Overridable: :meth:`flush_on_stop`, :meth:`fence`, :meth:`starts_on_power_up`."""
+
+    def __init__(self, machine: str, side: str, disks: DiskSet, agent: ReplicationAgent, *, authority: bool) -> None:
+        self.machine = machine
+        self.side = side
+        self.disks = disks
+        self.agent = agent
+        self.guest = Guest()
+        self.authority = authority
+        self.epoch = 1 if authority else 0
+        self.acknowledged = 0
+        self.powered = True
+        self.was_running = False
+
+    # ---------------------------------------------------------------------------------------------------- writes
+
+    def write(self, disk: int, block: int, data: bytes, *, cached: bool, now: float) -> bool:
+        """Issue a write; a plain one flushes the cache before it. ``False`` when the guest does not run."""
+        if not self.guest.running:
+            return False
+        self.disks.check(disk, block)
+        if cached:
+            self.guest.cache.append((disk, block, data))
+            return True
+        if self.guest.cache:
+            self.flush(now)
+        self.acknowledge(disk, block, data, now)
+        return True
+
+    def acknowledge(self, disk: int, block: int, data: bytes, now: float) -> None:
+        """Put one write on the disk and into the change log, then count it as acknowledged."""
+        number = self.acknowledged + 1
+        self.agent.track(number, disk, block, data, now)
+        self.disks.write(disk, block, data)
+        self.acknowledged = number
+
+    def flush(self, now: float) -> None:
+        """Bring all cached writes to the disk, first in, first out."""
+        for disk, block, data in self.guest.take_cached():
+            self.acknowledge(disk, block, data, now)
+
+    # ----------------------------------------------------------------------------------------------------- power
+
+    def start(self) -> bool:
+        """Start the guest if this host believes to be the machine."""
+        if not self.powered or not self.authority:
+            return False
+        self.guest.running = True
+        return True
+
+    def flush_on_stop(self, now: float) -> None:
+        """What an orderly stop does with cached writes: they are flushed."""
+        self.flush(now)
+
+    def stop(self, now: float) -> None:
+        """Orderly stop of the guest."""
+        if self.guest.running:
+            self.flush_on_stop(now)
+        self.guest.running = False
+        self.guest.cache.clear()
+
+    def power_off(self) -> None:
+        """The guest stops at once; its cache is lost."""
+        self.guest.running = False
+        self.guest.cache.clear()
+
+    def power_fail(self) -> None:
+        """Power of the whole side is gone."""
+        if self.powered:
+            self.was_running = self.guest.running
+            self.powered = False
+            self.power_off()
+
+    def starts_on_power_up(self) -> bool:
+        """Auto-start: the guest ran when power failed, and nobody has told this host that it is not the machine."""
+        return self.was_running and self.authority
+
+    def power_up(self) -> None:
+        """Power is back: logs are recovered from disk, then the guest may start by itself."""
+        if not self.powered:
+            self.powered = True
+            self.agent.recover()
+            if self.starts_on_power_up():
+                self.start()
+            self.was_running = False
+
+    # --------------------------------------------------------------------------------------------------- authority
+
+    def fence(self, epoch: int) -> bool:
+        """Learn that another side is the machine: stop, give up authority, take over the epoch, stop tracking.
+
+        Returns:
+            Whether the guest was running.
+        """
+        ran = self.guest.running
+        self.power_off()
+        self.was_running = False
+        self.authority = False
+        self.epoch = max(self.epoch, epoch)
+        self.agent.stop_tracking()
+        return ran
+
+    def take_over(self, epoch: int, acknowledged: int) -> None:
+        """Become the machine: the branch continues after ``acknowledged`` writes, in a new epoch."""
+        self.epoch = epoch
+        self.authority = True
+        self.acknowledged = acknowledged
+        self.start()

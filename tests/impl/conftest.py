@@ -1,0 +1,123 @@
+"""Topologies and images for the tests of the implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from siteproof.impl.lab import Lab
+from siteproof.impl.values import BLOCK
+
+V2A = """
+id = "vmware-to-azure"
+title = "VMware to Azure"
+[places.site]
+title = "site"
+side = "primary"
+[places.azure]
+title = "Azure"
+side = "recovery"
+[components.configuration-server]
+kind = "configuration-server"
+place = "site"
+[components.process-server]
+kind = "process-server"
+place = "site"
+[components.master-target]
+kind = "master-target"
+place = "site"
+[components.mobility-service]
+kind = "mobility-service"
+place = "site"
+[components.storage-account]
+kind = "storage-account"
+place = "azure"
+[components.temporary-process-server]
+kind = "process-server"
+place = "azure"
+[[links]]
+from = "process-server"
+to = "storage-account"
+protocol = "https"
+port = 443
+direction = "forward"
+carries = "data"
+encrypted = true
+[policy]
+crash_consistent_minutes = 5
+retention_hours = 24
+[capabilities]
+ignored = true
+"""
+
+H2S = """
+id = "hyper-v-to-secondary-site"
+title = "Hyper-V to a secondary site"
+[places.primary-site]
+title = "primary"
+side = "primary"
+[places.secondary-site]
+title = "secondary"
+side = "recovery"
+[components.provider]
+kind = "provider"
+place = "primary-site"
+[components.host]
+kind = "hyper-v-host"
+place = "primary-site"
+[components.replica]
+kind = "hyper-v-host"
+place = "secondary-site"
+[[links]]
+from = "host"
+to = "replica"
+carries = "data"
+[policy]
+crash_consistent_minutes = 5
+retention_hours = 2
+replication_interval_seconds = 30
+"""
+
+
+def block(text: str) -> bytes:
+    """A block that says what it is."""
+    return text.encode().ljust(BLOCK, b".")
+
+
+@pytest.fixture
+def topologies(tmp_path: Path) -> dict[str, Path]:
+    """Both topologies as files."""
+    result = {}
+    for name, text in (("v2a", V2A), ("h2s", H2S)):
+        result[name] = tmp_path / f"{name}.toml"
+        result[name].write_text(text)
+    return result
+
+
+def make_image(path: Path, blocks: int = 32) -> Path:
+    """An image with some content and a hole."""
+    with path.open("wb") as file:
+        for number in (0, 1, blocks - 1):
+            file.seek(number * BLOCK)
+            file.write(block(f"base {path.name} {number}"))
+        file.truncate(blocks * BLOCK)
+    return path
+
+
+@pytest.fixture
+def new_lab(tmp_path: Path, topologies: dict[str, Path]) -> Iterator[Callable[..., Lab]]:
+    """A factory of labs with one machine ``m`` of two disks."""
+    labs: list[Lab] = []
+
+    def build(flow: str, **options: object) -> Lab:
+        number = len(labs)
+        images = [make_image(tmp_path / f"{number}-{n}.img") for n in range(2)]
+        lab = Lab(topologies[flow], {"m": images}, tmp_path / f"work{number}", **options)  # type: ignore[arg-type]
+        labs.append(lab)
+        return lab
+
+    yield build
+    for lab in labs:
+        lab.close()
