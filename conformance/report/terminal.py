@@ -65,7 +65,7 @@ def final_table(report: RunReport) -> Table:
     for flow in report.flows:
         verdicts = {p.id: p.verdict for p in flow.proof.promises} if flow.proof else {}
         seconds = (flow.proof.seconds if flow.proof else 0) + sum(c.seconds for c in flow.campaigns)
-        outcome = Text(" ").join(_word(c.outcome) for c in flow.campaigns) if flow.campaigns else Text("– not run", "dim")
+        outcome = _word(flow.outcome) if flow.outcome else Text("– not run", "dim")
         table.add_row(
             text(flow.id, "bold"), *(_mark(verdicts[id]) if id in verdicts else Text("·", "dim") for id in ids),
             _certificates(flow.proof), text("! " + flow.error, COLOURS["broken"]) if flow.error else outcome,
