@@ -40,13 +40,11 @@ def _with_files(draft: Path, flow: FlowReport) -> FlowReport:
 
 def _with_file(draft: Path, flow: str, campaign: CampaignResult) -> CampaignResult:
     """A campaign whose counterexample, if there is one, has been written to a file of the draft."""
-    from siteproof.conformance.replay import write_counterexample
-
     if campaign.counterexample is None:
         return campaign
     suffix = "-image" if campaign.engine == "round trip" else ""
     name = f"counterexamples/{flow}{suffix}.json"
-    write_counterexample(draft / name, campaign)
+    (draft / name).write_text(json.dumps(emitted(campaign.counterexample), indent=1) + "\n", encoding="utf-8")
     return attrs.evolve(campaign, counterexample=attrs.evolve(campaign.counterexample, file=name))
 
 
