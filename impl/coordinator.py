@@ -69,7 +69,10 @@ class Coordinator:
         """Start the job of an accepted request; an unplanned failover pre-empts a planned one (P16)."""
         self.job = Job(operation, point=point)
         self.record.job = operation
-        if operation == Operation.UNPLANNED:
+        if operation == Operation.ENABLE:
+            self.record.protection = "initial"
+            self.record.direction = "forward"
+        elif operation == Operation.UNPLANNED:
             self.halt_replication()
             target = self.sides[other(self.record.active)].target
             if point == "latest-processed":
@@ -228,8 +231,6 @@ class Coordinator:
         if not self.reach.data_path():
             return StepResult.WAIT
         host = self.sides[PRIMARY].host
-        self.record.protection = "initial"
-        self.record.direction = "forward"
         host.agent.start_tracking(self.record.epoch, host.acknowledged)
         self.open_session(PRIMARY, received=host.acknowledged, fresh=True)
         host.agent.start_copy(compare=False)
