@@ -60,6 +60,7 @@ class Index:
     loss: int
     loss_known: int
     alerted: int
+    fork: int
     epoch: int
     passive_epoch: int
     primary_up: int

@@ -37,6 +37,17 @@ Paths = dict[Node, "tuple[Node, int] | None"]
 LIMIT = 60_000
 
 
+@attrs.define
+class _Stage:
+    """How one event was explained: internal steps before it (where the system moves by itself), where each node after the event
+    comes from, internal steps after it, and the node of each candidate that was kept."""
+
+    before: Paths = attrs.Factory(dict)
+    origins: dict[Node, Node] = attrs.Factory(dict)
+    after: Paths = attrs.Factory(dict)
+    ends: dict[Candidate, Node] = attrs.Factory(dict)
+
+
 class Overflow(Exception):
     """The set of explanations has grown beyond the bound; nothing can be said about the rest of this case."""
 
@@ -92,7 +103,8 @@ class Factor:
         self.known_ids: set[str] = set()
         self.used: str | None = None
         self.reported_point: str | None = None
-        self.taken = [0] * len(promised.internal_names)
+        self._trail: list[_Stage] = []
+        self._stage = _Stage()
         self._at = promised.at
 
     # ------------------------------------------------------------------------------------------------------- events
@@ -215,13 +227,29 @@ class Factor:
         ends = [n for n in nodes if self.explains(n, sight)]
         if not ends or not self.orderly(sight):
             return False
-        self.candidates = {(n[0], n[1], n[2]) for n in ends}
-        way = nodes[ends[0]]
-        while way is not None:
-            self.taken[way[1]] += 1
-            way = nodes[way[0]]
+        self._stage.ends = {(n[0], n[1], n[2]): n for n in ends}
+        self._trail.append(self._stage)
+        self.candidates = set(self._stage.ends)
         self.remember(sight)
         return True
+
+    def explanation(self) -> list[list[str]]:
+        """One explanation of the whole run: the internal steps of the model after each event, oldest first."""
+        names, found = self.promised.internal_names, []
+        candidate = min(self.candidates, key=lambda c: c[0])
+        for stage in reversed(self._trail):
+            node: Node | None = stage.ends[candidate]
+            steps: list[str] = []
+            for paths in (stage.after, stage.before):
+                while node is not None and (way := paths.get(node)) is not None:
+                    node = way[0]
+                    steps.append(names[way[1]])
+                if paths is stage.after and node is not None:
+                    node = stage.origins.get(node, node)
+            assert node is not None
+            candidate = (node[0], node[1], node[2])
+            found.append(steps[::-1])
+        return found[::-1]
 
     def remember(self, sight: Sight) -> None:
         """What later sights are compared with."""
@@ -249,13 +277,18 @@ class Factor:
         are cut off; `free`: any cut is taken for explained (to find out what is wrong)."""
         nodes: Iterable[Node] = [(s, log, old, 0, False) for s, log, old in self.candidates]
         new = sight.new if sight is not None and not free else None
+        stage = self._stage = _Stage()
         if self.moves_by_itself:
-            nodes = self._close(nodes, new, None)
+            nodes = stage.before = self._close(nodes, new, None)
         if event is not None:
-            nodes = {(*after, k, renewed) for *c, k, renewed in nodes
-                     for after in event.apply((c[0], c[1], c[2]))}  # type: ignore[misc]
+            origins = stage.origins
+            for node in nodes:
+                for after in event.apply((node[0], node[1], node[2])):
+                    origins.setdefault((*after, node[3], node[4]), node)
+            nodes = origins
         dead = self._pruner(sight.seen) if sight is not None and not free else None
-        return self._close(nodes, new, dead)
+        stage.after = self._close(nodes, new, dead)
+        return stage.after
 
     def _close(self, nodes: Iterable[Node], new: tuple[PointSeen, ...] | None, dead: Callable[[State], bool] | None) -> Paths:
         """Breadth first, so that the way back from any node is a shortest explanation."""

@@ -82,8 +82,6 @@ class Session:
         self.model_before: dict[str, Any] = {}
         self.model_after: dict[str, Any] = {}
         self._whole = self.base.blocks <= 2048
-        self._gateway = any("gateway_up" in str(g.folded) for a in promised.model.actions if a.name == "fail_gateway"
-                            for g in a.guards) and "fail_gateway" in promised.environment
         self._time = 0.0
         self._step = 0
         self._gone: dict[str, str] = {}
@@ -256,6 +254,13 @@ class Session:
                         self._take_in(machine, None, still=False, disk=True)
         finally:
             self.driver.call("stop", self.driver.driver.stop)
+
+    def abandon(self) -> None:
+        """Stop the driver after an error, whatever it says."""
+        try:
+            self.driver.driver.stop()
+        except Exception:  # noqa: BLE001
+            return
 
     def _note(self, command: Command, answer: Answer | bool | None, skipped: str = "") -> None:
         if self.records is None:

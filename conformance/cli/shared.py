@@ -24,12 +24,13 @@ import attrs
 import typer
 
 from siteproof.conformance.exits import Exit
+from siteproof.conformance.report.data import emitted
 from siteproof.model.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["LogLevel", "Session", "emitted", "parse_duration", "shared", "version"]
+__all__ = ["LogLevel", "Session", "parse_duration", "shared", "version"]
 
 
 class LogLevel(str, Enum):
@@ -82,19 +83,6 @@ def version() -> str:
     from importlib.metadata import version as installed
 
     return installed("siteproof")
-
-
-def emitted(value: Any) -> Any:
-    """A value as JSON data: attrs classes as objects, enumerations as their values, folders as text."""
-    if attrs.has(type(value)):
-        return {field.name: emitted(getattr(value, field.name)) for field in attrs.fields(type(value))}
-    if isinstance(value, Mapping):
-        return {str(emitted(key)): emitted(one) for key, one in value.items()}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, list | tuple | set | frozenset):
-        return [emitted(one) for one in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 _JSON = Annotated[str | None, typer.Option(

@@ -48,7 +48,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "draw_components": draw_components, "link_words": link_words, "draw_timeline": draw_timeline,
         "moments_of_trace": moments_of_trace, "moments_of_counterexample": moments_of_counterexample,
-        "draw_lifecycle": draw_lifecycle, "claims_of": claims_of, "count": count, "difference": _difference,
+        "draw_lifecycle": draw_lifecycle, "claims_of": claims_of, "count": count, "difference": _difference, "solvers": words.solvers,
     }
     return environment
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from siteproof.conformance.report.values import RunReport, count
-from siteproof.conformance.report.words import MARKS, TONES, duration, headline, join, plain
+from siteproof.conformance.report.words import MARKS, TONES, duration, headline, join, plain, solvers
 from siteproof.conformance.results import CampaignResult, Counterexample
 from siteproof.model.errors import one_line
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict
@@ -65,7 +65,7 @@ def final_table(report: RunReport) -> Table:
     for flow in report.flows:
         verdicts = {p.id: p.verdict for p in flow.proof.promises} if flow.proof else {}
         seconds = (flow.proof.seconds if flow.proof else 0) + sum(c.seconds for c in flow.campaigns)
-        outcome = Text(" ").join(_word(c.outcome) for c in flow.campaigns) if flow.campaigns else Text("– not run", "dim")
+        outcome = _word(flow.outcome) if flow.outcome else Text("– not run", "dim")
         table.add_row(
             text(flow.id, "bold"), *(_mark(verdicts[id]) if id in verdicts else Text("·", "dim") for id in ids),
             _certificates(flow.proof), text("! " + flow.error, COLOURS["broken"]) if flow.error else outcome,
@@ -80,11 +80,10 @@ def _certificates(proof: ProofReport | None) -> Text:
         return Text("–", "dim")
     proved = [p for p in proof.promises if p.verdict is Verdict.PROVED]
     confirmed = [p for p in proved if p.confirmed_by]
-    solvers = sorted({solver for p in confirmed for solver in p.confirmed_by})
     if not confirmed:
         return Text("not checked", "dim")
     style = "green" if len(confirmed) == len(proved) else "yellow"
-    return Text(f"{len(confirmed)}/{len(proved)} by {join(solvers)}", style)
+    return Text(f"{len(confirmed)}/{len(proved)} by {join(solvers(confirmed))}", style)
 
 
 def proof_story(proof: ProofReport) -> RenderableType:
@@ -99,7 +98,7 @@ def proof_story(proof: ProofReport) -> RenderableType:
         table.add_row(
             _mark(promise.verdict), text(promise.id, "bold"), text(promise.title),
             Text(promise.verdict.value, COLOURS[TONES[promise.verdict]]), f"{proved}/{applicable}" if applicable else "–",
-            text("confirmed by " + join(promise.confirmed_by) if promise.confirmed_by else "–", "dim"), duration(promise.seconds))
+            text("confirmed by " + join(solvers([promise])) if promise.confirmed_by else "–", "dim"), duration(promise.seconds))
     parts: list[RenderableType] = [Text.assemble(
         (one_line(proof.title), "bold"), (f"  {one_line(proof.topology)}", "dim"),
         *((f"  what if {one_line(path)} = {plain_fact(value)}", "yellow") for path, value in proof.overrides.items())), table]

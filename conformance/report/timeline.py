@@ -93,46 +93,58 @@ def moments_of_counterexample(found: Counterexample) -> list[Moment]:
     active: str | None = "primary"
     moments = [Moment("start", "between", "start", active, (True, False))]
     for step in found.steps:
-        verb, what = str(step.command.get("do", step.command.get("name", step.text))), str(step.command)
-        if "fault" in verb or "heal" in verb:
-            for number, site in enumerate(SIDES):
-                if f"{site}-site" in what:
-                    up[number] = "heal" in verb
-            link = ("heal" in verb) if "'link'" in what else link
+        kind, what = str(step.command.get("kind", "")), step.command.get("fault")
+        if what in _SITES:
+            up[_SITES.index(what)] = kind == "heal"
+        elif what == "link":
+            link = kind == "heal"
         seen = _seen(step, machine)
-        lane = _lane_of_command(step, active or "primary")
+        lane = _lane_of_command(step.command, active or "primary")
         active = seen.get("active", active)
         running = seen.get("running") or {}
         moments.append(Moment(
-            _short(step), lane, "environment" if verb in ("fault", "heal", "write", "advance", "settle") else "command",
-            active, (running.get("primary"), running.get("recovery")), (up[0], up[1]), link,
-            refused="reject" in str(step.answer).lower(), bad=step.index == found.divergence.step))
+            _short(step), lane, "command" if kind == "operation" else "environment", active,
+            (running.get("primary"), running.get("recovery")), (up[0], up[1]), link,
+            refused=step.answer.get("answer") in ("rejected", "refused"), bad=step.index == found.divergence.step))
     return moments
 
 
+_SITES = ("primary-site", "recovery-site")
+
+
 def _seen(step: StepRecord, machine: str) -> dict[str, Any]:
-    seen = step.observation.get(machine, step.observation)
+    seen = step.observation.get(machine)
     return seen if isinstance(seen, dict) else {}
 
 
-def _lane_of_command(step: StepRecord, active: str) -> str:
-    text = " ".join(map(str, step.command.values()))
-    if "link" in text or "gateway" in text:
+def _lane_of_command(command: Mapping[str, Any], active: str) -> str:
+    if command.get("fault") in _SITES:
+        return SIDES[_SITES.index(command["fault"])]
+    if command.get("kind") in ("fault", "heal", "advance", "settle", "step"):
         return "between"
-    side = step.command.get("side")
-    if side in SIDES:
-        return str(side)
-    for site in SIDES:
-        if f"{site}-site" in text:
-            return site
-    return active
+    return str(command["side"]) if command.get("side") in SIDES else active
 
 
 def _short(step: StepRecord) -> str:
-    names = ("do", "op", "operation", "name", "kind", "point", "side")
-    words = [str(step.command[name]) for name in names if isinstance(step.command.get(name), str)]
-    words = [word for word in words if word != "request"]
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", " ".join(dict.fromkeys(words))).lower() or step.text
+    """A command in very few words."""
+    command = step.command
+    match command.get("kind"):
+        case "operation":
+            words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(command.get("operation"))).lower()
+            return f"{words} {command['point']}" if command.get("point") else words
+        case "write":
+            return f"{'cached write' if command.get('cached') else 'write'} block {command.get('block')}"
+        case "fault" | "heal" as kind:
+            return f"{str(command.get('fault')).replace('-', ' ')} {'fails' if kind == 'fault' else 'is back'}"
+        case "start-machine":
+            return "somebody starts it"
+        case "advance":
+            return f"{command.get('seconds')} s pass"
+        case "settle":
+            return "settle"
+        case "step":
+            return f"{command.get('count')} internal steps"
+    return step.text
 
 
 # ------------------------------------------------------------------------------------------------------------ the picture

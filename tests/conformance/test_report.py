@@ -87,15 +87,15 @@ def sample_counterexample() -> Counterexample:
     def seen(active: str, primary: bool, recovery: bool, failover: str = "none") -> dict[str, Any]:
         return {"vm1": {"active": active, "running": {"primary": primary, "recovery": recovery}, "failover": failover}}
     rows = (
-        ({"do": "request", "operation": "EnableProtection", "machine": "vm1"}, {"answer": "accepted"}, seen("primary", True, False),
+        ({"kind": "operation", "operation": "EnableProtection", "machine": "vm1"}, {"answer": "accepted"}, seen("primary", True, False),
          "Protection is enabled; a full copy starts."),
-        ({"do": "settle"}, {"answer": "done"}, seen("primary", True, False), "Time passes until nothing moves."),
-        ({"do": "write", "machine": "vm1", "side": "primary", "disk": 0, "block": 3}, {"answer": "acknowledged"},
+        ({"kind": "settle"}, {"answer": "done"}, seen("primary", True, False), "Time passes until nothing moves."),
+        ({"kind": "write", "machine": "vm1", "side": "primary", "disk": 0, "block": 3}, {"answer": "acknowledged"},
          seen("primary", True, False), "The workload writes block 3 of disk 0; it is acknowledged."),
-        ({"do": "fault", "kind": "link"}, {"answer": "done"}, seen("primary", True, False), "The link between the sites is cut."),
-        ({"do": "request", "operation": "UnplannedFailover", "point": "latest", "machine": "vm1"}, {"answer": "accepted"},
+        ({"kind": "fault", "fault": "link"}, {"answer": "done"}, seen("primary", True, False), "The link between the sites is cut."),
+        ({"kind": "operation", "operation": "UnplannedFailover", "point": "latest", "machine": "vm1"}, {"answer": "accepted"},
          seen("recovery", True, True, "unplanned"), "An unplanned failover to the latest point is asked for, and accepted."),
-        ({"do": "heal", "kind": "link"}, {"answer": "done"}, seen("recovery", True, True, "unplanned"),
+        ({"kind": "heal", "fault": "link"}, {"answer": "done"}, seen("recovery", True, True, "unplanned"),
          "The sites can reach each other again."),
     )
     return Counterexample(
@@ -145,7 +145,7 @@ def test_everything_from_outside_is_escaped() -> None:
         attrs.evolve(c, title=HOSTILE) for c in flow.topology.components))
     found = flow.campaigns[0].counterexample
     assert found is not None
-    bad = attrs.evolve(found, steps=tuple(attrs.evolve(s, text=HOSTILE, command={"do": HOSTILE}) for s in found.steps),
+    bad = attrs.evolve(found, steps=tuple(attrs.evolve(s, text=HOSTILE, command={"kind": HOSTILE}) for s in found.steps),
                        divergence=attrs.evolve(found.divergence, found=HOSTILE, sentence=HOSTILE, field=HOSTILE, machine=HOSTILE))
     campaign = attrs.evolve(flow.campaigns[0], driver=HOSTILE, counterexample=bad, warnings=(HOSTILE,), taken={HOSTILE: 1})
     page = render_html(attrs.evolve(run, command=HOSTILE, flows=(attrs.evolve(flow, topology=topology, campaigns=(campaign,), error=HOSTILE),)))
