@@ -71,6 +71,7 @@ class Coordinator:
         self.record.job = operation
         if operation == Operation.ENABLE:
             self.record.protection = "initial"
+            self.record.direction = "forward"
         elif operation == Operation.UNPLANNED:
             self.halt_replication()
             target = self.sides[other(self.record.active)].target
@@ -230,7 +231,6 @@ class Coordinator:
         if not self.reach.data_path():
             return StepResult.WAIT
         host = self.sides[PRIMARY].host
-        self.record.direction = "forward"
         host.agent.start_tracking(self.record.epoch, host.acknowledged)
         self.open_session(PRIMARY, received=host.acknowledged, fresh=True)
         host.agent.start_copy(compare=False)

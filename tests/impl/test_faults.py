@@ -187,6 +187,8 @@ def test_prechecks_name_their_reason(new_lab: Build) -> None:
 def test_a_request_id_names_a_request(new_lab: Build) -> None:
     lab = new_lab("v2a")
     assert lab.request("m", "EnableProtection", request_id="a") is None
+    assert lab.status("m").protection == "initial"
+    assert lab.status("m").points == ()
     assert lab.request("m", "EnableProtection", request_id="a") is None
     assert lab.request("m", "EnableProtection", request_id="b") == "JobInProgress"
     lab.settle()
