@@ -75,7 +75,7 @@ class Built:
 
     @property
     def formula(self) -> Any:
-        return z3.Implies(self.premise, self.conclusion)
+        return self.conclusion if z3.is_true(self.premise) else z3.Implies(self.premise, self.conclusion)
 
     @property
     def name(self) -> str:

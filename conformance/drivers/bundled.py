@@ -4,7 +4,7 @@ Beside the command line this is the only file of the tester that knows an implem
 Replacement component classes (`components`) are how a seeded bug or a variant gets in.
 
 Each case gets a work folder of its own, under one temporary folder that is on memory where the system has such a place, and
-goes with the case. Base images are made once for each size, and are opened read-only.
+goes with the case; `work` puts it elsewhere, for images that are too large for memory. Base images are made once for each size, and are opened read-only.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _serial = iter(range(10**12))
 class BundledDriver:
     """The bundled implementation as a system under test."""
 
-    def __init__(self, components: Mapping[str, type] | None = None, name: str = "bundled") -> None:
-        self.components, self.name = dict(components or {}), name
+    def __init__(self, components: Mapping[str, type] | None = None, name: str = "bundled", work: Path | None = None) -> None:
+        self.components, self.name, self.work = dict(components or {}), name, work
         self.lab: Lab | None = None
         self.folder: Path | None = None
 
@@ -62,7 +62,7 @@ class BundledDriver:
         return Capabilities(self.name, stepping=True, own_topologies=True, restores=True)
 
     def start(self, scenario: Scenario, seed: int, base: Base) -> None:
-        self.folder = _folder() / f"case-{next(_serial)}"
+        self.folder = (self.work or _folder()) / f"case-{next(_serial)}"
         image = self._image(base)
         self.lab = Lab(_topology_file(scenario.topology), {m: [image] * scenario.disks for m in scenario.machines}, self.folder,
                        seed, components=self.components)

@@ -1,0 +1,163 @@
+"""The verbs and their help. Each one loads what it needs when it is called, and nothing before.
+
+The bodies are in `proving`, `running`, `checking` and `listing`; here stand the arguments and what they mean.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siteproof.conformance.cli.shared import Session, shared, version
+from siteproof.conformance.exits import Exit
+
+__all__ = ["app"]
+
+EXITS = """Exit codes: 0 conforms, all proved · 1 violation, refuted · 2 inconclusive, undetermined · 3 driver or environment error ·
+4 usage or specification error · 5 a bug of ours · 130 interrupted."""
+
+app = typer.Typer(
+    name="siteproof", no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    epilog=EXITS,
+    context_settings={"help_option_names": ["-h", "--help"]})
+
+Topologies = Annotated[list[str] | None, typer.Argument(
+    metavar="TOPOLOGY", help="Built-in ids (siteproof list topologies) or TOML files; all built-in ones if none is given.")]
+MaxTime = Annotated[str, typer.Option("--max-time", metavar="TIME", help="Time for each flow, such as 30s, 10m or 1h30m.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"siteproof {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def siteproof(
+    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    """Proofs and conformance tests for site-recovery replication.
+
+    Start with [bold]siteproof check[/bold]: it proves the promises of every flow, runs the bundled implementation against the
+    same model, and writes one report folder to open in a browser.
+    """
+
+
+@app.command(epilog="Example: siteproof check --report drill && open drill/index.html")
+@shared
+def check(
+    session: Session, topologies: Topologies = None,
+    image: Annotated[Path | None, typer.Option(metavar="PATH", help="A disk image to work on; it is opened read-only.")] = None,
+    report: Annotated[Path, typer.Option(metavar="DIR", help="The report folder; an earlier report there is replaced.")] = Path("siteproof-report"),
+    max_time: MaxTime = "25s",
+) -> Exit:
+    """Prove, run the bundled implementation, and write a report.
+
+    For each flow: every promise is proved, each certificate is confirmed by two solvers, and a campaign holds the bundled
+    implementation, on a real disk image, against the same model. --max-time is for the campaign.
+    """
+    from siteproof.conformance.cli import checking
+
+    return checking.check(session, topologies or [], image, report, max_time)
+
+
+@app.command(epilog="Example: siteproof prove --what-if hyper-v-to-secondary-site:reverse.requires_commit=false")
+@shared
+def prove(
+    session: Session, topologies: Topologies = None,
+    properties: Annotated[list[str] | None, typer.Option("--property", metavar="ID", help="Only this promise (P1, P2, …); may be repeated.")] = None,
+    what_if: Annotated[list[str] | None, typer.Option(
+        "--what-if", metavar="[FLOW:]FACT=VALUE", help="Change a fact and show the verdicts before and after; may be repeated.")] = None,
+    certificates: Annotated[Path | None, typer.Option(metavar="DIR", help="Write certificates here and have two solvers confirm them.")] = None,
+    max_time: MaxTime = "2m",
+) -> Exit:
+    """Prove the promises of a flow, or find the shortest way to break one."""
+    from siteproof.conformance.cli import proving
+
+    return proving.prove(session, topologies or [], properties or [], what_if or [], certificates, max_time)
+
+
+@app.command(epilog="Example: siteproof certify siteproof-report/proofs")
+@shared
+def certify(
+    session: Session,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A certificate, or a folder of certificates.")],
+) -> Exit:
+    """Check certificates again: all obligations derived anew and confirmed by z3 and cvc5."""
+    from siteproof.conformance.cli import proving
+
+    return proving.certify(session, folder)
+
+
+@app.command(epilog="Example: siteproof run --driver bundled --topology vmware-to-azure --max-time 1m --out campaign")
+@shared
+def run(
+    session: Session,
+    driver: Annotated[str, typer.Option(metavar="D", help="The system under test: a name (siteproof list drivers) or module:Class.")],
+    topology: Annotated[list[str] | None, typer.Option(metavar="T", help="A flow to test; may be repeated. All built-in ones if none is given.")] = None,
+    max_time: MaxTime = "10m",
+    engine: Annotated[str, typer.Option(metavar="E", help="How cases are chosen.")] = "all",
+    max_cases: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N cases.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a report folder with counterexamples.")] = None,
+) -> Exit:
+    """Hold a system under test against the model, in a campaign of generated cases."""
+    from siteproof.conformance.cli import running
+
+    return running.run(session, driver, topology or [], max_time, engine, max_cases, out)
+
+
+@app.command(epilog="Example: siteproof replay siteproof-report/counterexamples/vmware-to-azure.json")
+@shared
+def replay(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A counterexample or a test case.")],
+    driver: Annotated[str | None, typer.Option(metavar="D", help="Another system under test than the one it was found on.")] = None,
+) -> Exit:
+    """Run a counterexample again, step by step."""
+    from siteproof.conformance.cli import running
+
+    return running.replay(session, file, driver)
+
+
+@app.command(epilog="Example: siteproof explain siteproof-report/counterexamples/vmware-to-azure.json")
+@shared
+def explain(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A counterexample.")],
+) -> Exit:
+    """Tell a counterexample in words: what was done, what was seen, which promise it breaks and why."""
+    from siteproof.conformance.cli import running
+
+    return running.explain(session, file)
+
+
+class Listing(str, Enum):
+    TOPOLOGIES = "topologies"
+    PROPERTIES = "properties"
+    REQUIREMENTS = "requirements"
+    DRIVERS = "drivers"
+    BUGS = "bugs"
+
+
+@app.command("list", epilog="Example: siteproof list properties")
+@shared
+def list_(
+    session: Session,
+    what: Annotated[Listing, typer.Argument(help="What to list.", show_default=False)],
+) -> Exit:
+    """List what there is: flows, promises, requirements, drivers, seeded bugs."""
+    from siteproof.conformance.cli import listing
+
+    return listing.listing(session, what.value)
+
+
+@app.command(epilog="Example: siteproof doctor")
+@shared
+def doctor(session: Session) -> Exit:
+    """What is installed, which optional parts are missing, and what they would add."""
+    from siteproof.conformance.cli import listing
+
+    return listing.doctor(session)

@@ -1,0 +1,139 @@
+"""`siteproof list` and `siteproof doctor`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+from typing import Any
+
+import attrs
+from rich.table import Table
+from rich.text import Text
+
+from siteproof.conformance.cli.shared import Session, version
+from siteproof.conformance.exits import Exit
+from siteproof.conformance.report.terminal import text
+
+__all__ = ["doctor", "listing"]
+
+Rows = list[dict[str, Any]]
+
+
+def listing(session: Session, what: str) -> Exit:
+    """Print one list; in JSON every row is an object."""
+    rows = _LISTS[what]()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for number, column in enumerate(rows[0] if rows else ()):
+        table.add_column(column, no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*(text(_cell(value), "bold" if number == 0 else "") for number, value in enumerate(row.values())))
+    session.out.print(table)
+    session.emit("siteproof.list/1", Exit.OK, {"list": what, "rows": rows})
+    return Exit.OK
+
+
+def _cell(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _topologies() -> Rows:
+    from siteproof.model.topology import builtin_topologies, load_topology
+
+    return [{"id": t.id, "title": t.title, "summary": t.summary} for t in map(load_topology, builtin_topologies())]
+
+
+def _properties() -> Rows:
+    from siteproof.model.promise import PROMISES
+
+    return [{"id": p.id, "title": p.title, "promise": p.sentence, "claims": len(p.claims), "requirements": list(p.requirements)}
+            for p in PROMISES]
+
+
+def _requirements() -> Rows:
+    from siteproof.model.requirements import load_requirements
+
+    return [{"id": r.id, "kind": str(r.kind), "statement": r.statement, "section": r.section} for r in load_requirements()]
+
+
+def _drivers() -> Rows:
+    from siteproof.conformance.drivers.registry import drivers
+
+    return [{"name": name, "system under test": about} for name, about in drivers()]
+
+
+def _bugs() -> Rows:
+    from siteproof.conformance.drivers.bugs import BUGS
+
+    return [{"driver": f"bug:{bug.id}", "family": bug.family, "story": bug.story, "breaks": bug.breaks} for bug in BUGS]
+
+
+_LISTS: dict[str, Callable[[], Rows]] = {
+    "topologies": _topologies, "properties": _properties, "requirements": _requirements, "drivers": _drivers, "bugs": _bugs,
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------- doctor
+
+
+@attrs.frozen
+class Finding:
+    """One thing that is there or not. `needed`: without it something does not work; otherwise `adds` says what it would add."""
+
+    name: str
+    found: str
+    needed: bool
+    adds: str
+
+
+def doctor(session: Session) -> Exit:
+    """Look at what is installed. The exit code is 3 when something that is needed is missing."""
+    findings = [*_packages(), *_programs(), *_places()]
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for title in ("", "part", "found", "what for"):
+        table.add_column(title)
+    for one in findings:
+        mark, style = ("✓", "green") if one.found else ("✗", "bold red") if one.needed else ("–", "yellow")
+        table.add_row(Text(mark, style), text(one.name, "bold"), text(one.found or "missing"), text(one.adds, "dim"))
+    missing = [one for one in findings if one.needed and not one.found]
+    session.out.print(table)
+    session.out.print(text(
+        f"{len(missing)} needed part(s) missing; reinstall siteproof with pip" if missing else "Everything that is needed is here.",
+        "bold red" if missing else "green"))
+    code = Exit.ENVIRONMENT if missing else Exit.OK
+    session.emit("siteproof.doctor/1", code, {"findings": findings})
+    return code
+
+
+def _packages() -> Iterable[Finding]:
+    yield Finding("siteproof", version(), True, "this tool")
+    yield Finding("Python", f"{platform.python_version()} ({sys.platform})", True, "3.11 or later")
+    needed: Sequence[tuple[str, str, str]] = (
+        ("z3-solver", "z3", "proofs, and the first check of certificates"), ("cvc5", "cvc5", "the second, independent check of certificates"),
+        ("hypothesis", "hypothesis", "the stateful engine of the tester"), ("networkx", "networkx", "coverage of the state graph"),
+        ("cryptography", "cryptography", "the bundled implementation's encryption"),
+        ("zstandard", "zstandard", "the bundled implementation's compression"), ("jinja2", "jinja2", "the HTML report"))
+    for name, module, adds in needed:
+        yield Finding(name, metadata.version(name) if importlib.util.find_spec(module) else "", True, adds)
+    yield Finding("pytest-xdist", metadata.version("pytest-xdist") if importlib.util.find_spec("xdist") else "", False,
+                  "siteproof's own tests on all cores")
+
+
+def _programs() -> Iterable[Finding]:
+    from siteproof.conformance.image import find_mke2fs
+
+    yield Finding("mke2fs", find_mke2fs() or "", False,
+                  "a real ext4 file system as the disk of `siteproof check` (package e2fsprogs); without it a generated image is used")
+
+
+def _places() -> Iterable[Finding]:
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    yield Finding("temporary space", f"{free / 2**30:.1f} GiB free in {folder}" if os.access(folder, os.W_OK) else "", True,
+                  "work folders of the bundled implementation")
+    yield Finding("processors", str(os.cpu_count() or 1), True, "flows are checked side by side")

@@ -1,0 +1,105 @@
+"""The report as one HTML page: no network, no scripts, nothing unescaped.
+
+Rules
+1. The page is self-contained: one file with its own style, no reference that leaves it but relative links to files of the
+   same report folder. A content security policy forbids the rest, should escaping ever fail.
+2. Templates escape everything (`autoescape`); pictures are built from escaped parts.
+3. The page computes no verdicts. What it shows is in `report.json` as well.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from siteproof.conformance.report import words
+from siteproof.conformance.report.assumptions import assumptions
+from siteproof.conformance.report.diagram import ARROWS, draw_components, link_words
+from siteproof.conformance.report.lifecycle import draw_lifecycle
+from siteproof.conformance.report.timeline import draw_timeline, moments_of_counterexample, moments_of_trace
+from siteproof.conformance.report.values import RunReport, claims_of, count
+from siteproof.conformance.results import Counterexample, Coverage
+from siteproof.model.results import Verdict
+
+__all__ = ["markdown", "render_html"]
+
+
+def render_html(report: RunReport) -> str:
+    """The whole page. Links to certificates and counterexamples are relative to the page's folder."""
+    promises = list(dict.fromkeys(p.id for flow in report.flows if flow.proof for p in flow.proof.promises))
+    return _environment().get_template("report.html").render(
+        report=report, headline=words.headline(report), promise_ids=promises, assumptions=assumptions(), arrows=ARROWS,
+        Verdict=Verdict)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("siteproof.conformance.report", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "duration": words.duration, "plain": words.plain, "mark": words.MARKS.__getitem__, "tone": words.TONES.__getitem__,
+        "tone_of": words.tone_of, "join_words": words.join, "markdown": markdown, "percent": _percent, "spaced": _spaced,
+    }
+    environment.globals |= {
+        "draw_components": draw_components, "link_words": link_words, "draw_timeline": draw_timeline,
+        "moments_of_trace": moments_of_trace, "moments_of_counterexample": moments_of_counterexample,
+        "draw_lifecycle": draw_lifecycle, "claims_of": claims_of, "count": count, "difference": _difference, "solvers": words.solvers,
+    }
+    return environment
+
+
+def _percent(coverage: Coverage) -> float:
+    return 100 * coverage.covered / coverage.feasible if coverage.feasible else 0
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _difference(found: Counterexample) -> list[tuple[str, str, str]]:
+    """Variables of the model state that differ around the divergence: name, before, after."""
+    names = list(dict.fromkeys([*found.model_before, *found.model_after]))
+    rows: list[tuple[str, Any, Any]] = [(n, found.model_before.get(n), found.model_after.get(n)) for n in names]
+    return [(name, words.plain(a), words.plain(b)) for name, a, b in rows if a != b]
+
+
+def markdown(text: str) -> Markup:
+    """The few marks that our own pages use: headings, paragraphs, lists, tables, `code` and **strong**. Everything is
+    escaped first."""
+    blocks: list[str] = []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        lines = block.strip().splitlines()
+        if lines[0].startswith("#"):
+            level = min(lines[0].count("#", 0, 4) + 1, 4)
+            blocks.append(f"<h{level}>{_inline(lines[0].lstrip('# '))}</h{level}>")
+            lines = lines[1:]
+        if not lines:
+            continue
+        if lines[0].startswith("|"):
+            blocks.append(_table(lines))
+        elif lines[0].lstrip().startswith(("* ", "- ")):
+            items = re.split(r"\n\s*[*-] ", "\n" + "\n".join(lines))[1:]
+            blocks.append("<ul>" + "".join(f"<li>{_inline(' '.join(item.split()))}</li>" for item in items) + "</ul>")
+        else:
+            blocks.append(f"<p>{_inline(' '.join(' '.join(lines).split()))}</p>")
+    return Markup("\n".join(blocks))
+
+
+def _table(lines: list[str]) -> str:
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
+    body = [row for row in rows[1:] if not all(set(cell) <= set("-: ") for cell in row)]
+    head = "".join(f"<th>{_inline(cell)}</th>" for cell in rows[0])
+    cells = "".join("<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>" for row in body)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
+
+
+def _inline(text: str) -> str:
+    safe = str(escape(text))
+    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
+    safe = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
+    return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", safe)

@@ -1,0 +1,145 @@
+"""The words of a report: headlines, verdicts and durations, the same ones in the terminal and in HTML.
+
+Rules
+1. A headline says what was found in one sentence, and the next sentences how much stands behind it. Nothing is rounded up:
+   an undetermined claim, a skip or an interruption is in the headline.
+2. A verdict is a word and a mark; colour only repeats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+
+import attrs
+
+from siteproof.conformance.exits import Exit
+from siteproof.conformance.report.values import FlowReport, RunReport, claims_of, count
+from siteproof.conformance.results import CampaignResult, Outcome
+from siteproof.model.results import PromiseResult, Verdict
+
+__all__ = ["MARKS", "TONES", "Headline", "duration", "headline", "join", "plain", "solvers", "tone_of"]
+
+MARKS: dict[Enum, str] = {
+    Verdict.PROVED: "✓", Verdict.REFUTED: "✗", Verdict.BY_CONSTRUCTION: "◇", Verdict.NOT_APPLICABLE: "–",
+    Verdict.UNDETERMINED: "?", Outcome.CONFORMS: "✓", Outcome.VIOLATION: "✗", Outcome.INCONCLUSIVE: "?",
+}
+
+TONES: dict[Enum, str] = {
+    Verdict.PROVED: "good", Verdict.REFUTED: "bad", Verdict.BY_CONSTRUCTION: "calm", Verdict.NOT_APPLICABLE: "calm",
+    Verdict.UNDETERMINED: "unsure", Outcome.CONFORMS: "good", Outcome.VIOLATION: "bad", Outcome.INCONCLUSIVE: "unsure",
+}
+
+
+def tone_of(code: Exit) -> str:
+    """`good`, `bad`, `unsure` or `broken` for an exit code."""
+    return {Exit.OK: "good", Exit.VIOLATION: "bad", Exit.INCONCLUSIVE: "unsure"}.get(code, "broken")
+
+
+def plain(value: Any) -> str:
+    """A decoded value as a word."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {plain(one)}" for key, one in value.items()) or "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(one) for one in value) or "none"
+    return str(value.value) if isinstance(value, Enum) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """`340 ms`, `4.2 s`, `1 min 43 s`."""
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def join(parts: list[str] | tuple[str, ...]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def solvers(promises: Iterable[PromiseResult]) -> list[str]:
+    """Who confirmed the certificates of some promises, without version numbers."""
+    return sorted({solver.split()[0] for promise in promises for solver in promise.confirmed_by}, reverse=True)
+
+
+@attrs.frozen
+class Headline:
+    """What was found: a tone, one sentence, and the sentences that stand behind it."""
+
+    tone: str
+    title: str
+    lines: tuple[str, ...]
+
+
+def headline(report: RunReport) -> Headline:
+    """The headline of a run."""
+    proofs = [flow.proof for flow in report.flows if flow.proof is not None]
+    campaigns = [campaign for flow in report.flows for campaign in flow.campaigns]
+    lines = [_flow_error(flow) for flow in report.flows if flow.error]
+    if proofs:
+        lines.append(_proof_line(report))
+    if campaigns:
+        lines.append(_campaign_line(campaigns))
+    if report.partial:
+        lines.append("The run was interrupted; what is below is what was finished by then.")
+    return Headline(_tone(report), _title(report, bool(proofs), campaigns), tuple(lines))
+
+
+def _tone(report: RunReport) -> str:
+    tone = tone_of(report.exit)
+    return "unsure" if report.partial and tone == "good" else tone
+
+
+def _title(report: RunReport, proved: bool, campaigns: list[CampaignResult]) -> str:
+    refuted = [f"{promise.id} in {flow.title}" for flow in report.flows for promise in flow.refuted]
+    broken = [flow.title for flow in report.flows if flow.outcome is Outcome.VIOLATION]
+    if report.exit not in (Exit.OK, Exit.VIOLATION, Exit.INCONCLUSIVE):
+        return "The run could not be carried through."
+    if refuted and broken:
+        return f"Refuted: {join(refuted)}. And the system under test breaks its promises."
+    if refuted:
+        return f"Refuted: {join(refuted)}."
+    if broken:
+        return f"The system under test breaks a promise in {join(broken)}."
+    if report.exit is Exit.INCONCLUSIVE or report.partial:
+        return "Nothing wrong was found, but not everything was settled."
+    if proved and campaigns:
+        return "Every promise that applies is proved, and the implementation conforms."
+    return "Every promise that applies is proved." if proved else "The system under test conforms."
+
+
+def _flow_error(flow: FlowReport) -> str:
+    return f"{flow.title}: {flow.error}"
+
+
+def _proof_line(report: RunReport) -> str:
+    proofs = [flow.proof for flow in report.flows if flow.proof is not None]
+    total = {verdict: sum(claims_of(proof, verdict) for proof in proofs) for verdict in Verdict}
+    certified = [p for proof in proofs for p in proof.promises if p.verdict is Verdict.PROVED]
+    confirmed = solvers(certified)
+    all_confirmed = bool(certified) and all(solvers([p]) == confirmed for p in certified)
+    text = f"{count(total[Verdict.PROVED], 'claim')} proved for any number of writes"
+    if confirmed:
+        text += f", {'each' if all_confirmed else 'most'} certificate{'' if all_confirmed else 's'} confirmed by {join(confirmed)}"
+    rest = [f"{total[v]} {v.value}" for v in Verdict if v is not Verdict.PROVED and total[v]]
+    return text + (f"; {join(rest)}." if rest else ".")
+
+
+def _campaign_line(campaigns: list[CampaignResult]) -> str:
+    steps, cases = sum(c.steps for c in campaigns), sum(c.cases for c in campaigns)
+    checks = sum(c.content_checks for c in campaigns)
+    drivers = join(sorted({c.driver for c in campaigns}))
+    text = f"{count(cases, 'case')} with {count(steps, 'step')} ran against {drivers}; "
+    text += f"{count(checks, 'disk or recovery point', 'disks and recovery points')} {'was' if checks == 1 else 'were'} read back and compared."
+    skipped = sum(sum(c.skipped.values()) for c in campaigns)
+    return text + (f" {count(skipped, 'step')} skipped for want of a capability." if skipped else "")

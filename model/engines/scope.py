@@ -1,0 +1,39 @@
+"""Scopes: how far an exploration looks. Bounds are here and never in the model.
+
+A scope limits counters; whatever else a state holds is finite already. A state beyond a bound is not entered, so a
+search says of the scope only what it is, and a proof of *any number* is never a search's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from siteproof.model.system import Model
+
+__all__ = ["Scope"]
+
+
+@attrs.frozen
+class Scope:
+    """`writes`: the longest disk, in acknowledged writes, on either side. `failovers`: how often authority changes
+    side. `cached`: writes that are issued and not acknowledged, on either side at a time. `more`: bounds of other
+    variables."""
+
+    writes: int = 2
+    failovers: int = 2
+    cached: int = 1
+    more: Mapping[str, int] = attrs.field(factory=dict)
+
+    def bounds(self, model: Model) -> dict[str, int]:
+        """The largest value of each bounded variable that `model` has."""
+        rows = {"head": self.writes, "passive": self.writes, "epoch": 1 + self.failovers, "cached": self.cached,
+                "passive_cached": self.cached, **self.more}
+        return {name: most for name, most in rows.items() if name in model.names}
+
+    def __str__(self) -> str:
+        words = [f"{self.writes} write{'s' * (self.writes != 1)}",
+                 f"{self.failovers} failover{'s' * (self.failovers != 1)}", f"{self.cached} cached"]
+        words += [f"{name.replace('_', ' ')} up to {most}" for name, most in self.more.items()]
+        return "at most " + ", ".join(words)

@@ -1,0 +1,218 @@
+"""Breadth-first search of a scope, on compiled code: the shortest way to whatever one looks for.
+
+Rules
+1. A *target* is a condition on a state, or on a step of some actions, that one looks for: the negation of a claim, the
+   premise of a claim, the taking of an action. One pass looks for any number of targets; each gets its own shortest
+   path, since states are met in the order of their distance.
+2. All actions are generated into one Python function that unpacks a state once. Arguments are written in as constants;
+   a target on steps is specialised to the action and vanishes where it can never hold.
+3. Targets that have been found are left out from the next level on: looking costs only while something is missing.
+4. States outside the scope are not entered. `exhausted` says that nothing inside it is left; anything else says why
+   not.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import attrs
+import z3
+
+from siteproof.model.engines.scope import Scope
+from siteproof.model.readings.python import State, expression
+from siteproof.model.system import Action, Model, constants_of
+
+__all__ = ["Path", "SearchResult", "Target", "search"]
+
+Path = tuple[tuple[str, tuple[int | bool, ...]], ...]
+"""A run: names of actions with coded arguments."""
+
+
+@attrs.frozen(eq=False)
+class Target:
+    """Something to look for: `node` over one state, or over a step of the actions in `on` (all when None)."""
+
+    key: str
+    node: Any
+    is_step: bool = False
+    on: tuple[str, ...] | None = None
+
+
+@attrs.frozen
+class SearchResult:
+    """What was found and what was seen. `found` maps keys of targets to shortest paths; `depth` is the length of the
+    longest shortest path entered; `stopped` is empty when the scope was exhausted or all was found, else the bound that
+    ended it."""
+
+    scope: Scope
+    found: Mapping[str, Path]
+    states: int
+    edges: int
+    depth: int
+    exhausted: bool
+    stopped: str
+    deadlocks: int
+    first_deadlock: Path | None
+    seconds: float
+
+
+def search(model: Model, targets: Iterable[Target], scope: Scope, *, max_states: int | None = None,
+           max_seconds: float | None = None, max_depth: int | None = None, explore_all: bool = False,
+           tick: Callable[[int, int], None] | None = None) -> SearchResult:
+    """Look for `targets` in `scope`. Ends when all are found (unless `explore_all`), the scope is exhausted, or a bound
+    is hit.
+
+    `tick` is called after each level with the number of states and the depth.
+    """
+    began = time.perf_counter()
+    generator = _Generator(model, tuple(targets), scope)
+    instances = generator.instances
+    states: list[State] = [model.initial]
+    number: dict[State, int] = {model.initial: 0}
+    parents, via = array("q", [-1]), array("l", [-1])
+    found: dict[str, Path] = {}
+
+    def path(state: int, last: int | None = None) -> Path:
+        rows = [] if last is None else [last]
+        while parents[state] >= 0:
+            rows.append(via[state])
+            state = parents[state]
+        return tuple((instances[i][0].name, instances[i][1]) for i in reversed(rows))
+
+    pending = {target.key for target in generator.targets}
+    expand, check = generator.functions(pending)
+    found |= dict.fromkeys(check(model.initial), ())
+    level, depth, edges, deadlocks, stuck, stopped = 0, 0, 0, 0, None, ""
+    while level < len(states) and not stopped:
+        if not pending.isdisjoint(found):
+            pending -= found.keys()
+            expand, check = generator.functions(pending)
+        if not pending and not explore_all:
+            break
+        if max_depth is not None and depth >= max_depth:
+            stopped = f"at most {max_depth} steps"
+            break
+        end = len(states)
+        for index in range(level, end):
+            successors: list[tuple[int, State]] = []
+            hits: list[tuple[str, int]] = []
+            if not expand(states[index], successors, hits):
+                deadlocks += 1
+                stuck = stuck or path(index)
+            for key, instance in hits:
+                if key not in found:
+                    found[key] = path(index, instance)
+            edges += len(successors)
+            for instance, state in successors:
+                if state not in number:
+                    number[state] = len(states)
+                    states.append(state)
+                    parents.append(index)
+                    via.append(instance)
+            if index & 1023 == 0 and max_seconds is not None and time.perf_counter() - began > max_seconds:
+                stopped = f"at most {max_seconds:g} s"
+                break
+            if max_states is not None and len(states) > max_states:
+                stopped = f"at most {max_states:,} states"
+                break
+        level = end
+        depth += len(states) > end
+        for index in range(end, len(states)):
+            for key in check(states[index]):
+                if key not in found:
+                    found[key] = path(index)
+        if tick:
+            tick(len(states), depth)
+    exhausted = level >= len(states) and not stopped
+    return SearchResult(scope, found, len(states), edges, depth, exhausted, stopped, deadlocks, stuck,
+                        time.perf_counter() - began)
+
+
+def specialised(model: Model, action: Action, arguments: Sequence[int | bool], node: Any) -> Any:
+    """`node`, over a state and the next one, as a condition on the state in which `action` is taken with
+    `arguments`."""
+    asked = constants_of(node)
+    pairs = [(v.domain.constant(v.name + "'"), action.changes.get(v.name, v.domain.constant(v.name)))
+             for v in model.variables if v.name + "'" in asked]
+    return _bind(action, arguments, z3.simplify(z3.substitute(node, *pairs)))
+
+
+def _bind(action: Action, arguments: Sequence[int | bool], node: Any) -> Any:
+    if not arguments:
+        return node
+    values = [(p.domain.constant("arg:" + p.name), z3.BoolVal(a) if isinstance(a, bool) else z3.IntVal(a))
+              for p, a in zip(action.parameters, arguments, strict=True)]
+    return z3.simplify(z3.substitute(node, *values))
+
+
+@attrs.frozen(eq=False)
+class _Generator:
+    """Source text of a search over one model, kept by action and target, and put together anew for the targets that are
+    still looked for."""
+
+    model: Model
+    targets: tuple[Target, ...]
+    scope: Scope
+
+    @cached_property
+    def instances(self) -> list[tuple[Action, tuple[int | bool, ...]]]:
+        """Every action with every tuple of arguments."""
+        return [(action, arguments) for action in self.model.actions for arguments in action.instances()]
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        return {name: f"v{at}" for at, name in enumerate(self.model.names)}
+
+    @cached_property
+    def parts(self) -> list[tuple[int, str, str, str]]:
+        """By instance that can be possible at all: number, test, test of the scope, next state."""
+        rows, bounds = [], self.scope.bounds(self.model)
+        for instance, (action, arguments) in enumerate(self.instances):
+            guards = [_bind(action, arguments, guard.folded) for guard in action.guards]
+            if any(z3.is_false(guard) for guard in guards):
+                continue
+            test = " and ".join(expression(guard, self.names) for guard in guards if not z3.is_true(guard)) or "True"
+            after = {n: expression(_bind(action, arguments, node), self.names) for n, node in action.changes.items()}
+            inside = " and ".join(f"{after[name]} <= {most}" for name, most in bounds.items() if name in after)
+            values = ", ".join(after.get(name, self.names[name]) for name in self.model.names)
+            rows.append((instance, test, inside or "True", values))
+        return rows
+
+    @cached_property
+    def sought(self) -> dict[int, list[tuple[str, str]]]:
+        """By instance: keys of the targets on steps that it can hit, each with its test."""
+        rows: dict[int, list[tuple[str, str]]] = {}
+        for instance, *_ in self.parts:
+            action, arguments = self.instances[instance]
+            for target in self.targets:
+                if target.is_step and (target.on is None or action.name in target.on):
+                    node = specialised(self.model, action, arguments, target.node)
+                    if not z3.is_false(node):
+                        rows.setdefault(instance, []).append((target.key, expression(node, self.names)))
+        return rows
+
+    @cached_property
+    def conditions(self) -> list[tuple[str, str]]:
+        """Keys and tests of the targets on states."""
+        return [(t.key, expression(z3.simplify(t.node), self.names)) for t in self.targets if not t.is_step]
+
+    def functions(self, pending: Collection[str]) -> tuple[Callable[..., bool], Callable[[State], list[str]]]:
+        """`expand(state, successors, hits)`, which says whether any action is possible, and `check(state)`, the keys of
+        the targets on states that hold; both for the targets in `pending`."""
+        unpack = "    " + ", ".join(self.names.values()) + ", = s\n"
+        rows = ["def expand(s, out, hits):\n", unpack, "    possible = False\n"]
+        for instance, test, inside, values in self.parts:
+            rows.append(f"    if {test}:\n        possible = True\n        if {inside}:\n")
+            rows += [f"            if {text}:\n                hits.append(({key!r}, {instance}))\n"
+                     for key, text in self.sought.get(instance, ()) if key in pending]
+            rows.append(f"            out.append(({instance}, ({values},)))\n")
+        rows += ["    return possible\n", "def check(s):\n", unpack, "    found = []\n"]
+        rows += [f"    if {text}:\n        found.append({key!r})\n" for key, text in self.conditions if key in pending]
+        rows.append("    return found\n")
+        scope: dict[str, Any] = {}
+        exec(compile("".join(rows), "<search>", "exec"), scope)
+        return scope["expand"], scope["check"]

@@ -1,0 +1,303 @@
+"""Proving the promises of a flow: which engine is asked what, in which order, and how the answers become verdicts.
+
+Rules
+1. *False claims first.* A breadth-first search looks, in one pass, for a step or state that breaks a claim and for one
+   that satisfies a claim's premise. It takes a second and gives the shortest trace.
+2. *Then true ones.* Lemmas and invariant claims that were not refuted are tried together by plain induction; step
+   claims on top. This is the only thing that makes a claim *proved*.
+3. *Then the rest*, while time lasts: a deeper search, Spacer (whose finding has to pass plain induction), bounded model
+   checking. What nobody settles is *undetermined*, with the reason.
+4. A claim that does not apply is *not applicable*, with the facts that make it so; a promise none of whose claims apply
+   is so, too.
+5. A proved claim whose premise was never reached is flagged: it may say nothing.
+6. What is proved is written as a certificate, and that is checked by two solvers, if a folder is given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import z3
+
+from siteproof.model.engines.bounded import unroll
+from siteproof.model.engines.certificate import certify, write_certificate
+from siteproof.model.engines.horn import infer
+from siteproof.model.engines.induction import induct, never_possible, proves
+from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
+from siteproof.model.engines.scope import Scope
+from siteproof.model.engines.search import SearchResult, Target, search
+from siteproof.model.engines.solvers import z3_version
+from siteproof.model.engines.traces import claim_text, counterexample, trace_of
+from siteproof.model.errors import UsageError, near
+from siteproof.model.promise import LEMMAS, PROMISES, promise_model
+from siteproof.model.readings.python import CompiledModel, compile_model
+from siteproof.model.readings.smt import Named
+from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, worst
+from siteproof.model.system import Model
+from siteproof.model.topology import Topology
+
+__all__ = ["ActionWitness", "Outcome", "WhatIf", "prove", "prove_model", "what_if", "witnesses"]
+
+Progress = Callable[[str], None]
+
+WIDE, SMALL, MIDDLE = Scope(writes=2, failovers=3), Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)
+FIRST_STATES, DEEP_STATES = 60_000, 1_000_000
+
+
+@attrs.frozen(eq=False)
+class Outcome:
+    """Verdicts on the promises of one model, the invariant that carries the proofs, and the claims that it proves."""
+
+    promises: tuple[PromiseResult, ...]
+    invariant: tuple[Named, ...]
+    proved: tuple[Goal, ...]
+
+
+@attrs.frozen
+class WhatIf:
+    """A flow as it is and with other facts, and the ids of the promises that are kept in only one of the two."""
+
+    before: ProofReport
+    after: ProofReport
+    lost: tuple[str, ...]
+    gained: tuple[str, ...]
+
+
+@attrs.frozen
+class ActionWitness:
+    """The shortest trace that takes an action; or, without one, whether the action is proved impossible, and the
+    reason."""
+
+    action: str
+    trace: Trace | None
+    impossible: bool
+    reason: str
+
+
+@attrs.define(eq=False)
+class _Race:
+    """One model's claims on their way to a verdict."""
+
+    model: Model
+    goals: list[Goal]
+    tell: Progress
+    deadline: float
+    compiled: CompiledModel = attrs.field(init=False)
+    results: dict[str, ClaimResult] = attrs.field(factory=dict)
+    witnessed: dict[str, bool] = attrs.field(factory=dict)
+    invariant: tuple[Named, ...] = ()
+    reasons: dict[str, list[str]] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.compiled = compile_model(self.model)
+
+    @property
+    def left(self) -> float:
+        return self.deadline - time.perf_counter()
+
+    @property
+    def open(self) -> list[Goal]:
+        return [goal for goal in self.goals if goal.key not in self.results]
+
+    def note(self, key: str, text: str) -> None:
+        """Remember why a claim is not settled yet; each engine says so in turn."""
+        self.reasons.setdefault(key, []).append(text)
+
+    def look(self, scope: Scope, max_states: int | None, *, only_open: bool = True) -> SearchResult:
+        """Search `scope` for what breaks an open claim and for premises not seen yet; refute what is broken."""
+        wanted = self.open
+        unseen = [g for g in self.goals if not self.witnessed.get(g.key)] if not only_open else []
+        targets = [Target("!" + g.key, z3.Not(g.built.formula), g.claim.is_step, g.claim.on) for g in wanted]
+        targets += [Target("?" + g.key, g.built.premise, g.claim.is_step, g.claim.on) for g in unseen]
+        found = search(self.model, targets, scope, max_states=max_states, max_seconds=max(0.1, self.left),
+                       tick=lambda states, depth: self.tell(f"search: {states:,} states, depth {depth}"))
+        for goal in unseen:
+            self.witnessed[goal.key] = "?" + goal.key in found.found
+        for goal in wanted:
+            if (path := found.found.get("!" + goal.key)) is not None:
+                shortest = self.is_shortest(goal, path, scope)
+                self.refute(goal, path, f"breadth-first search ({scope})", found.seconds, shortest)
+        return found
+
+    def is_shortest(self, goal: Goal, path: Sequence[object], scope: Scope) -> bool:
+        """Whether no shorter counterexample exists in the wide scope; a smaller scope may have missed one."""
+        if scope == WIDE:
+            return True
+        target = Target("!", z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on)
+        found = search(self.model, [target], WIDE, max_depth=len(path) - 1, max_states=DEEP_STATES, max_seconds=10.0)
+        return not found.found and not found.stopped.endswith((" states", " s"))
+
+    def refute(self, goal: Goal, path: tuple[tuple[str, tuple[int | bool, ...]], ...], method: str, seconds: float,
+               shortest: bool) -> None:
+        trace = counterexample(self.compiled, goal, path, shortest=shortest, method=method)
+        self.results[goal.key] = ClaimResult(goal.built.name, Verdict.REFUTED, method, seconds, "",
+                                             claim_text(self.model, goal), trace, True)
+
+    def induct(self, candidates: Sequence[Named]) -> None:
+        """Plain induction over `candidates`, step claims on top: the only way to *proved*."""
+        began = time.perf_counter()
+        refuted = {key for key, result in self.results.items() if result.verdict is Verdict.REFUTED}
+        outcome = induct(self.model, [row for row in candidates if row.name not in refuted], tick=self.tell)
+        self.invariant = outcome.invariant
+        for key, action in outcome.dropped.items():
+            self.note(key, f"plain induction: not preserved by {action.replace('_', ' ')}")
+        self.settle("plain induction" if outcome.complete else "plain induction (Houdini)", began)
+
+    def settle(self, method: str, began: float) -> None:
+        """Mark as proved every open claim that the invariant implies."""
+        wanted = self.open
+        answers = proves(self.model, self.invariant, wanted, tick=self.tell)
+        share = (time.perf_counter() - began) / max(1, len(wanted))
+        for goal in wanted:
+            answer = answers[goal.key]
+            if answer.answer == "unsat":
+                self.results[goal.key] = ClaimResult(goal.built.name, Verdict.PROVED, method, share, "",
+                                                     claim_text(self.model, goal))
+            else:
+                where = f"in {answer.action.replace('_', ' ')}" if answer.action else "in a state"
+                gave_up = f"; the solver gave up ({answer.reason})" if answer.answer == "unknown" else ""
+                said = f"the invariant does not imply it {where}{gave_up}"
+                self.note(goal.key, f"plain induction: {said}")
+
+    def fall_back(self) -> None:
+        """What neither the first search nor induction has settled: search deeper, then Spacer, then unroll."""
+        for scope, most in ((SMALL, DEEP_STATES), (MIDDLE, DEEP_STATES), (WIDE, DEEP_STATES)):
+            if self.open and self.left > 0:
+                found = self.look(scope, most)
+                bound = f"to depth {found.depth} ({found.stopped})" if found.stopped else "to its end"
+                for goal in self.open:
+                    self.note(goal.key, f"no counterexample with {scope}, searched {bound}")
+        for goal in self.open:
+            if self.left <= 1 or goal.key in self.results:
+                continue
+            self.tell(f"Spacer: {goal.key}")
+            began = time.perf_counter()
+            inferred = infer(self.model, goal, self.invariant, max_seconds=max(1.0, self.left / (1 + len(self.open))))
+            if inferred.invariant is not None:
+                self.invariant = inferred.invariant
+                self.settle("Spacer, then plain induction", began)
+            else:
+                self.note(goal.key, inferred.reason)
+        for goal in self.open:
+            if self.left <= 1:
+                break
+            self.tell(f"unrolling: {goal.key}")
+            deep = unroll(self.model, goal, max_depth=16, max_seconds=self.left / len(self.open))
+            if deep.path is not None:
+                self.refute(goal, deep.path, "bounded model checking (any number of writes)", deep.seconds, True)
+            else:
+                self.note(goal.key, f"no counterexample of up to {deep.depth} steps, whatever the scope")
+        for goal in self.open:
+            if self.left <= 1:
+                self.note(goal.key, "the time limit was reached")
+            self.results[goal.key] = ClaimResult(goal.built.name, Verdict.UNDETERMINED, "all engines", 0.0,
+                                                 "; ".join(self.reasons[goal.key]), claim_text(self.model, goal))
+
+
+def prove_model(model: Model, promises: Collection[str] | None = None, *, on_progress: Progress | None = None,
+                time_limit: float = 120.0) -> Outcome:
+    """Verdicts on `promises` (ids; all when None) of `model`. Certificates are the caller's."""
+    began = time.perf_counter()
+    chosen = [p for p in PROMISES if promises is None or p.id in promises]
+    everything = [goal for goal in goals_of(model, PROMISES) if goal.built.applies]
+    goals = [goal for goal in goals_of(model, chosen) if goal.built.applies]
+    race = _Race(model, goals, on_progress or (lambda _text: None), began + time_limit)
+    first = race.look(WIDE, FIRST_STATES, only_open=False)
+    if not first.exhausted and not all(race.witnessed.values()):
+        race.look(SMALL, None, only_open=False)
+    race.induct(invariant_candidates(model, LEMMAS, everything))
+    race.fall_back()
+    rows = []
+    for promise in chosen:
+        claims = []
+        for goal in goals_of(model, [promise]):
+            if not goal.built.applies:
+                claims.append(ClaimResult(goal.built.name, Verdict.NOT_APPLICABLE, "", 0.0, goal.built.because,
+                                          claim_text(model, goal)))
+                continue
+            result = race.results[goal.key]
+            if result.verdict is Verdict.PROVED:
+                seen = race.witnessed[goal.key]
+                note = "" if seen else f"its premise was not reached in the scope {SMALL}: it may say nothing"
+                result = attrs.evolve(result, witnessed=seen, reason=note)
+            claims.append(result)
+        verdict = worst([claim.verdict for claim in claims])
+        rows.append(PromiseResult(
+            promise.id, promise.title, promise.sentence, promise.requirements, verdict, tuple(claims),
+            sum(claim.seconds for claim in claims), _reach(verdict)))
+    proved = tuple(goal for goal in goals if race.results[goal.key].verdict is Verdict.PROVED)
+    return Outcome(tuple(rows), race.invariant, proved)
+
+
+def _reach(verdict: Verdict) -> str:
+    """What a verdict on a promise speaks of."""
+    if verdict is Verdict.PROVED:
+        return "one machine, any number of writes, points and failovers"
+    return f"one machine; searched with {WIDE}" if verdict is not Verdict.NOT_APPLICABLE else ""
+
+
+def prove(topology: Topology, promises: Collection[str] | None = None, overrides: Mapping[str, bool] | None = None,
+          certificate_dir: Path | None = None, on_progress: Progress | None = None,
+          time_limit: float = 120.0) -> ProofReport:
+    """Prove the promises of a flow, or of the flow with other facts (`overrides`).
+
+    `promises` are ids; None stands for all. With `certificate_dir`, what is proved is written to the folder
+    `certificate_dir/<topology id>` and checked by both solvers; then each promise names the folder relative to the
+    parent of `certificate_dir`, and those that confirmed it. Raises `UsageError` for an unknown promise or fact.
+    """
+    began = time.perf_counter()
+    known = [promise.id for promise in PROMISES]
+    for name in promises or ():
+        if name not in known:
+            raise UsageError(f"the promise {name}", "one of " + ", ".join(known), near(name, known))
+    changed = topology.with_facts(overrides) if overrides else topology
+    model = promise_model(changed.id, changed.facts)
+    outcome = prove_model(model, promises, on_progress=on_progress, time_limit=time_limit)
+    rows, solvers = outcome.promises, [z3_version()]
+    if certificate_dir is not None and outcome.proved:
+        folder = certificate_dir / changed.id
+        write_certificate(folder, changed, model, outcome.invariant, outcome.proved)
+        checked = certify(folder, on_progress)
+        solvers += [name for name in checked.confirmed_by if name not in solvers]
+        kept = {goal.promise.id for goal in outcome.proved}
+        rows = tuple(
+            attrs.evolve(row, certificate=f"{certificate_dir.name}/{changed.id}", confirmed_by=checked.confirmed_by)
+            if row.id in kept else row for row in rows)
+    return ProofReport(changed.id, changed.title, model.level, dict(changed.facts), dict(changed.overrides), rows,
+                       tuple(solvers), time.perf_counter() - began)
+
+
+def what_if(topology: Topology, overrides: Mapping[str, bool], promises: Collection[str] | None = None,
+            on_progress: Progress | None = None, time_limit: float = 120.0) -> WhatIf:
+    """The flow before and after a change of facts, and the promises that the change loses and gains."""
+    before = prove(topology, promises, None, None, on_progress, time_limit)
+    after = prove(topology, promises, overrides, None, on_progress, time_limit)
+    kept = [{p.id for p in report.promises if p.verdict is Verdict.PROVED} for report in (before, after)]
+    order = [p.id for p in before.promises]
+    return WhatIf(before, after, tuple(i for i in order if i in kept[0] - kept[1]),
+                  tuple(i for i in order if i in kept[1] - kept[0]))
+
+
+def witnesses(model: Model, *, scope: Scope = SMALL, on_progress: Progress | None = None) -> tuple[ActionWitness, ...]:
+    """For each action a shortest trace that takes it within `scope`, or whether the invariant shows that none can."""
+    compiled = compile_model(model)
+    targets = [Target(action.name, z3.BoolVal(True), True, (action.name,)) for action in model.actions]
+    found = search(model, targets, scope)
+    goals: Iterable[Goal] = [goal for goal in goals_of(model, PROMISES) if goal.built.applies]
+    invariant = induct(model, invariant_candidates(model, LEMMAS, goals), tick=on_progress).invariant
+    rows = []
+    for action in model.actions:
+        words = action.name.replace("_", " ")
+        if (path := found.found.get(action.name)) is not None:
+            method = f"breadth-first search ({scope})"
+            trace = trace_of(compiled, path, f"{words} is taken.", shortest=True, method=method)
+            rows.append(ActionWitness(action.name, trace, False, ""))
+        elif never_possible(model, invariant, action):
+            rows.append(ActionWitness(action.name, None, True, "the inductive invariant contradicts its preconditions"))
+        else:
+            bound = f"with {scope}" if found.exhausted else f"with {scope} ({found.stopped})"
+            rows.append(ActionWitness(action.name, None, False, f"not taken {bound}; not proved impossible"))
+    return tuple(rows)
