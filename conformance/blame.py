@@ -38,6 +38,9 @@ TITLES: dict[str, tuple[str, tuple[str, ...]]] = {
     **{p.id: (p.title, p.requirements) for p in PROMISES},
 }
 
+_LIFECYCLE, _REPORTED = (4, 1, 3, 0, 2, 8, 9), (5, 6, 7)
+"""In which order the plain fields (positions in `_SHOWN`) are looked at: before content, and after it."""
+
 _SHOWN = ("protection", "active", "direction", "failover", "job", "received", "loss", "alerts", "running at primary",
           "running at recovery")
 
@@ -59,7 +62,9 @@ def diagnose(factor: Factor, machine: str, event: Event | None, sight: Sight, st
     if found is None:
         nodes = list(factor.search(event, sight, free=True))
         found = (
-            _plain(factor, machine, event, sight, nodes) or _content(factor, machine, sight, _left(factor, sight, nodes))
+            _plain(factor, machine, event, sight, nodes, _LIFECYCLE)
+            or _content(factor, machine, sight, _left(factor, sight, nodes))
+            or _plain(factor, machine, event, sight, nodes, _REPORTED) or _allowed(factor, machine, sight, nodes)
             or _points(factor, machine, sight, nodes) or _rest(factor, machine, sight, nodes)
             or _together(factor, machine, event, sight, nodes))
     title, requirements = TITLES[found.promise]
@@ -148,13 +153,13 @@ def _order(factor: Factor, machine: str, sight: Sight) -> _Found | None:
                   f"The recovery points of {machine} are not listed in the order in which they were made.")
 
 
-def _plain(factor: Factor, machine: str, event: Event | None, sight: Sight, nodes: list[Node]) -> _Found | None:
-    """The plain fields and the allowed operations; `nodes` is filtered in place."""
+def _plain(factor: Factor, machine: str, event: Event | None, sight: Sight, nodes: list[Node],
+           order: tuple[int, ...]) -> _Found | None:
+    """Some plain fields, in order; `nodes` is filtered in place."""
     seen = sight.seen
     found: list[object] = [
         seen.protection, seen.active, seen.direction, seen.failover, seen.job, seen.received, seen.loss,
         UNKNOWN if seen.alerts is UNKNOWN else "StaleSideFenced" in seen.alerts, *seen.running]
-    order = (4, 1, 3, 0, 2, 8, 9, 5, 6, 7)
     for i in order:
         if found[i] is UNKNOWN:
             continue
@@ -162,13 +167,19 @@ def _plain(factor: Factor, machine: str, event: Event | None, sight: Sight, node
         if not left:
             return _field(factor, machine, event, i, found, {factor.promised.shown(n[0])[i] for n in nodes})
         nodes[:] = left
-    if seen.allowed_operations is not UNKNOWN:
-        left = [n for n in nodes if factor.allows(n, sight)]
-        if not left:
-            told = _values(", ".join(factor.promised.allowed(n[0])) or "none" for n in nodes)
-            return _Found("allowed_operations", ", ".join(seen.allowed_operations) or "none", told, "P13", "lifecycle",
-                          f"{machine} advertises other operations than its state permits.")
-        nodes[:] = left
+    return None
+
+
+def _allowed(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Found | None:
+    """The advertised operations."""
+    if sight.seen.allowed_operations is UNKNOWN:
+        return None
+    left = [n for n in nodes if factor.allows(n, sight)]
+    if not left:
+        told = _values(", ".join(factor.promised.allowed(n[0])) or "none" for n in nodes)
+        return _Found("allowed_operations", ", ".join(sight.seen.allowed_operations) or "none", told, "P13", "lifecycle",
+                      f"{machine} advertises other operations than its state permits.")
+    nodes[:] = left
     return None
 
 
@@ -177,10 +188,10 @@ def _field(factor: Factor, machine: str, event: Event | None, i: int, found: lis
     if event is not None and isinstance(event.answer, Rejected):
         return _Found(name, value, expected, "P11", f"rejected ({event.answer.code})",
                       f"A refused {event.operation} of {machine} changed {name} all the same.")
+    if i in (5, 6, 7, 8, 9) and found[8] is True and found[9] is True:
+        return _Found("running at both sides", "True", "one side only", "P3", "both sides run",
+                      f"{machine} runs at both sites at once, and they have been in contact: two copies take writes.")
     if i >= 8:
-        if all(found[8:10]):
-            return _Found(name, value, expected, "P3", "both sides run", f"{machine} runs at both sites at once, and they can "
-                          "reach each other: two copies take writes.")
         planned = found[3] == "planned" or found[4] == "PlannedFailover"
         return _Found(name, value, expected, "P1" if planned else "P3", "running",
                       f"{machine} {'runs' if found[i] else 'does not run'} at {'primary' if i == 8 else 'recovery'}, where it "
@@ -290,7 +301,7 @@ def _rest(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Fou
     could: list[str] = []
     for action in factor.promised.compiled.of_kind(Kind.INTERNAL):
         arguments = (False,) * len(action.action.parameters)
-        if action.action.fair and all(action.step(n[0], *arguments) is not None for n in nodes):
+        if action.action.fair and any(action.step(n[0], *arguments) is not None for n in nodes):
             could.append(action.action.doc)
     job = sight.seen.job
     expected = could[0] if could else "a step that is possible"
@@ -302,8 +313,15 @@ def _rest(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Fou
 
 
 def _together(factor: Factor, machine: str, event: Event | None, sight: Sight, nodes: list[Node]) -> _Found:
-    """Each observation has an explanation, but not all together: the new points are where no cut could be."""
+    """Each observation has an explanation, but not all together. With the new points held to their content, one of the other
+    fields does not fit; or the points themselves are where no cut could be."""
     at = factor.promised.at
+    held = [n for n in factor.search(event, sight, unpruned=True) if factor.lists(n, sight)]
+    if held:
+        found = (_plain(factor, machine, event, sight, held, _LIFECYCLE) or _content(factor, machine, sight, held)
+                 or _plain(factor, machine, event, sight, held, _REPORTED) or _allowed(factor, machine, sight, held))
+        if found is not None:
+            return found
     branch: Callable[[Node], Log] = lambda n: n[2] or n[1]  # noqa: E731
     newest = sight.new[-1] if sight.new else (factor.points[-1] if factor.points else None)
     latest = {int(n[0][at.latest]) for n in _left(factor, sight, nodes)}

@@ -272,11 +272,11 @@ class Factor:
 
     # ------------------------------------------------------------------------------------------------------- closing
 
-    def search(self, event: Event | None, sight: Sight | None, *, free: bool = False) -> Paths:
-        """Every node that the event and internal steps lead to, and from where. With `sight`, branches that cannot end in it
-        are cut off; `free`: any cut is taken for explained (to find out what is wrong)."""
+    def search(self, event: Event | None, sight: Sight, *, free: bool = False, unpruned: bool = False) -> Paths:
+        """Every node that the event and internal steps lead to, and from where. Branches that cannot end in `sight` are cut off,
+        unless `unpruned`; `free`: any cut is taken for explained as well (both serve to find out what is wrong)."""
         nodes: Iterable[Node] = [(s, log, old, 0, False) for s, log, old in self.candidates]
-        new = sight.new if sight is not None and not free else None
+        new = None if free else sight.new
         stage = self._stage = _Stage()
         if self.moves_by_itself:
             nodes = stage.before = self._close(nodes, new, None)
@@ -286,7 +286,7 @@ class Factor:
                 for after in event.apply((node[0], node[1], node[2])):
                     origins.setdefault((*after, node[3], node[4]), node)
             nodes = origins
-        dead = self._pruner(sight.seen) if sight is not None and not free else None
+        dead = None if free or unpruned else self._pruner(sight.seen)
         stage.after = self._close(nodes, new, dead)
         return stage.after
 

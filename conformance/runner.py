@@ -36,6 +36,8 @@ FLOOR_TRANSITIONS = 0.5
 FLOOR_ACTIONS = 0.8
 SKIPPED_TOO_MUCH = 0.25
 EVENT_EVERY = 0.25
+POLISH_SECONDS = 1.0
+POLISH_CASES = 8
 
 
 @attrs.frozen
@@ -246,6 +248,8 @@ def campaign(topology: Topology | str, driver: DriverFactory, engine: str = "ran
         if session.divergence is not None:
             tell("divergence", session.divergence.sentence)
             counterexample = _told(session, driver, level, start, base, driver_name, shrink, tell)
+            if shrink:
+                counterexample = _shortest(counterexample, player, opened, driver, level, start, base, driver_name, tell)
             break
         if time.monotonic() - told > EVENT_EVERY:
             told = time.monotonic()
@@ -266,6 +270,20 @@ def _told(session: Session, driver: DriverFactory, level: Promised, seed: int, b
 
     return counterexample_of(session.case, driver, level, seed=seed, base=base, name=name, smaller=shrink,
                              on_progress=lambda text: tell("shrinking", text))
+
+
+def _shortest(first: Counterexample, player: Engine, opened: Callable[[int], Session], driver: DriverFactory, level: Promised,
+              seed: int, base: Base, name: str, tell: Callable[[str, str], None]) -> Counterexample:
+    """One bug has several 1-minimal counterexamples. Look for others for a moment, and keep the shortest."""
+    best, until, found = first, time.monotonic() + POLISH_SECONDS, 0
+    while time.monotonic() < until and found < POLISH_CASES:
+        session = player.case(opened)
+        if session.divergence is not None and session.divergence.promise == first.divergence.promise:
+            found += 1
+            other = _told(session, driver, level, seed, base, name, True, tell)
+            if len(other.steps) < len(best.steps):
+                best = other
+    return best
 
 
 def _verdict(tally: _Tally, counterexample: Counterexample | None, coverage: tuple[Any, ...]) -> tuple[Outcome, str]:

@@ -68,7 +68,7 @@ class Session:
 
     def __init__(self, scenario: Scenario, seed: int, factory: DriverFactory, promised: Promised, *, name: str = "",
                  base: Base | None = None, record: bool = False) -> None:
-        self.scenario, self.seed, self.promised = scenario, seed, promised
+        self.scenario, self.seed, self.promised, self.factory = scenario, seed, promised, factory
         self.base = base if base is not None else base_for(scenario)
         self.driver = Guarded(factory(), name or "driver")
         self.can: Capabilities = self.driver.capabilities

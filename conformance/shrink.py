@@ -2,8 +2,8 @@
 
 Rules
 1. A smaller case counts only if it breaks the same promise. (Another failure is another bug; it would hide this one.)
-2. Commands are removed in chunks of halving size (delta debugging), then one by one until none can go. Arguments become simpler:
-   fewer machines, smaller disks, block 0, shorter waits, `latest`, seed 0.
+2. Commands are removed in chunks of halving size (delta debugging), then one by one until none can go, then in pairs (a fault
+   and its healing go together). Arguments become simpler: fewer machines, block 0, shorter waits, `latest`, seed 0.
 3. The result is *1-minimal*, and that is certified, not assumed: for each remaining command `removal` says what happens without it.
 """
 
@@ -22,6 +22,8 @@ from siteproof.conformance.session import DriverFactory, Session
 __all__ = ["Shrunk", "counterexample_of", "shrink"]
 
 MAX_RUNS = 4000
+MANY = 24
+"""Beyond this length pairs are not tried."""
 
 
 @attrs.frozen
@@ -80,6 +82,8 @@ def shrink(case: Case, factory: DriverFactory, promised: Promised, *, name: str 
         before = best
         _remove_chunks(lambda: best, better)
         _simplify(lambda: best, better)
+        _remove_pairs(lambda: best, better)
+        _remove_for_time(lambda: best, better)
         if best == before or trial.runs >= max_runs:
             break
     removal = tuple(_without(best, i, trial, first.promise) for i in range(len(best.commands)))
@@ -113,6 +117,31 @@ def _remove_chunks(now: Callable[[], Case], better: Callable[[Case], bool]) -> N
             size //= 2
         elif not changed:
             return
+
+
+def _remove_pairs(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:
+    i = 0
+    while i < len(now().commands) <= MANY:
+        j = i + 1
+        while j < len(now().commands):
+            commands = now().commands
+            if better(attrs.evolve(now(), commands=(*commands[:i], *commands[i + 1 : j], *commands[j + 1 :]))):
+                j = i + 1
+            else:
+                j += 1
+        i += 1
+
+
+def _remove_for_time(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:
+    """A command may only hurry things up: try without it, with longer waits."""
+    for seconds in (600, 7200):
+        i = 0
+        while i < len(now().commands) <= MANY:
+            rest = [*now().commands[:i], *now().commands[i + 1 :]]
+            waits = any(isinstance(c, Advance | Steps) for c in rest)
+            longer = tuple(Advance(seconds) if isinstance(c, Advance | Steps) else c for c in rest)
+            if not (waits and better(attrs.evolve(now(), commands=longer))):
+                i += 1
 
 
 def _simplify(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:

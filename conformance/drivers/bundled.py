@@ -24,8 +24,8 @@ from siteproof.model.topology import load_topology
 
 __all__ = ["BundledDriver"]
 
-MOMENT = 0.5
-"""Virtual seconds that let at most one step of a job happen."""
+MOMENT = 0.02
+"""Virtual seconds in which seldom more than one thing happens."""
 
 
 @functools.cache
