@@ -1,10 +1,10 @@
 """Proving the promises of a flow: which engine is asked what, in which order, and how the answers become verdicts.
 
 Rules
-1. *False claims first.* A breadth-first search looks, in one pass, for a step or state that breaks a claim and for one that
-   satisfies a claim's premise. It takes a second and gives the shortest trace.
-2. *Then true ones.* Lemmas and invariant claims that were not refuted are tried together by plain induction; step claims on
-   top. This is the only thing that makes a claim *proved*.
+1. *False claims first.* A breadth-first search looks, in one pass, for a step or state that breaks a claim and for one
+   that satisfies a claim's premise. It takes a second and gives the shortest trace.
+2. *Then true ones.* Lemmas and invariant claims that were not refuted are tried together by plain induction; step
+   claims on top. This is the only thing that makes a claim *proved*.
 3. *Then the rest*, while time lasts: a deeper search, Spacer (whose finding has to pass plain induction), bounded model
    checking. What nobody settles is *undetermined*, with the reason.
 4. A claim that does not apply is *not applicable*, with the facts that make it so; a promise none of whose claims apply
@@ -68,7 +68,8 @@ class WhatIf:
 
 @attrs.frozen
 class ActionWitness:
-    """The shortest trace that takes an action; or, without one, whether the action is proved impossible, and the reason."""
+    """The shortest trace that takes an action; or, without one, whether the action is proved impossible, and the
+    reason."""
 
     action: str
     trace: Trace | None
@@ -88,7 +89,7 @@ class _Race:
     results: dict[str, ClaimResult] = attrs.field(factory=dict)
     witnessed: dict[str, bool] = attrs.field(factory=dict)
     invariant: tuple[Named, ...] = ()
-    reasons: dict[str, str] = attrs.field(factory=dict)
+    reasons: dict[str, list[str]] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.compiled = compile_model(self.model)
@@ -100,6 +101,10 @@ class _Race:
     @property
     def open(self) -> list[Goal]:
         return [goal for goal in self.goals if goal.key not in self.results]
+
+    def note(self, key: str, text: str) -> None:
+        """Remember why a claim is not settled yet; each engine says so in turn."""
+        self.reasons.setdefault(key, []).append(text)
 
     def look(self, scope: Scope, max_states: int | None, *, only_open: bool = True) -> SearchResult:
         """Search `scope` for what breaks an open claim and for premises not seen yet; refute what is broken."""
@@ -113,7 +118,8 @@ class _Race:
             self.witnessed[goal.key] = "?" + goal.key in found.found
         for goal in wanted:
             if (path := found.found.get("!" + goal.key)) is not None:
-                self.refute(goal, path, f"breadth-first search ({scope})", found.seconds, self.is_shortest(goal, path, scope))
+                shortest = self.is_shortest(goal, path, scope)
+                self.refute(goal, path, f"breadth-first search ({scope})", found.seconds, shortest)
         return found
 
     def is_shortest(self, goal: Goal, path: Sequence[object], scope: Scope) -> bool:
@@ -137,7 +143,7 @@ class _Race:
         outcome = induct(self.model, [row for row in candidates if row.name not in refuted], tick=self.tell)
         self.invariant = outcome.invariant
         for key, action in outcome.dropped.items():
-            self.reasons[key] = f"plain induction: not preserved by {action.replace('_', ' ')}"
+            self.note(key, f"plain induction: not preserved by {action.replace('_', ' ')}")
         self.settle("plain induction" if outcome.complete else "plain induction (Houdini)", began)
 
     def settle(self, method: str, began: float) -> None:
@@ -151,9 +157,10 @@ class _Race:
                 self.results[goal.key] = ClaimResult(goal.built.name, Verdict.PROVED, method, share, "",
                                                      claim_text(self.model, goal))
             else:
-                after = f" of {answer.action.replace('_', ' ')}" if answer.action else ""
-                said = f"the solver gave up ({answer.reason})" if answer.answer == "unknown" else "a step" + after + " is not covered"
-                self.reasons.setdefault(goal.key, f"plain induction: {said}")
+                where = f"in {answer.action.replace('_', ' ')}" if answer.action else "in a state"
+                gave_up = f"; the solver gave up ({answer.reason})" if answer.answer == "unknown" else ""
+                said = f"the invariant does not imply it {where}{gave_up}"
+                self.note(goal.key, f"plain induction: {said}")
 
     def fall_back(self) -> None:
         """What neither the first search nor induction has settled: search deeper, then Spacer, then unroll."""
@@ -162,7 +169,7 @@ class _Race:
                 found = self.look(scope, most)
                 bound = f"to depth {found.depth} ({found.stopped})" if found.stopped else "to its end"
                 for goal in self.open:
-                    self.reasons[goal.key + " "] = f"no counterexample with {scope}, searched {bound}"
+                    self.note(goal.key, f"no counterexample with {scope}, searched {bound}")
         for goal in self.open:
             if self.left <= 1 or goal.key in self.results:
                 continue
@@ -173,7 +180,7 @@ class _Race:
                 self.invariant = inferred.invariant
                 self.settle("Spacer, then plain induction", began)
             else:
-                self.reasons[goal.key + " "] = self.reasons.get(goal.key + " ", "") + f"; {inferred.reason}"
+                self.note(goal.key, inferred.reason)
         for goal in self.open:
             if self.left <= 1:
                 break
@@ -182,14 +189,12 @@ class _Race:
             if deep.path is not None:
                 self.refute(goal, deep.path, "bounded model checking (any number of writes)", deep.seconds, True)
             else:
-                text = f"; no counterexample of up to {deep.depth} steps, whatever the scope"
-                self.reasons[goal.key + " "] = self.reasons.get(goal.key + " ", "") + text
+                self.note(goal.key, f"no counterexample of up to {deep.depth} steps, whatever the scope")
         for goal in self.open:
-            reason = "; ".join(text for key in (goal.key, goal.key + " ") if (text := self.reasons.get(key)))
             if self.left <= 1:
-                reason += "; the time limit was reached"
-            self.results[goal.key] = ClaimResult(goal.built.name, Verdict.UNDETERMINED, "all engines", 0.0, reason,
-                                                 claim_text(self.model, goal))
+                self.note(goal.key, "the time limit was reached")
+            self.results[goal.key] = ClaimResult(goal.built.name, Verdict.UNDETERMINED, "all engines", 0.0,
+                                                 "; ".join(self.reasons[goal.key]), claim_text(self.model, goal))
 
 
 def prove_model(model: Model, promises: Collection[str] | None = None, *, on_progress: Progress | None = None,
@@ -235,12 +240,13 @@ def _reach(verdict: Verdict) -> str:
 
 
 def prove(topology: Topology, promises: Collection[str] | None = None, overrides: Mapping[str, bool] | None = None,
-          certificate_dir: Path | None = None, on_progress: Progress | None = None, time_limit: float = 120.0) -> ProofReport:
+          certificate_dir: Path | None = None, on_progress: Progress | None = None,
+          time_limit: float = 120.0) -> ProofReport:
     """Prove the promises of a flow, or of the flow with other facts (`overrides`).
 
     `promises` are ids; None stands for all. With `certificate_dir`, what is proved is written to the folder
-    `certificate_dir/<topology id>` and checked by both solvers; then each promise names the folder relative to the parent
-    of `certificate_dir`, and those that confirmed it. Raises `UsageError` for an unknown promise or fact.
+    `certificate_dir/<topology id>` and checked by both solvers; then each promise names the folder relative to the
+    parent of `certificate_dir`, and those that confirmed it. Raises `UsageError` for an unknown promise or fact.
     """
     began = time.perf_counter()
     known = [promise.id for promise in PROMISES]
@@ -250,18 +256,18 @@ def prove(topology: Topology, promises: Collection[str] | None = None, overrides
     changed = topology.with_facts(overrides) if overrides else topology
     model = promise_model(changed.id, changed.facts)
     outcome = prove_model(model, promises, on_progress=on_progress, time_limit=time_limit)
-    rows, solvers = outcome.promises, (z3_version(),)
+    rows, solvers = outcome.promises, [z3_version()]
     if certificate_dir is not None and outcome.proved:
         folder = certificate_dir / changed.id
         write_certificate(folder, changed, model, outcome.invariant, outcome.proved)
         checked = certify(folder, on_progress)
-        solvers = tuple(dict.fromkeys((*solvers, *checked.confirmed_by)))
+        solvers += [name for name in checked.confirmed_by if name not in solvers]
         kept = {goal.promise.id for goal in outcome.proved}
         rows = tuple(
             attrs.evolve(row, certificate=f"{certificate_dir.name}/{changed.id}", confirmed_by=checked.confirmed_by)
             if row.id in kept else row for row in rows)
-    return ProofReport(changed.id, changed.title, model.level, dict(changed.facts), dict(changed.overrides), rows, solvers,
-                       time.perf_counter() - began)
+    return ProofReport(changed.id, changed.title, model.level, dict(changed.facts), dict(changed.overrides), rows,
+                       tuple(solvers), time.perf_counter() - began)
 
 
 def what_if(topology: Topology, overrides: Mapping[str, bool], promises: Collection[str] | None = None,
@@ -286,7 +292,8 @@ def witnesses(model: Model, *, scope: Scope = SMALL, on_progress: Progress | Non
     for action in model.actions:
         words = action.name.replace("_", " ")
         if (path := found.found.get(action.name)) is not None:
-            trace = trace_of(compiled, path, f"{words} is taken.", shortest=True, method=f"breadth-first search ({scope})")
+            method = f"breadth-first search ({scope})"
+            trace = trace_of(compiled, path, f"{words} is taken.", shortest=True, method=method)
             rows.append(ActionWitness(action.name, trace, False, ""))
         elif never_possible(model, invariant, action):
             rows.append(ActionWitness(action.name, None, True, "the inductive invariant contradicts its preconditions"))

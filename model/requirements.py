@@ -16,7 +16,8 @@ from typing import Final
 
 from attrs import frozen
 
-from siteproof.model.errors import SpecFile, Table, near, told
+from siteproof.model.errors import near, told
+from siteproof.model.specfile import SpecFile, Table
 
 COUNTS: Final[Mapping[str, int]] = MappingProxyType({"GEN": 19, "V2A": 59, "P2A": 7, "H2A": 46, "S-V2S": 28, "H2S": 33})
 """How many requirements each family has: all flows; VMware, physical and Hyper-V to Azure; Scout and Hyper-V to a

@@ -63,7 +63,7 @@ class Domain:
             return (False, True)
         if self.of is int:
             return None
-        return range(len(list(self.of)))  # type: ignore[call-overload, no-any-return]
+        return range(len(list(self.of)))  # type: ignore[call-overload]
 
     def constant(self, name: str) -> Any:
         """A z3 constant of this domain."""
@@ -335,9 +335,10 @@ def constants_of(node: Any) -> set[str]:
         if one.get_id() in seen:
             continue
         seen.add(one.get_id())
-        if z3.is_const(one) and one.decl().kind() == z3.Z3_OP_UNINTERPRETED:
-            found.add(str(one))
-        todo.extend(one.children())
+        if parts := one.num_args():
+            todo.extend(one.arg(at) for at in range(parts))
+        elif (declaration := one.decl()).kind() == z3.Z3_OP_UNINTERPRETED:
+            found.add(declaration.name())
     return found
 
 

@@ -7,7 +7,9 @@ Rules
 3. Both sides of an operator have one type. `Choice` compares only with its own enumeration.
 4. An enumeration is coded as its members' positions, a small integer; a `Nat` is an integer that is never negative
    (a fact of the domain, kept by every action and checked by the engines, not by the solver's sort).
-5. Terms are built here and read elsewhere (`siteproof.model.readings`); nothing here evaluates.
+5. What is written first stands first: z3's comparison methods are called by name, since with an operator Python asks the
+   literal on the right, an instance of a subclass, before the variable on the left, and `0 = job` reads badly.
+6. Terms are built here and read elsewhere (`siteproof.model.readings`); nothing here evaluates.
 """
 
 from __future__ import annotations
@@ -79,22 +81,22 @@ class Nat(Term):
     __hash__ = Term.__hash__
 
     def __eq__(self, other: Nat | int) -> Bool:  # type: ignore[override]
-        return Bool(self.node == _nat(other))
+        return Bool(z3.ExprRef.__eq__(self.node, _nat(other)))
 
     def __ne__(self, other: Nat | int) -> Bool:  # type: ignore[override]
-        return Bool(self.node != _nat(other))
+        return Bool(z3.ExprRef.__ne__(self.node, _nat(other)))
 
     def __lt__(self, other: Nat | int) -> Bool:
-        return Bool(self.node < _nat(other))
+        return Bool(z3.ArithRef.__lt__(self.node, _nat(other)))
 
     def __le__(self, other: Nat | int) -> Bool:
-        return Bool(self.node <= _nat(other))
+        return Bool(z3.ArithRef.__le__(self.node, _nat(other)))
 
     def __gt__(self, other: Nat | int) -> Bool:
-        return Bool(self.node > _nat(other))
+        return Bool(z3.ArithRef.__gt__(self.node, _nat(other)))
 
     def __ge__(self, other: Nat | int) -> Bool:
-        return Bool(self.node >= _nat(other))
+        return Bool(z3.ArithRef.__ge__(self.node, _nat(other)))
 
     def __add__(self, other: Nat | int) -> Nat:
         return Nat(self.node + _nat(other))
@@ -126,10 +128,10 @@ class Choice(Term, Generic[E]):
         return z3.IntVal(member(other))
 
     def __eq__(self, other: Choice[E] | E) -> Bool:  # type: ignore[override]
-        return Bool(self.node == self._coded(other))
+        return Bool(z3.ExprRef.__eq__(self.node, self._coded(other)))
 
     def __ne__(self, other: Choice[E] | E) -> Bool:  # type: ignore[override]
-        return Bool(self.node != self._coded(other))
+        return Bool(z3.ExprRef.__ne__(self.node, self._coded(other)))
 
     def is_in(self, *members: E) -> Bool:
         """Whether the value is one of `members`."""
@@ -161,7 +163,7 @@ def _nat(value: Nat | int) -> Any:
 
 
 @overload
-def literal(value: bool) -> Bool: ...
+def literal(value: bool) -> Bool: ...  # type: ignore[overload-overlap]
 @overload
 def literal(value: int) -> Nat: ...
 @overload
@@ -203,7 +205,8 @@ def iff(left: Bool | bool, right: Bool | bool) -> Bool:
 
 
 @overload
-def If(condition: Bool | bool, then: Bool | bool, otherwise: Bool | bool) -> Bool: ...
+def If(  # type: ignore[overload-overlap]
+    condition: Bool | bool, then: Bool | bool, otherwise: Bool | bool) -> Bool: ...
 @overload
 def If(condition: Bool | bool, then: Nat | int, otherwise: Nat | int) -> Nat: ...
 @overload

@@ -18,14 +18,13 @@ wrong is told in one `SpecError`. Three kinds of rules hold, and they are the la
 3. the facts and the deployment agree on the replication gateway. A what-if may break this one on purpose.
 
 A what-if (`Topology.with_facts`) keeps the text of its file and records what was changed, so that a certificate can
-carry both.
+carry both. `deployment` has the values, `facts` the facts, `topology_rules` the rules; `specfile` reads strictly.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -33,33 +32,33 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from siteproof.model.errors import Key, Problem, SpecError, SpecFile, Table, UsageError, near, told
+from siteproof.model.deployment import (
+    Authentication,
+    Basis,
+    Carries,
+    Component,
+    Direction,
+    Install,
+    Kind,
+    Limit,
+    Link,
+    Place,
+    Protocol,
+    Reason,
+    Route,
+    Side,
+)
+from siteproof.model.errors import Key, Problem, SpecError, UsageError, near, told
+from siteproof.model.facts import CONTRADICTIONS, FACTS
 from siteproof.model.requirements import requirement_ids
+from siteproof.model.specfile import SpecFile, Table
+from siteproof.model.topology_rules import check
+
+__all__ = ["CONTRADICTIONS", "FACTS", "Authentication", "Basis", "Carries", "Component", "Direction", "Install", "Kind", "Limit",
+           "Link", "Override", "Place", "Protocol", "Reason", "Route", "Side", "Topology", "apply_overrides",
+           "builtin_topologies", "load_topology", "parse_override", "parse_topology"]
 
 FORMAT: Final = 1
-
-FACTS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "forward.planned_failover": "planned failover from primary to recovery is offered",
-        "forward.unplanned_failover": "unplanned failover from primary to recovery is offered",
-        "reverse.planned_failover": "planned failover from recovery back to primary is offered",
-        "reverse.unplanned_failover": "unplanned failover from recovery back to primary is offered",
-        "reverse.requires_commit": "replication is reversed only after the failover has been committed",
-        "reverse.ships_content": "reversing replication copies what the former source lacks",
-        "planned.leaves_protected": "the machine is protected after a planned failover",
-        "planned.stops_source": "a planned failover shuts the source down first",
-        "planned.drains": "a planned failover waits until everything acknowledged has reached the other side",
-        "unplanned.leaves_protected": "the machine is protected after an unplanned failover",
-        "unplanned.latest_processes_received": "'latest' makes a new point of everything received",
-        "failback.ends_protection": "after a committed failback the machine has to be enabled again",
-        "returning.fenced_first": "an old source that comes back is fenced before anything else",
-        "returning.epoch_checked": "every component refuses an epoch older than its own",
-        "commit.removes_points": "commit removes all recovery points",
-        "initial.ships_content": "initial replication copies the whole machine",
-        "gateway.present": "replication data passes a process server",
-    }
-)
-"""The behaviour facts of a topology and what each means when it is true."""
 
 POLICY: Final = (
     "crash_consistent_minutes",
@@ -69,174 +68,6 @@ POLICY: Final = (
 )
 """The settings that every policy has; hours of 0 mean "none" (no app-consistent points; only the latest point)."""
 OPTIONAL_POLICY: Final = ("replication_interval_seconds",)
-
-
-class Side(StrEnum):
-    """What a place is to the flow. A cloud place takes part in control only."""
-
-    PRIMARY = "primary"
-    RECOVERY = "recovery"
-    CLOUD = "cloud"
-
-
-class Kind(StrEnum):
-    """The kinds of components that the source document names."""
-
-    AZURE_ACCOUNT = "azure-account"
-    AZURE_NETWORK = "azure-network"
-    CONFIGURATION_SERVER = "configuration-server"
-    ESXI_HOST = "esxi-host"
-    HYPER_V_HOST = "hyper-v-host"
-    HYPER_V_SITE = "hyper-v-site"
-    MACHINE = "machine"
-    MANAGEMENT_SERVER = "management-server"
-    MASTER_TARGET = "master-target"
-    MOBILITY_SERVICE = "mobility-service"
-    PHYSICAL_HOST = "physical-host"
-    PROCESS_SERVER = "process-server"
-    PROVIDER = "provider"
-    RECOVERY_SERVICES_AGENT = "recovery-services-agent"
-    STORAGE_ACCOUNT = "storage-account"
-    UNIFIED_AGENT = "unified-agent"
-    VAULT = "vault"
-    VCENTER = "vcenter"
-    VCONTINUUM = "vcontinuum"
-    VMM_CLOUD = "vmm-cloud"
-    VMM_SERVER = "vmm-server"
-
-
-class Install(StrEnum):
-    """How a component gets onto its host."""
-
-    MANUAL = "manual"
-    PUSH = "push"
-    BY_DEFAULT = "by-default"
-    UNSPECIFIED = "unspecified"
-
-
-class Direction(StrEnum):
-    """The direction of replication in which a link or a component is used."""
-
-    FORWARD = "forward"
-    REVERSE = "reverse"
-    BOTH = "both"
-
-
-class Carries(StrEnum):
-    """What a link is for."""
-
-    DATA = "data"
-    CONTROL = "control"
-    GROUP = "group"
-
-
-class Protocol(StrEnum):
-    """The protocol of a link; `tcp` also where the documents name none."""
-
-    HTTPS = "https"
-    HTTP = "http"
-    TCP = "tcp"
-
-
-class Route(StrEnum):
-    """The network that a link may run over."""
-
-    INTERNET = "internet"
-    EXPRESSROUTE = "expressroute"
-    VPN = "vpn"
-    LAN = "lan"
-
-
-class Authentication(StrEnum):
-    """How the ends of a link may know each other."""
-
-    KERBEROS = "kerberos"
-    CERTIFICATE = "certificate"
-
-
-class Basis(StrEnum):
-    """Where a fact comes from: the documents, or a decision of ours where they are silent."""
-
-    DOCUMENTED = "documented"
-    DECISION = "decision"
-
-
-@frozen
-class Place:
-    """A site or a cloud."""
-
-    id: str
-    title: str
-    side: Side
-
-
-@frozen
-class Component:
-    """Something that is deployed. `host` is the component that it runs on, or ""."""
-
-    id: str
-    title: str
-    kind: Kind
-    place: str
-    host: str
-    optional: bool
-    install: Install
-    used_for: Direction
-    requirements: tuple[str, ...]
-
-
-@frozen
-class Link:
-    """A connection that `source` opens to `target`. `port` is None where the documents name none."""
-
-    source: str
-    target: str
-    protocol: Protocol
-    port: int | None
-    configurable_port: bool
-    direction: Direction
-    carries: Carries
-    encrypted: bool
-    paths: tuple[Route, ...]
-    authentication: tuple[Authentication, ...]
-    requirements: tuple[str, ...]
-
-    def serves(self, direction: Direction) -> bool:
-        """Whether the link is used while replication runs in `direction`."""
-        return self.direction in (direction, Direction.BOTH)
-
-
-@frozen
-class Reason:
-    """Why a fact holds: the requirements that it follows from, and one sentence."""
-
-    fact: str
-    kind: Basis
-    requirements: tuple[str, ...]
-    reason: str
-
-
-@frozen
-class Limit:
-    """The values that a policy setting may take: those in `allowed`, or a range; None is no bound."""
-
-    setting: str
-    minimum: int | None
-    maximum: int | None
-    allowed: tuple[int, ...]
-
-    def __str__(self) -> str:
-        if self.allowed:
-            return "one of " + ", ".join(str(value) for value in self.allowed)
-        bounds = [f"at least {self.minimum}" if self.minimum is not None else ""]
-        bounds.append(f"at most {self.maximum}" if self.maximum is not None else "")
-        return " and ".join(bound for bound in bounds if bound)
-
-    def permits(self, value: int) -> bool:
-        """Whether the setting may have this value."""
-        if self.allowed:
-            return value in self.allowed
-        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
 
 
 @frozen
@@ -418,7 +249,7 @@ def parse_topology(text: str, file: str) -> Topology:
         file=file,
     )
     top.close()
-    _check(spec, topology)
+    check(spec, topology)
     spec.finish()
     return topology
 
@@ -533,186 +364,3 @@ def _slug(entry: Table, id: str, key: Key) -> str:
 
 
 # --------------------------------------------------------------------------------------------------- what cannot be
-
-
-@frozen
-class Contradiction:
-    """Facts that cannot hold together; `fact` is the one that is blamed."""
-
-    fact: str
-    forbids: Callable[[Mapping[str, bool]], bool]
-    found: str
-    expected: str
-    mend: str
-
-
-def _any_planned(facts: Mapping[str, bool]) -> bool:
-    return facts["forward.planned_failover"] or facts["reverse.planned_failover"]
-
-
-CONTRADICTIONS: Final = (
-    Contradiction(
-        fact="planned.leaves_protected",
-        forbids=lambda facts: facts["planned.leaves_protected"] and not _any_planned(facts),
-        found="planned.leaves_protected is true but neither direction has a planned failover",
-        expected="false where there is no planned failover",
-        mend="set planned.leaves_protected = false, or offer a planned failover",
-    ),
-    Contradiction(
-        fact="forward.unplanned_failover",
-        forbids=lambda facts: not facts["forward.planned_failover"] and not facts["forward.unplanned_failover"],
-        found="the forward direction has no failover at all",
-        expected="a planned or an unplanned failover to the recovery side",
-        mend="set forward.unplanned_failover = true",
-    ),
-    Contradiction(
-        fact="failback.ends_protection",
-        forbids=lambda facts: (
-            not facts["failback.ends_protection"]
-            and not facts["reverse.planned_failover"]
-            and not facts["reverse.unplanned_failover"]
-        ),
-        found="failback.ends_protection is false but the reverse direction has no failover",
-        expected="true where nothing can come back under protection",
-        mend="set failback.ends_protection = true, or offer a failover in the reverse direction",
-    ),
-)
-
-
-def _check(spec: SpecFile, topology: Topology) -> None:
-    """The rules that go beyond the type of one value. A value that is already complained of is not judged again."""
-    _check_places(spec, topology)
-    _check_hosts(spec, topology)
-    _check_links(spec, topology)
-    if all(spec.is_sound(tuple(fact.split("."))) for fact in FACTS):
-        for rule in CONTRADICTIONS:
-            if rule.forbids(topology.facts):
-                spec.complain(tuple(rule.fact.split(".")), rule.found, rule.expected, rule.mend)
-        if all(spec.is_sound((part,)) for part in ("places", "components", "links")):
-            _check_data_path(spec, topology)
-    _check_policy(spec, topology)
-
-
-def _check_places(spec: SpecFile, topology: Topology) -> None:
-    for side in (Side.PRIMARY, Side.RECOVERY):
-        if spec.is_sound(("places",)) and not any(place.side is side for place in topology.places):
-            spec.complain(("places",), f"no {side} place", "at least one", f'give one of them side = "{side}"')
-
-
-def _check_hosts(spec: SpecFile, topology: Topology) -> None:
-    places = {place.id for place in topology.places}
-    hosts = {component.id: component.host for component in topology.components}
-    in_place = {component.id: component.place for component in topology.components}
-    for component in topology.components:
-        key: Key = ("components", component.id)
-        if component.place and component.place not in places:
-            spec.complain((*key, "place"), told(component.place), "a place of this file", near(component.place, places))
-        if not component.host:
-            continue
-        if component.host not in hosts:
-            spec.complain((*key, "host"), told(component.host), "a component of this file", near(component.host, hosts))
-        elif component.id in _hosts_of(component.host, hosts):
-            mend = "let the chain of hosts end at one that has none"
-            spec.complain((*key, "host"), f"{told(component.host)}, which runs on this one", "no circle of hosts", mend)
-        elif in_place[component.host] != component.place and spec.is_sound(key):
-            found = f"{told(component.host)} in another place ({in_place[component.host]})"
-            spec.complain((*key, "host"), found, f"a host in {component.place}", "correct place or host")
-
-
-def _hosts_of(component: str, hosts: Mapping[str, str]) -> tuple[str, ...]:
-    """A component and everything that it runs on, directly or not."""
-    chain: list[str] = []
-    while component and component not in chain:
-        chain.append(component)
-        component = hosts.get(component, "")
-    return tuple(chain)
-
-
-def _check_links(spec: SpecFile, topology: Topology) -> None:
-    components = {component.id: component for component in topology.components}
-    sides = {place.id: place.side for place in topology.places}
-    azure = {c.place for c in topology.components if c.kind in (Kind.STORAGE_ACCOUNT, Kind.AZURE_NETWORK)}
-    for at, link in enumerate(topology.links):
-        key: Key = ("links", at)
-        for end, name in (("from", link.source), ("to", link.target)):
-            if name and name not in components:
-                spec.complain((*key, end), told(name), "a component of this file", near(name, components))
-        if link.source and link.source == link.target:
-            spec.complain(
-                (*key, "to"), f"{told(link.target)}, where the link starts", "another component", "correct from or to"
-            )
-        if spec.is_sound((*key, "paths")) and not link.paths:
-            spec.complain((*key, "paths"), "an empty list", "at least one path", 'write paths = ["lan"]')
-        if Route.INTERNET in link.paths and not link.encrypted and spec.is_sound((*key, "encrypted")):
-            mend = 'write encrypted = true, or take "internet" out of paths'
-            spec.complain((*key, "encrypted"), "false on a link over the internet", "true", mend)
-        if link.source not in components or link.target not in components or not spec.is_sound(key):
-            continue
-        start, end_place = components[link.source].place, components[link.target].place
-        if link.carries is not Carries.DATA:
-            continue
-        if Side.CLOUD in (sides.get(start), sides.get(end_place)):
-            mend = "let data links join primary and recovery places only"
-            spec.complain((*key, "carries"), '"data" at a cloud place', "control only", mend)
-        if link.serves(Direction.FORWARD) and Route.VPN in link.paths and end_place in azure and start not in azure:
-            found = '"vpn" for forward data to Azure'
-            spec.complain((*key, "paths"), found, '"internet" or "expressroute" (V2A-42)', 'take "vpn" out of paths')
-
-
-def _check_data_path(spec: SpecFile, topology: Topology) -> None:
-    ways = ((Direction.FORWARD, Side.PRIMARY, Side.RECOVERY), (Direction.REVERSE, Side.RECOVERY, Side.PRIMARY))
-    for direction, start, end in ways:
-        offered = [f for f in ("planned_failover", "unplanned_failover") if topology.facts[f"{direction}.{f}"]]
-        if offered and not _reaches(topology, direction, start, end):
-            found = f"no chain of {direction} data links from the {start} to the {end} side"
-            spec.complain(
-                (str(direction), offered[0]), found, "one, since a failover is offered", "add the missing link"
-            )
-    kinds = {component.id: component.kind for component in topology.components}
-    data = [link for link in topology.links if link.carries is Carries.DATA]
-    passes = any(Kind.PROCESS_SERVER in (kinds[link.source], kinds[link.target]) for link in data)
-    if topology.facts["gateway.present"] and not passes:
-        found = "true, but no data link touches a process-server"
-        spec.complain(
-            ("gateway", "present"), found, "a process-server on the data path", "add its links, or write false"
-        )
-    if passes and not topology.facts["gateway.present"]:
-        found = "false, but data passes a process-server"
-        spec.complain(("gateway", "present"), found, "true", "write present = true, or remove its data links")
-
-
-def _reaches(topology: Topology, direction: Direction, start: Side, end: Side) -> bool:
-    reached = {component.id for component in topology.components if topology.side_of(component.id) is start}
-    links = [link for link in topology.links if link.carries is Carries.DATA and link.serves(direction)]
-    for _ in links:
-        reached |= {link.target for link in links if link.source in reached}
-    return any(topology.side_of(component) is end for component in reached)
-
-
-def _check_policy(spec: SpecFile, topology: Topology) -> None:
-    policy = topology.policy
-    for limit in topology.limits:
-        key: Key = ("policy_limits", limit.setting)
-        if not spec.is_sound(key):
-            continue
-        bounds = limit.minimum is not None or limit.maximum is not None
-        if bounds == bool(limit.allowed):
-            found = "both a range and a list" if bounds else "no limit"
-            spec.complain(key, found, "minimum and maximum, or allowed", "keep one of the two")
-        elif limit.minimum is not None and limit.maximum is not None and limit.minimum > limit.maximum:
-            found = f"a minimum of {limit.minimum} above the maximum of {limit.maximum}"
-            spec.complain((*key, "minimum"), found, "a minimum not above the maximum", "exchange them")
-        elif limit.setting in policy and not limit.permits(policy[limit.setting]):
-            found, mend = str(policy[limit.setting]), f"set {limit.setting} within its limits"
-            spec.complain(("policy", limit.setting), found, str(limit), mend)
-        elif limit.setting not in policy and spec.is_sound(("policy", limit.setting)):
-            mend = f"add {limit.setting} to [policy], or remove these limits"
-            spec.complain(key, "limits of a setting that the policy lacks", "a setting of [policy]", mend)
-    _check_intervals(spec, policy)
-
-
-def _check_intervals(spec: SpecFile, policy: Mapping[str, int]) -> None:
-    app, retention = policy.get("app_consistent_hours"), policy.get("retention_hours")
-    if app and retention is not None and app >= retention:
-        found, mend = f"{app} with a retention of {retention}", "shorten it, or keep points for longer; 0 means none"
-        spec.complain(("policy", "app_consistent_hours"), found, "less than retention_hours", mend)

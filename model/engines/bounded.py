@@ -1,8 +1,8 @@
 """Bounded model checking: the model unrolled in the solver, for counterexamples beyond a search's scope.
 
 Rules
-1. Step k has a constant `taken@k`, the number of the action; each variable's next value is a choice by that number. Counters
-   are unbounded here: depth is the only bound.
+1. Step k has a constant `taken@k`, the number of the action; each variable's next value is a choice by that number.
+   Counters are unbounded here: depth is the only bound.
 2. Depths are asked in order, so the first answer is a shortest path, whatever the scope.
 3. A time-out is told as such; nothing is concluded from it.
 
@@ -27,7 +27,8 @@ __all__ = ["BoundedResult", "unroll"]
 
 @attrs.frozen
 class BoundedResult:
-    """`path` refutes the claim; without one, no path of up to `depth` steps does. `reason` says why it went no deeper."""
+    """`path` refutes the claim; without one, no path of up to `depth` steps does. `reason` says why it went no
+    deeper."""
 
     path: Path | None
     depth: int

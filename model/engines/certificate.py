@@ -3,15 +3,17 @@
 Rules
 1. A certificate is a folder: `manifest.json`, the topology as it was read (`topology.toml`), the shared invariant
    (`invariant.smt2`) and one SMT-LIB 2 file for each obligation. Nothing in it points outside.
-2. Checking believes the folder in one thing only, the *choice* of the invariant. Everything else is derived anew: the model
-   from the topology, the obligations from the model and the invariant; they have to be in the folder, all of them and to the
-   byte. So an obligation that was left out, made trivial or taken from another model is refused before a solver is asked.
+2. Checking believes the folder in one thing only, the *choice* of the invariant. Everything else is derived anew: the
+   model from the topology, the obligations from the model and the invariant; they have to be in the folder, all of them
+   and to the byte. So an obligation that was left out, made trivial or taken from another model is refused before a
+   solver is asked.
 3. Then each obligation has to be unsatisfiable for a fresh z3 and for cvc5, both reading the file's text. `sat` and
    `unknown` of either mean: not confirmed.
-4. The invariant has to hold initially and so be satisfiable, and it is told which actions are impossible under it: a proof
-   about nothing is not a proof.
+4. The invariant has to hold initially and so be satisfiable, and it is told which actions are impossible under it: a
+   proof about nothing is not a proof.
 
-What is trusted: the model and the claims (for people to read), the printer of `siteproof.model.readings.smt`, two solvers.
+What is trusted: the model and the claims (for people to read), the printer of `siteproof.model.readings.smt`, two
+solvers.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import attrs
 import z3
 
 from siteproof.model.claims import Promise
+from siteproof.model.engines.induction import never_possible
 from siteproof.model.engines.obligations import Goal, Obligation, Proof, goals_of
 from siteproof.model.engines.solvers import Answer, ask_cvc5, ask_z3, cvc5_version, z3_version
 from siteproof.model.errors import SiteproofError, one_line
@@ -101,7 +104,8 @@ def write_certificate(folder: Path, topology: Topology, model: Model, invariant:
                       goals: Sequence[Goal]) -> list[Obligation]:
     """Write the certificate that `invariant` proves `goals`, which have to apply in `topology`.
 
-    `folder` must not exist, be empty, or hold a certificate of ours, which is replaced. Raises `CertificateError` otherwise.
+    `folder` must not exist, be empty, or hold a certificate of ours, which is replaced. Raises `CertificateError`
+    otherwise.
     """
     proof = Proof(model, tuple(invariant))
     rows = proof.obligations(goals)
@@ -112,7 +116,8 @@ def write_certificate(folder: Path, topology: Topology, model: Model, invariant:
         (folder / name).write_bytes(text.encode())
     manifest = {
         "format": FORMAT,
-        "topology": {"id": topology.id, "title": topology.title, "file": TOPOLOGY, "sha256": _sha(topology.text.encode())},
+        "topology": {"id": topology.id, "title": topology.title, "file": TOPOLOGY,
+                     "sha256": _sha(topology.text.encode())},
         "overrides": dict(topology.overrides),
         "level": model.level,
         "model_sha256": model_digest(model, goals),
@@ -156,9 +161,10 @@ def _sha(data: bytes) -> str:
 # ----------------------------------------------------------------------------------------------------------- checking
 
 
-def certify(folder: Path | str, progress: Progress | None = None, *, seconds_per_query: float = 20.0) -> CertificateReport:
-    """Check a certificate from its files alone. Raises `CertificateError` when it is refused (rule 2), `SpecError` when its
-    topology is wrong; a solver that does not confirm is told in the report."""
+def certify(folder: Path | str, progress: Progress | None = None, *,
+            seconds_per_query: float = 20.0) -> CertificateReport:
+    """Check a certificate from its files alone. Raises `CertificateError` when it is refused (rule 2), `SpecError` when
+    its topology is wrong; a solver that does not confirm is told in the report."""
     began = time.perf_counter()
     folder = Path(folder)
     manifest, texts = _read(folder)
@@ -187,7 +193,7 @@ def certify(folder: Path | str, progress: Progress | None = None, *, seconds_per
             if progress and number % 25 == 0:
                 progress(f"{folder.name}: {name}: {number} of {len(expected)}")
     refusing = tuple(name for name in solvers if not any(f": {name} says" in row for row in unconfirmed))
-    impossible = tuple(action.name for action in model.actions if _impossible(model, invariant, action.name))
+    impossible = tuple(action.name for action in model.actions if never_possible(model, invariant, action))
     return CertificateReport(
         str(folder), topology.id, topology.title, model.level, dict(topology.overrides),
         tuple(dict.fromkeys(goal.promise.id for goal in goals)), len(goals), len(rows), refusing, tuple(unconfirmed),
@@ -202,10 +208,12 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise CertificateError(str(folder), f"no {MANIFEST}", "the folder of a certificate",
                                "name the folder that `siteproof prove` wrote") from None
     except ValueError as error:
-        raise CertificateError(MANIFEST, f"text that is not JSON ({error})", "the manifest as written", _AGAIN) from None
+        found = f"text that is not JSON ({error})"
+        raise CertificateError(MANIFEST, found, "the manifest as written", _AGAIN) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise CertificateError(MANIFEST, f"format {found}", f"format {FORMAT}", "use the siteproof that wrote it, or " + _AGAIN)
+        number = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise CertificateError(MANIFEST, f"format {number}", f"format {FORMAT}",
+                               f"use the siteproof that wrote it, or {_AGAIN}")
     texts: dict[str, str] = {}
     try:
         entries = [manifest["topology"], manifest["invariant"], *manifest["obligations"]]
@@ -215,7 +223,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     except (KeyError, TypeError) as error:
         raise CertificateError(MANIFEST, f"no {error}", "the keys of format 1", _AGAIN) from None
     if manifest["level"] != "promise" or not isinstance(required[0], dict) or {TOPOLOGY, INVARIANT} - texts.keys():
-        raise CertificateError(MANIFEST, "another level or other files", f"level promise, {TOPOLOGY} and {INVARIANT}", _AGAIN)
+        raise CertificateError(MANIFEST, "another level or other files",
+                               f"level promise, {TOPOLOGY} and {INVARIANT}", _AGAIN)
     return manifest, texts
 
 
@@ -226,7 +235,8 @@ def _text(folder: Path, name: str, digest: str) -> str:
     try:
         data = path.read_bytes()
     except OSError:
-        raise CertificateError(name, "no such file", "the file that the manifest names", "restore it, or " + _AGAIN) from None
+        raise CertificateError(name, "no such file", "the file that the manifest names",
+                               f"restore it, or {_AGAIN}") from None
     if _sha(data) != digest:
         raise CertificateError(name, f"sha256 {_sha(data)[:12]}…", f"{str(digest)[:12]}… as in the manifest",
                                "the file was changed; restore it, or " + _AGAIN)
@@ -249,8 +259,9 @@ def _claims(manifest: Mapping[str, Any], model: Model, promises: Sequence[Promis
     for entry in manifest["claims"]:
         goal = known.get(entry.get("key"))
         if goal is None or not goal.built.applies:
-            raise CertificateError(MANIFEST, f"the claim {entry.get('key')}", "a claim that the model has and that applies",
-                                   f"the model or its claims have changed since this certificate was written; {_AGAIN}")
+            raise CertificateError(
+                MANIFEST, f"the claim {entry.get('key')}", "a claim that the model has and that applies",
+                f"the model or its claims have changed since this certificate was written; {_AGAIN}")
         goals.append(goal)
     if not goals:
         raise CertificateError(MANIFEST, "no claim", "at least one", _AGAIN)
@@ -279,16 +290,12 @@ def _compare(manifest: Mapping[str, Any], model: Model, rows: Sequence[Obligatio
         raise CertificateError(missing[0], f"{len(listed)} obligations, this one not among them",
                                f"{len(derived)}: initiation, every action, every claim", _AGAIN)
     if strange := sorted(listed - derived.keys()):
-        raise CertificateError(strange[0], "an obligation that the model does not ask for", f"the {len(derived)} that it does",
-                               _AGAIN)
+        raise CertificateError(strange[0], "an obligation that the model does not ask for",
+                               f"the {len(derived)} that it does", _AGAIN)
     for name, one in derived.items():
         if texts[name] != one.script(model):
             raise CertificateError(name, "another formula than the model and the invariant ask for",
-                                   "the obligation as derived anew", "the certificate was tampered with, or the invariant "
-                                   f"was exchanged; {_AGAIN}")
+                                   "the obligation as derived anew",
+                                   f"the certificate was tampered with, or the invariant was exchanged; {_AGAIN}")
 
 
-def _impossible(model: Model, invariant: Sequence[Named], action: str) -> bool:
-    from siteproof.model.engines.induction import never_possible
-
-    return never_possible(model, invariant, model.action(action))

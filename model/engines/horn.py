@@ -1,10 +1,11 @@
 """Constrained Horn clauses: an invariant that nobody wrote, found by Spacer.
 
 Rules
-1. `reach` holds of the initial state and of every state that an action leads to from one in `reach`; the claim fails when a
-   state (or a step from one) in `reach` breaks it. Spacer answers with an interpretation of `reach`, or a refutation, or not.
-2. Nothing that it says is believed: its interpretation is taken apart into conjuncts and has to pass plain induction, like a
-   lemma that a person wrote; a refutation is only a hint to search further.
+1. `reach` holds of the initial state and of every state that an action leads to from one in `reach`; the claim fails
+   when a state (or a step from one) in `reach` breaks it. Spacer answers with an interpretation of `reach`, or a
+   refutation, or not.
+2. Nothing that it says is believed: its interpretation is taken apart into conjuncts and has to pass plain induction,
+   like a lemma that a person wrote; a refutation is only a hint to search further.
 3. What is known to be invariant already is given to it as a help.
 
 Source: Komuravelli, Gurfinkel, Chaki, SMT-based model checking for recursive programs (CAV 2014).

@@ -3,8 +3,9 @@
 Rules
 1. Candidates are named conjuncts. Those that the initial state satisfies are assumed together, and each action is asked
    whether it can break one of them. If none can, all are proved, in one pass and milliseconds an action.
-2. Where an action breaks a conjunct, that conjunct is dropped and everything is asked again, until nothing falls (Houdini:
-   Flanagan and Leino, FME 2001). What remains is the largest inductive subset; what fell is not refuted, only unproved.
+2. Where an action breaks a conjunct, that conjunct is dropped and everything is asked again, until nothing falls
+   (Houdini: Flanagan and Leino, FME 2001). What remains is the largest inductive subset; what fell is not refuted, only
+   unproved.
 3. A conjunct for which the solver gives no answer in time is dropped and remembered as such: *unknown* proves nothing.
 4. A step claim is proved when invariant and step imply it, action by action.
 5. Queries use the folded terms; certificates state the written ones and are checked apart from this module.
@@ -31,8 +32,8 @@ Tick = Callable[[str], None]
 
 @attrs.frozen(eq=False)
 class Induction:
-    """The outcome: the `invariant` that is inductive, why each other candidate was `dropped` (the action that breaks it, or
-    the solver's reason), and seconds by action."""
+    """The outcome: the `invariant` that is inductive, why each other candidate was `dropped` (the action that breaks
+    it, or the solver's reason), and seconds by action."""
 
     model: Model
     invariant: tuple[Named, ...]
@@ -52,7 +53,8 @@ class Induction:
 
 @attrs.frozen
 class StepAnswer:
-    """What was said of one step claim: `unsat` (proved), `sat` with the first action that may break it, or `unknown`."""
+    """What was said of one step claim: `unsat` (proved), `sat` with the first action that may break it, or
+    `unknown`."""
 
     answer: str
     action: str = ""
@@ -164,5 +166,6 @@ def proves(model: Model, invariant: Sequence[Named], goals: Sequence[Goal], *, t
 
 def never_possible(model: Model, invariant: Sequence[Named], action: Action, *, timeout: float = 10.0) -> bool:
     """Whether `invariant` shows that the preconditions of `action` never hold together."""
-    rows = [row.node for row in smt.transition(model, action, folded=True) if not row.name.startswith(("effect", "frame"))]
-    return bool(_solver([row.node for row in invariant] + rows, int(timeout * 1000)).check() == z3.unsat)
+    relation = smt.transition(model, action, folded=True)
+    rows = [*invariant, *(row for row in relation if row.name.startswith(("argument", "guard")))]
+    return bool(_solver((row.node for row in rows), int(timeout * 1000)).check() == z3.unsat)

@@ -5,9 +5,11 @@ Rules
    *initiation* (the initial state satisfies it), *consecution* (each action keeps it; one obligation an action),
    *safety* (it implies an invariant claim) and *step* (together with one action it implies a step claim).
 2. An obligation is met when its hypotheses together with the negation of its goal are unsatisfiable.
-3. The list is complete by construction: it is made from the model's actions, never from what a certificate happens to hold.
+3. The list is complete by construction: it is made from the model's actions, never from what a certificate happens to
+   hold.
 
-Source: Floyd 1967; Manna and Pnueli, Temporal Verification of Reactive Systems: Safety (1995), rules INV and the step rule.
+Source: Floyd 1967; Manna and Pnueli, Temporal Verification of Reactive Systems: Safety (1995), rules INV and the step
+rule.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class Goal:
         return self.built.claim
 
     def actions(self, model: Model) -> tuple[Action, ...]:
-        """The actions that a step claim speaks of. Raises `ValueError` when it names one that the model does not have."""
+        """The actions that a step claim speaks of. Raises `ValueError` when it names one that the model does not
+        have."""
         if self.claim.on is None:
             return model.actions
         if unknown := set(self.claim.on) - {a.name for a in model.actions}:
@@ -53,8 +56,8 @@ class Goal:
 
 @attrs.frozen(eq=False)
 class Obligation:
-    """One query that has to be unsatisfiable: `hypotheses` and not `goal`. `claim` is the key of the claim it serves; the
-    shared ones (initiation, consecution) serve all."""
+    """One query that has to be unsatisfiable: `hypotheses` and not `goal`. `claim` is the key of the claim it serves;
+    the shared ones (initiation, consecution) serve all."""
 
     name: str
     kind: str

@@ -1,7 +1,7 @@
 """Scopes: how far an exploration looks. Bounds are here and never in the model.
 
-A scope limits counters; whatever else a state holds is finite already. A state beyond a bound is not entered, so a search
-says of the scope only what it is, and a proof of *any number* is never a search's.
+A scope limits counters; whatever else a state holds is finite already. A state beyond a bound is not entered, so a
+search says of the scope only what it is, and a proof of *any number* is never a search's.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ __all__ = ["Scope"]
 
 @attrs.frozen
 class Scope:
-    """`writes`: the longest disk, in acknowledged writes, on either side. `failovers`: how often authority changes side.
-    `cached`: writes that are issued and not acknowledged, on either side at a time. `more`: bounds of other variables."""
+    """`writes`: the longest disk, in acknowledged writes, on either side. `failovers`: how often authority changes
+    side. `cached`: writes that are issued and not acknowledged, on either side at a time. `more`: bounds of other
+    variables."""
 
     writes: int = 2
     failovers: int = 2
@@ -32,7 +33,7 @@ class Scope:
         return {name: most for name, most in rows.items() if name in model.names}
 
     def __str__(self) -> str:
-        words = [f"{self.writes} write{'s' * (self.writes != 1)}", f"{self.failovers} failover{'s' * (self.failovers != 1)}",
-                 f"{self.cached} cached"]
+        words = [f"{self.writes} write{'s' * (self.writes != 1)}",
+                 f"{self.failovers} failover{'s' * (self.failovers != 1)}", f"{self.cached} cached"]
         words += [f"{name.replace('_', ' ')} up to {most}" for name, most in self.more.items()]
         return "at most " + ", ".join(words)

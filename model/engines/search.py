@@ -2,12 +2,13 @@
 
 Rules
 1. A *target* is a condition on a state, or on a step of some actions, that one looks for: the negation of a claim, the
-   premise of a claim, the taking of an action. One pass looks for any number of targets; each gets its own shortest path,
-   since states are met in the order of their distance.
-2. All actions are generated into one Python function that unpacks a state once. Arguments are written in as constants; a
-   target on steps is specialised to the action and vanishes where it can never hold.
+   premise of a claim, the taking of an action. One pass looks for any number of targets; each gets its own shortest
+   path, since states are met in the order of their distance.
+2. All actions are generated into one Python function that unpacks a state once. Arguments are written in as constants;
+   a target on steps is specialised to the action and vanishes where it can never hold.
 3. Targets that have been found are left out from the next level on: looking costs only while something is missing.
-4. States outside the scope are not entered. `exhausted` says that nothing inside it is left; anything else says why not.
+4. States outside the scope are not entered. `exhausted` says that nothing inside it is left; anything else says why
+   not.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class Target:
 
 @attrs.frozen
 class SearchResult:
-    """What was found and what was seen. `found` maps keys of targets to shortest paths; `depth` is the length of the longest
-    shortest path entered; `stopped` is empty when the scope was exhausted or all was found, else the bound that ended it."""
+    """What was found and what was seen. `found` maps keys of targets to shortest paths; `depth` is the length of the
+    longest shortest path entered; `stopped` is empty when the scope was exhausted or all was found, else the bound that
+    ended it."""
 
     scope: Scope
     found: Mapping[str, Path]
@@ -61,7 +63,8 @@ class SearchResult:
 def search(model: Model, targets: Iterable[Target], scope: Scope, *, max_states: int | None = None,
            max_seconds: float | None = None, max_depth: int | None = None, explore_all: bool = False,
            tick: Callable[[int, int], None] | None = None) -> SearchResult:
-    """Look for `targets` in `scope`. Ends when all are found (unless `explore_all`), the scope is exhausted, or a bound is hit.
+    """Look for `targets` in `scope`. Ends when all are found (unless `explore_all`), the scope is exhausted, or a bound
+    is hit.
 
     `tick` is called after each level with the number of states and the depth.
     """
@@ -130,7 +133,8 @@ def search(model: Model, targets: Iterable[Target], scope: Scope, *, max_states:
 
 
 def specialised(model: Model, action: Action, arguments: Sequence[int | bool], node: Any) -> Any:
-    """`node`, over a state and the next one, as a condition on the state in which `action` is taken with `arguments`."""
+    """`node`, over a state and the next one, as a condition on the state in which `action` is taken with
+    `arguments`."""
     asked = constants_of(node)
     pairs = [(v.domain.constant(v.name + "'"), action.changes.get(v.name, v.domain.constant(v.name)))
              for v in model.variables if v.name + "'" in asked]
@@ -197,8 +201,8 @@ class _Generator:
         return [(t.key, expression(z3.simplify(t.node), self.names)) for t in self.targets if not t.is_step]
 
     def functions(self, pending: Collection[str]) -> tuple[Callable[..., bool], Callable[[State], list[str]]]:
-        """`expand(state, successors, hits)`, which says whether any action is possible, and `check(state)`, the keys of the
-        targets on states that hold; both for the targets in `pending`."""
+        """`expand(state, successors, hits)`, which says whether any action is possible, and `check(state)`, the keys of
+        the targets on states that hold; both for the targets in `pending`."""
         unpack = "    " + ", ".join(self.names.values()) + ", = s\n"
         rows = ["def expand(s, out, hits):\n", unpack, "    possible = False\n"]
         for instance, test, inside, values in self.parts:

@@ -1,8 +1,8 @@
 """From a path that an engine has found to a trace that a person reads.
 
 Rules
-1. Every path, whoever found it, is replayed on the compiled reading first. One that does not replay is a bug of ours and
-   raises `ReplayError`; it is never shown as a finding.
+1. Every path, whoever found it, is replayed on the compiled reading first. One that does not replay is a bug of ours
+   and raises `ReplayError`; it is never shown as a finding.
 2. The conclusion names the claim, the part of it that fails, and the values of the variables in that part.
 """
 
@@ -22,7 +22,8 @@ __all__ = ["ReplayError", "claim_text", "counterexample", "replay", "trace_of", 
 
 
 class ReplayError(SiteproofError):
-    """An engine's path that the compiled model does not follow: the engines disagree, and nothing they say may be used."""
+    """An engine's path that the compiled model does not follow: the engines disagree, and nothing they say may be
+    used."""
 
     exit_code = 5
 
@@ -78,7 +79,8 @@ def what_fails(model: Model, goal: Goal, states: list[State]) -> str:
 def claim_text(model: Model, goal: Goal) -> str:
     """A claim in English, as it is proved."""
     conclusion = english(model, goal.built.conclusion)
-    text = conclusion if z3.is_true(goal.built.premise) else f"if {english(model, goal.built.premise)} then {conclusion}"
+    premise = "" if z3.is_true(goal.built.premise) else f"if {english(model, goal.built.premise)} then "
+    text = premise + conclusion
     if goal.claim.on:
         text = f"in every step of {', '.join(name.replace('_', ' ') for name in goal.claim.on)}: {text}"
     elif goal.claim.is_step:

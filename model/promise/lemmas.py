@@ -54,7 +54,8 @@ LEMMAS: tuple[Claim, ...] = (
     always("fork_behind", lambda m: Implies(m.passive_epoch < m.epoch, And(m.fork <= m.passive, m.fork <= m.head))),
     always("old_points_behind", lambda m: Implies(And(m.pending, m.points), m.latest <= m.passive)),
     # Content is a prefix, place by place.
-    always("no_points_hold_nothing", lambda m: And(Implies(Not(m.points), Not(m.x_latest)), Implies(Not(m.point), Not(m.x_point)))),
+    always("no_points_hold_nothing", lambda m: And(
+        Implies(Not(m.points), Not(m.x_latest)), Implies(Not(m.point), Not(m.x_point)))),
     always("unissued_nowhere", lambda m: Implies(
         m.x_fate == Fate.UNISSUED, Not(Or(m.x_active, m.x_passive, m.x_latest, m.x_point)))),
     always("x_on_head", lambda m: Implies(m.x_active, m.x_at <= m.head)),

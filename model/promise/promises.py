@@ -84,10 +84,13 @@ P3 = Promise(
         step("the epoch only grows, and grows with every change of authority",
              lambda a, b: And(b.epoch >= a.epoch, Implies(a.active != b.active, b.epoch > a.epoch))),
         step("nothing enters the machine but its own workload's writes",
-             lambda a, b: Or(a.x_active, a.x_fate == Fate.UNISSUED),
+             lambda a, _b: Or(a.x_active, a.x_fate == Fate.UNISSUED),
              given=lambda a, b: And(a.active == b.active, b.x_active)),
         step("on contact the old side is stopped, and it is reported if it ran",
              lambda a, b: And(Not(b.passive_running), Implies(a.passive_running, b.alerted)), on=("contact",)),
+        step("before it is fenced, the old side is given nothing",
+             lambda a, b: And(b.passive >= a.passive, Implies(b.x_passive, Or(a.x_passive, a.x_fate == Fate.UNISSUED))),
+             given=lambda a, _b: a.passive_epoch < a.epoch),
         always("no side is ahead of the authority's epoch", lambda m: m.passive_epoch <= m.epoch),
     ))
 
@@ -98,7 +101,7 @@ P7 = Promise(
     ("V2A-47", "H2S-29", "GEN-14"),
     (
         step("a commit that has begun ends committed",
-             lambda a, b: Or(b.job == Job.COMMIT, And(b.job == Job.NONE, b.failover.is_in(Failover.COMMITTED, Failover.NONE))),
+             lambda _a, b: Or(b.job == Job.COMMIT, And(b.job == Job.NONE, b.failover.is_in(Failover.COMMITTED, Failover.NONE))),
              given=lambda a, _b: a.job == Job.COMMIT),
         step("during commit nothing that the machine holds is given up",
              lambda a, b: And(a.active == b.active, Implies(a.x_active, b.x_active)),

@@ -1,14 +1,14 @@
 """The model as formulas: typing, initial state, the transition relation of an action, and their SMT-LIB 2 text.
 
 Rules
-1. A state is a set of constants, one a variable; the next state's have a prime (`head'`), a parameter is `arg:mark`, a fact of
-   the topology `fact:planned.drains`. Truth values are `Bool`; natural numbers and enumerations are `Int` with a typing
-   conjunct.
+1. A state is a set of constants, one a variable; the next state's have a prime (`head'`), a parameter is `arg:mark`, a
+   fact of the topology `fact:planned.drains`. Truth values are `Bool`; natural numbers and enumerations are `Int` with
+   a typing conjunct.
 2. A relation is a list of *named* conjuncts, so that an auditor sees which part of the model a line stands for.
-3. It is built from the terms *as written*, with each fact as a conjunct of its own: folding is no part of what is believed.
-   The folded form, which is faster to search with, is asked for by name (`folded=True`).
-4. The text is our own printer's, not the solver's: the same model gives the same bytes with every solver version, which is
-   what lets a certificate be compared with a freshly derived one.
+3. It is built from the terms *as written*, with each fact as a conjunct of its own: folding is no part of what is
+   believed. The folded form, which is faster to search with, is asked for by name (`folded=True`).
+4. The text is our own printer's, not the solver's: the same model gives the same bytes with every solver version, which
+   is what lets a certificate be compared with a freshly derived one.
 
 Source: the SMT-LIB standard, version 2.6 (Barrett, Fontaine, Tinelli), logic QF_LIA.
 """
@@ -91,7 +91,8 @@ def facts(model: Model) -> list[Named]:
 
 
 def transition(model: Model, action: Action, *, folded: bool = False) -> list[Named]:
-    """The relation between a state and the next one (primed) when `action` is taken, with arguments `arg:…` of its domains.
+    """The relation between a state and the next one (primed) when `action` is taken, with arguments `arg:…` of its
+    domains.
 
     Conjuncts are called `argument.…`, `guard.N`, `effect.…` (what the action changes) and `frame.…` (what it leaves).
     """
@@ -121,17 +122,18 @@ def smtlib(node: Any) -> str:
         return text
 
     def one(part: Any) -> str:
-        if z3.is_true(part) or z3.is_false(part):
-            return "true" if z3.is_true(part) else "false"
-        if z3.is_int_value(part):
+        if isinstance(part, z3.IntNumRef):
             number = part.as_long()
             return str(number) if number >= 0 else f"(- {-number})"
-        kind = part.decl().kind()
-        if kind == z3.Z3_OP_UNINTERPRETED and part.num_args() == 0:
-            return symbol(str(part))
+        declaration = part.decl()
+        kind, name = declaration.kind(), declaration.name()
+        if kind in (z3.Z3_OP_TRUE, z3.Z3_OP_FALSE):
+            return str(name)
+        if kind == z3.Z3_OP_UNINTERPRETED and declaration.arity() == 0:
+            return symbol(name)
         if kind not in _WORDS:
-            raise ValueError(f"SMT-LIB text has no word for {part.decl().name()} in {part}")
-        return f"({_WORDS[kind]} {' '.join(say(child) for child in part.children())})"
+            raise ValueError(f"SMT-LIB text has no word for {name} in {part}")
+        return f"({_WORDS[kind]} {' '.join(say(part.arg(at)) for at in range(part.num_args()))})"
 
     return say(node)
 
@@ -143,11 +145,12 @@ def symbol(name: str) -> str:
 
 def script(model: Model, parameters: Sequence[Parameter], asserted: Iterable[Named], comment: Sequence[str] = (),
            *, check: bool = True) -> str:
-    """A complete SMT-LIB 2 script: logic, declarations in the order of the model (state, next state, arguments, facts; those
-    that occur), one `assert` a conjunct and, with `check`, one `check-sat`."""
+    """A complete SMT-LIB 2 script: logic, declarations in the order of the model (state, next state, arguments, facts;
+    those that occur), one `assert` a conjunct and, with `check`, one `check-sat`."""
     rows = list(asserted)
     used = frozenset().union(*(row.symbols for row in rows))
-    sorts = [(v.name + suffix, "Bool" if v.domain.of is bool else "Int") for suffix in ("", PRIME) for v in model.variables]
+    sorts = [(v.name + suffix, "Bool" if v.domain.of is bool else "Int")
+             for suffix in ("", PRIME) for v in model.variables]
     sorts += [("arg:" + p.name, "Bool" if p.domain.of is bool else "Int") for p in parameters]
     sorts += [(FACT_PREFIX + path, "Bool") for path in sorted(model.facts.values)]
     if strange := used - {name for name, _ in sorts}:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siteproof.model.errors import SiteproofError, SpecError, SpecFile, UsageError, dotted
+from siteproof.model.errors import SiteproofError, SpecError, UsageError
 from siteproof.model.requirements import load_sections
+from siteproof.model.specfile import SpecFile, dotted
 from siteproof.model.topology import (
     CONTRADICTIONS,
     FACTS,

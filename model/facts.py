@@ -1,0 +1,80 @@
+"""The behaviour facts of a flow: what each means, and which cannot hold together.
+
+Facts are yes or no. The formal model reads them as constants by their dotted name, so the names are fixed (`FACTS`).
+A file or a what-if whose facts contradict each other (`CONTRADICTIONS`) is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from attrs import frozen
+
+FACTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "forward.planned_failover": "planned failover from primary to recovery is offered",
+        "forward.unplanned_failover": "unplanned failover from primary to recovery is offered",
+        "reverse.planned_failover": "planned failover from recovery back to primary is offered",
+        "reverse.unplanned_failover": "unplanned failover from recovery back to primary is offered",
+        "reverse.requires_commit": "replication is reversed only after the failover has been committed",
+        "reverse.ships_content": "reversing replication copies what the former source lacks",
+        "planned.leaves_protected": "the machine is protected after a planned failover",
+        "planned.stops_source": "a planned failover shuts the source down first",
+        "planned.drains": "a planned failover waits until everything acknowledged has reached the other side",
+        "unplanned.leaves_protected": "the machine is protected after an unplanned failover",
+        "unplanned.latest_processes_received": "'latest' makes a new point of everything received",
+        "failback.ends_protection": "after a committed failback the machine has to be enabled again",
+        "returning.fenced_first": "an old source that comes back is fenced before anything else",
+        "returning.epoch_checked": "every component refuses an epoch older than its own",
+        "commit.removes_points": "commit removes all recovery points",
+        "initial.ships_content": "initial replication copies the whole machine",
+        "gateway.present": "replication data passes a process server",
+    }
+)
+"""The behaviour facts of a topology and what each means when it is true."""
+
+
+@frozen
+class Contradiction:
+    """Facts that cannot hold together; `fact` is the one that is blamed."""
+
+    fact: str
+    forbids: Callable[[Mapping[str, bool]], bool]
+    found: str
+    expected: str
+    mend: str
+
+
+def _any_planned(facts: Mapping[str, bool]) -> bool:
+    return facts["forward.planned_failover"] or facts["reverse.planned_failover"]
+
+
+CONTRADICTIONS: Final = (
+    Contradiction(
+        fact="planned.leaves_protected",
+        forbids=lambda facts: facts["planned.leaves_protected"] and not _any_planned(facts),
+        found="planned.leaves_protected is true but neither direction has a planned failover",
+        expected="false where there is no planned failover",
+        mend="set planned.leaves_protected = false, or offer a planned failover",
+    ),
+    Contradiction(
+        fact="forward.unplanned_failover",
+        forbids=lambda facts: not facts["forward.planned_failover"] and not facts["forward.unplanned_failover"],
+        found="the forward direction has no failover at all",
+        expected="a planned or an unplanned failover to the recovery side",
+        mend="set forward.unplanned_failover = true",
+    ),
+    Contradiction(
+        fact="failback.ends_protection",
+        forbids=lambda facts: (
+            not facts["failback.ends_protection"]
+            and not facts["reverse.planned_failover"]
+            and not facts["reverse.unplanned_failover"]
+        ),
+        found="failback.ends_protection is false but the reverse direction has no failover",
+        expected="true where nothing can come back under protection",
+        mend="set failback.ends_protection = true, or offer a failover in the reverse direction",
+    ),
+)

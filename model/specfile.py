@@ -1,0 +1,307 @@
+"""Reading a specification file strictly.
+
+A `SpecFile` is a TOML file that is read to its end, so that all of its problems are told at once, the first one first. It
+knows on which line each key stands (`tomllib` does not keep that), and `Table` hands out typed values and records what
+is missing, unknown or of another type. The reader goes on with a stand-in value after a problem; nothing that was read may
+be used before `SpecFile.finish` has returned.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from attrs import Factory, define, field
+
+from siteproof.model.errors import Key, Problem, SpecError, near, told
+
+E = TypeVar("E", bound=StrEnum)
+
+@define
+class SpecFile:
+    """A specification file that is being read. `name` is shown to the user; `data` is the parsed TOML."""
+
+    name: str
+    text: str
+    data: dict[str, Any]
+    problems: list[Problem] = field(factory=list)
+    _lines: dict[Key, int] = field(default=Factory(lambda self: _key_lines(self.text), takes_self=True))
+    _complained: set[Key] = field(factory=set)
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> SpecFile:
+        """Parse `text`. Raises SpecError with the line when it is not TOML."""
+        try:
+            return cls(name=name, text=text, data=tomllib.loads(text))
+        except RecursionError:
+            reason, line = "values nested too deeply", 1
+        except ValueError as error:  # TOMLDecodeError, or an integer with too many digits
+            reason = str(error)
+            at = re.search(r"\(at line (\d+), column \d+\)", reason)
+            end = max(1, len(text.splitlines()))
+            line = min(int(at.group(1)), end) if at else end
+        raise SpecError(
+            [
+                Problem(
+                    name, line, "syntax", f"text that is not TOML: {reason}", "a TOML 1.0 document", "correct this line"
+                )
+            ]
+        )
+
+    def line_of(self, key: Key) -> int:
+        """The line on which `key` stands, or else that of the innermost table around it."""
+        while key and key not in self._lines:
+            key = key[:-1]
+        return self._lines.get(key, 1)
+
+    def complain(self, key: Key, found: str, expected: str, mend: str) -> None:
+        """Record a problem with the value at `key`."""
+        self._complained.add(key)
+        self.problems.append(Problem(self.name, self.line_of(key), dotted(key), found, expected, mend))
+
+    def is_sound(self, key: Key) -> bool:
+        """Whether nothing at, inside or around `key` has been complained of."""
+        return not any(bad[: len(key)] == key or key[: len(bad)] == bad for bad in self._complained)
+
+    def is_inside_bad(self, key: Key) -> bool:
+        """Whether `key` or a table around it has been complained of, so that what it lacks is not its own fault."""
+        return any(key[:size] in self._complained for size in range(len(key) + 1))
+
+    def finish(self) -> None:
+        """Raise SpecError if there was any problem."""
+        if self.problems:
+            raise SpecError(self.problems)
+
+    @property
+    def top(self) -> Table:
+        """The whole file as a table."""
+        return Table(self, (), self.data)
+
+
+_MISSING: Final = object()
+
+
+@define
+class Table:
+    """A table of a file that is being read. Keys never asked for are unknown: `close` complains of them."""
+
+    file: SpecFile
+    key: Key
+    values: Mapping[str, Any]
+    _asked: list[str] = field(factory=list)
+
+    def text(self, name: str, *, optional: bool = False) -> str:
+        """A string that is not empty. "" when it is absent and optional, or wrong."""
+        value = self._value(name, "a text in quotes", optional)
+        if value is _MISSING:
+            return ""
+        if not isinstance(value, str) or not value.strip():
+            self._wrong(name, value, "a text in quotes that is not empty", f'write {name} = "…"')
+            return ""
+        return value
+
+    def flag(self, name: str, *, default: bool | None = None) -> bool:
+        """true or false; without `default` it has to be there."""
+        value = self._value(name, "true or false", default is not None)
+        if value is _MISSING:
+            return bool(default)
+        if not isinstance(value, bool):
+            self._wrong(name, value, "true or false (without quotes)", f"write {name} = true or {name} = false")
+            return bool(default)
+        return value
+
+    def whole(self, name: str, *, minimum: int = 0, maximum: int = 10**9, optional: bool = False) -> int | None:
+        """A whole number within bounds; None when it is absent and optional, or wrong."""
+        expected = f"a whole number from {minimum} to {maximum}"
+        value = self._value(name, expected, optional)
+        if value is _MISSING:
+            return None
+        if not _is_whole(value) or not minimum <= value <= maximum:
+            self._wrong(name, value, expected, f"write {name} = {minimum} or more, without quotes")
+            return None
+        return int(value)
+
+    def wholes(self, name: str, *, optional: bool = False) -> tuple[int, ...]:
+        """A list of whole numbers."""
+        return tuple(item for _, item in self._items(name, "whole numbers", _is_whole, optional))
+
+    def texts(self, name: str, *, optional: bool = False) -> tuple[str, ...]:
+        """A list of strings, none empty and none twice."""
+        found: dict[str, None] = {}
+        for at, item in self._items(
+            name, "texts in quotes", lambda i: isinstance(i, str) and bool(i.strip()), optional
+        ):
+            if item in found:
+                self.file.complain(
+                    (*self.key, name, at), f"{told(item)} twice", "every item once", "remove one of them"
+                )
+            found[item] = None
+        return tuple(found)
+
+    def choice(self, name: str, kinds: type[E], *, default: E | None = None) -> E:
+        """One word of an enumeration."""
+        words = [kind.value for kind in kinds]
+        value = self._value(name, "one of " + ", ".join(words), default is not None)
+        if value is _MISSING:
+            return default or next(iter(kinds))
+        if not isinstance(value, str) or value not in words:
+            self._wrong(name, value, "one of " + ", ".join(words), near(told(value), words))
+            return next(iter(kinds))
+        return kinds(value)
+
+    def choices(self, name: str, kinds: type[E], *, optional: bool = False) -> tuple[E, ...]:
+        """A list of words of an enumeration."""
+        words = [kind.value for kind in kinds]
+        texts = self.texts(name, optional=optional)
+        for word in texts:
+            if word not in words:
+                self._wrong(name, word, "one of " + ", ".join(words), near(word, words))
+        return tuple(kinds(word) for word in texts if word in words)
+
+    def table(self, name: str, *, optional: bool = False) -> Table:
+        """A table inside this one; an empty one when it is absent and optional, or wrong."""
+        value = self._value(name, f"a table [{dotted((*self.key, name))}]", optional)
+        if value is not _MISSING and not isinstance(value, dict):
+            header = dotted((*self.key, name))
+            self._wrong(name, value, "a table", f"write [{header}] and the keys below it")
+        return Table(self.file, (*self.key, name), value if isinstance(value, dict) else {})
+
+    def tables(self, name: str) -> Iterator[Table]:
+        """The tables of an array of tables."""
+        expected = f"one or more tables [[{name}]]"
+        value = self._value(name, expected, False)
+        if value is _MISSING:
+            return
+        if not isinstance(value, list) or not value:
+            self._wrong(name, value, expected, f"write [[{name}]] and the keys below it")
+            return
+        for at, item in enumerate(value):
+            if isinstance(item, dict):
+                yield Table(self.file, (*self.key, name, at), item)
+            else:
+                self.file.complain(
+                    (*self.key, name, at), told(item), "a table", f"write [[{name}]] and the keys below it"
+                )
+
+    def named(self) -> Iterator[tuple[str, Table]]:
+        """The tables of this table, each under the name that the user gave it."""
+        for name in self.values:
+            yield name, self.table(name)
+
+    def close(self) -> None:
+        """Complain of every key that nobody asked for."""
+        for name in self.values:
+            if name not in self._asked:
+                self.file.complain((*self.key, name), "an unknown key", "only known keys", near(name, self._asked))
+
+    def _value(self, name: str, expected: str, optional: bool) -> Any:
+        self._asked.append(name)
+        value = self.values.get(name, _MISSING)
+        if value is _MISSING and not optional and not self.file.is_inside_bad(self.key):
+            self.file.complain((*self.key, name), "nothing (the key is missing)", expected, f"add {name}")
+        return value
+
+    def _wrong(self, name: str, value: Any, expected: str, mend: str) -> None:
+        self.file.complain((*self.key, name), told(value), expected, mend)
+
+    def _items(self, name: str, what: str, fits: Any, optional: bool) -> Iterator[tuple[int, Any]]:
+        value = self._value(name, f"a list of {what}", optional)
+        if value is _MISSING:
+            return
+        if not isinstance(value, list):
+            self._wrong(name, value, f"a list of {what}", f"write {name} = [ … ]")
+            return
+        for at, item in enumerate(value):
+            if fits(item):
+                yield at, item
+            else:
+                self.file.complain((*self.key, name, at), told(item), f"a list of {what}", "correct this item")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def dotted(key: Key) -> str:
+    """A key as it is shown: `links[2].port`, `why."forward.planned_failover".reason`. Elements count from 1."""
+    shown = ""
+    for part in key:
+        if isinstance(part, int):
+            shown += f"[{part + 1}]"
+        else:
+            word = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part, ensure_ascii=False)
+            shown += f".{word}" if shown else word
+    return shown or "the file"
+
+
+_PART: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
+_HEADER: Final = re.compile(rf"\s*(\[\[?)\s*({_PART}(?:\s*\.\s*{_PART})*)\s*\]")
+_ASSIGNMENT: Final = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=")
+_TOKEN: Final = re.compile(r'"""|\'\'\'|"(?:[^"\\]|\\.)*"|\'[^\']*\'|#.*|[\[\]{}]')
+
+
+def _key_lines(text: str) -> dict[Key, int]:
+    """The line of every table header and every assignment of a valid TOML text; keys inside braces are left out."""
+    lines: dict[Key, int] = {}
+    table: Key = ()
+    counts: dict[Key, int] = {}
+    quote, depth = "", 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        rest = line
+        if quote:
+            _, mark, rest = line.partition(quote)
+            if not mark:
+                continue
+            quote = ""
+        elif not depth:
+            if header := _HEADER.match(line):
+                table = _numbered(_split(header.group(2)), header.group(1) == "[[", counts)
+                for size in range(len(table)):
+                    lines.setdefault(table[: size + 1], number)
+                continue
+            if assignment := _ASSIGNMENT.match(line):
+                key = table
+                for part in _split(assignment.group(1)):
+                    key = (*key, part)
+                    lines.setdefault(key, number)
+                rest = line[assignment.end() :]
+        quote, depth = _left_open(rest, depth)
+    return lines
+
+
+def _numbered(parts: Sequence[str], is_array: bool, counts: dict[Key, int]) -> Key:
+    key: Key = ()
+    for at, part in enumerate(parts):
+        key = (*key, part)
+        if is_array and at == len(parts) - 1:
+            counts[key] = counts.get(key, -1) + 1
+        if key in counts:
+            key = (*key, counts[key])
+    return key
+
+
+def _left_open(text: str, depth: int) -> tuple[str, int]:
+    """The multi-line quote and the number of brackets that are still open at the end of a piece of a value."""
+    while token := _TOKEN.search(text):
+        mark, text = token.group(), text[token.end() :]
+        if mark in ('"""', "'''"):
+            _, closed, text = text.partition(mark)
+            if not closed:
+                return mark, depth
+        elif mark in "[{":
+            depth += 1
+        elif mark in "]}":
+            depth -= 1
+    return "", depth
+
+
+def _split(keys: str) -> list[str]:
+    """The parts of a dotted key, without their quotes."""
+    parts = re.findall(_PART, keys)
+    return [
+        json.loads(part, strict=False) if part[0] == '"' and "\\U" not in part else part.strip("'\"") for part in parts
+    ]
