@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import z3
 from hypothesis import strategies as st
 
 from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
@@ -36,8 +37,6 @@ def candidates(model: Model) -> list[Named]:
 
 
 def violations(model: Model) -> list[Target]:
-    import z3
-
     return [Target(g.key, z3.Not(g.built.formula), g.claim.is_step, g.claim.on) for g in goals(model)]
 
 

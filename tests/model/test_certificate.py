@@ -1,0 +1,202 @@
+"""Certificates: confirmed by two solvers when whole; refused, with one clear line, when anything is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import z3
+
+from siteproof.model.engines.certificate import CertificateError, certify, write_certificate
+from siteproof.model.engines.obligations import Goal
+from siteproof.model.engines.solvers import ask_cvc5, ask_z3
+from siteproof.model.errors import SiteproofError
+from siteproof.model.mutation import without_guard
+from siteproof.model.readings.smt import Named
+from siteproof.model.topology import load_topology
+
+from .proving import H2S, candidates, goals, model_of
+
+
+def some(promise: str = "P12") -> list[Goal]:
+    return [goal for goal in goals(model_of(H2S)) if goal.promise.id == promise]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of one promise: small, so that it can be damaged often."""
+    folder = tmp_path_factory.mktemp("certificates") / H2S
+    model = model_of(H2S)
+    write_certificate(folder, load_topology(H2S), model, candidates(model), some())
+    return folder
+
+
+@pytest.fixture
+def certificate(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "copy"))
+
+
+def change_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    change(manifest)
+    path.write_text(json.dumps(manifest), "utf-8")
+
+
+def rewrite(folder: Path, name: str, text: str) -> None:
+    """Change a file and mend the manifest's digest, as somebody would who means it."""
+    (folder / name).write_bytes(text.encode())
+
+    def mend(manifest: dict[str, Any]) -> None:
+        for entry in [manifest["topology"], manifest["invariant"], *manifest["obligations"]]:
+            if entry["file"] == name:
+                entry["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+
+    change_manifest(folder, mend)
+
+
+def test_a_whole_certificate_is_confirmed_by_both_solvers(whole: Path) -> None:
+    told: list[str] = []
+    report = certify(whole, told.append)
+    assert report.confirmed
+    assert report.unconfirmed == ()
+    assert [name.split()[0] for name in report.confirmed_by] == ["z3", "cvc5"]
+    assert (report.topology, report.level, report.promises, report.claims) == (H2S, "promise", ("P12",), 3)
+    assert report.obligations == 1 + len(model_of(H2S).actions) + 3
+    assert "accept_former_source" in report.impossible
+    assert any("derived anew" in line for line in told)
+
+
+def test_a_certificate_is_the_same_bytes_each_time(whole: Path, tmp_path: Path) -> None:
+    model = model_of(H2S)
+    write_certificate(tmp_path / "again", load_topology(H2S), model, candidates(model), some())
+    for path in sorted(whole.rglob("*")):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / "again" / path.relative_to(whole)).read_bytes()
+
+
+def test_a_flipped_byte_is_refused(certificate: Path) -> None:
+    path = certificate / "obligations" / "consecution-write.smt2"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(CertificateError, match=r"consecution-write.smt2: found sha256 .*the file was changed"):
+        certify(certificate)
+
+
+@pytest.mark.parametrize("name", ["topology.toml", "invariant.smt2", "obligations/initiation.smt2"])
+def test_a_file_that_is_gone_is_refused(certificate: Path, name: str) -> None:
+    (certificate / name).unlink()
+    with pytest.raises(CertificateError, match=f"{name}: found no such file"):
+        certify(certificate)
+
+
+@pytest.mark.parametrize("name", ["consecution-write", "initiation",
+                                  "safety-P12.at-primary-replication-goes-forward"])
+def test_an_obligation_that_is_left_out_is_refused(certificate: Path, name: str) -> None:
+    def drop(manifest: dict[str, Any]) -> None:
+        manifest["obligations"] = [entry for entry in manifest["obligations"] if entry["name"] != name]
+
+    change_manifest(certificate, drop)
+    (certificate / "obligations" / f"{name}.smt2").unlink()
+    with pytest.raises(CertificateError, match=f"{name}.smt2: found 42 obligations, .* expected 43: initiation, every"):
+        certify(certificate)
+
+
+def test_a_trivially_unsatisfiable_obligation_is_refused(certificate: Path) -> None:
+    rewrite(certificate, "obligations/consecution-write.smt2", "(set-logic QF_LIA)\n(assert false)\n(check-sat)\n")
+    with pytest.raises(CertificateError, match=r"consecution-write.smt2: found another formula"):
+        certify(certificate)
+
+
+def test_an_exchanged_invariant_is_refused(certificate: Path) -> None:
+    lines = (certificate / "invariant.smt2").read_text("utf-8").splitlines(keepends=True)
+    gone = next(line for line in lines if "lemma.prefix_passive" in line)
+    rewrite(certificate, "invariant.smt2", "".join(line for line in lines if line != gone))
+    with pytest.raises(CertificateError, match=r"invariant.smt2: found text that does not read"):
+        certify(certificate)
+    change_manifest(certificate, lambda m: m["invariant"]["conjuncts"].remove("lemma.prefix_passive"))
+    with pytest.raises(CertificateError, match=r"initiation.smt2: found another formula"):
+        certify(certificate)
+
+
+def test_a_false_invariant_is_refused_by_both_solvers(tmp_path: Path) -> None:
+    model = model_of(H2S)
+    weak = [row for row in candidates(model) if row.name != "lemma.prefix_passive"]
+    write_certificate(tmp_path / "weak", load_topology(H2S), model, weak, some())
+    report = certify(tmp_path / "weak")
+    assert not report.confirmed
+    assert report.confirmed_by == ()
+    assert any(row.startswith("obligations/consecution-") and "z3" in row and "says sat, expected unsat" in row
+               for row in report.unconfirmed)
+    assert any("cvc5" in row and "says sat, expected unsat" in row for row in report.unconfirmed)
+
+
+def test_an_invariant_that_nothing_satisfies_is_refused(tmp_path: Path) -> None:
+    model = model_of(H2S)
+    nothing = Named("lemma.none", z3.Int("head") < z3.Int("head"))
+    write_certificate(tmp_path / "false", load_topology(H2S), model, [nothing], some())
+    report = certify(tmp_path / "false")
+    assert not report.confirmed
+    assert any(row.startswith("invariant.smt2") and "says unsat, expected sat" in row for row in report.unconfirmed)
+    assert any(row.startswith("obligations/initiation.smt2") for row in report.unconfirmed)
+
+
+def test_a_certificate_of_another_model_is_told_as_such(tmp_path: Path) -> None:
+    other = without_guard(model_of(H2S), "switch_planned", 5)
+    write_certificate(tmp_path / "other", load_topology(H2S), other, candidates(other), some())
+    with pytest.raises(CertificateError, match="have changed since this certificate was written"):
+        certify(tmp_path / "other")
+
+
+def test_an_unknown_claim_is_told_as_a_change_of_the_model(certificate: Path) -> None:
+    change_manifest(certificate, lambda m: m["claims"][0].update(key="P12.something-else"))
+    with pytest.raises(CertificateError, match=r"P12.something-else.*have changed since"):
+        certify(certificate)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("{", "not JSON"), ("[]", "format list"), ("{}", "format None"), ('{"format": 2}', "format 2; expected format 1"),
+    ('{"format": 1}', "expected the keys of format 1"),
+])
+def test_a_manifest_that_is_none_is_refused(certificate: Path, text: str, message: str) -> None:
+    (certificate / "manifest.json").write_text(text, "utf-8")
+    with pytest.raises(CertificateError, match=message) as raised:
+        certify(certificate)
+    assert isinstance(raised.value, SiteproofError)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_folder_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CertificateError, match=r"found no manifest.json"):
+        certify(tmp_path)
+
+
+def test_a_file_outside_the_folder_is_never_read(certificate: Path) -> None:
+    outside = certificate.parent / "outside.smt2"
+    outside.write_text("(check-sat)\n", "utf-8")
+    change_manifest(certificate, lambda m: m["obligations"][0].update(file="../outside.smt2"))
+    with pytest.raises(CertificateError, match="a file inside the folder"):
+        certify(certificate)
+
+
+def test_a_folder_with_other_things_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine", "utf-8")
+    model = model_of(H2S)
+    with pytest.raises(CertificateError, match="not a certificate"):
+        write_certificate(tmp_path, load_topology(H2S), model, candidates(model), some())
+    assert (tmp_path / "precious.txt").read_text("utf-8") == "mine"
+
+
+@pytest.mark.parametrize("ask", [ask_z3, ask_cvc5])
+def test_a_solver_that_cannot_tell_does_not_confirm(ask: Callable[..., Any]) -> None:
+    assert ask("(set-logic QF_LIA)\n(assert true)\n(check-sat)\n").answer == "sat"
+    assert ask("(set-logic QF_LIA)\n(assert false)\n(check-sat)\n").answer == "unsat"
+    told = ask("(set-logic QF_LIA)\n(assert (= nothing 1))\n(check-sat)\n")
+    assert told.answer == "unknown"
+    assert told.reason

@@ -1,0 +1,141 @@
+"""`prove`: verdicts on all promises of a flow, and what becomes of them under a what-if."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import cattrs
+import pytest
+
+from siteproof.model.engines.certificate import certify
+from siteproof.model.errors import UsageError
+from siteproof.model.mutation import without_change
+from siteproof.model.prove import prove, prove_model, what_if, witnesses
+from siteproof.model.results import ClaimResult, ProofReport, Verdict
+from siteproof.model.topology import load_topology
+
+from .proving import FLOWS, H2S, V2A, model_of
+
+ALL = ("P1", "P2", "P3", "P7", "P12", "P20")
+
+
+def claims(report: ProofReport) -> dict[str, ClaimResult]:
+    return {f"{p.id} {c.name}": c for p in report.promises for c in p.claims}
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("report") / "certificates"
+
+
+@pytest.fixture(scope="module")
+def reports(certificates: Path) -> dict[str, ProofReport]:
+    return {flow: prove(load_topology(flow), certificate_dir=certificates) for flow in FLOWS}
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_all_promises_of_a_flow_are_proved_and_confirmed_by_two_solvers(reports: dict[str, ProofReport], flow: str) -> None:
+    report = reports[flow]
+    assert {p.id: p.verdict for p in report.promises} == dict.fromkeys(ALL, Verdict.PROVED)
+    assert all(len(p.confirmed_by) == 2 for p in report.promises)
+    assert {p.certificate for p in report.promises} == {f"certificates/{flow}"}
+    assert [name.split()[0] for name in report.solvers] == ["z3", "cvc5"]
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_no_proved_claim_speaks_of_nothing(reports: dict[str, ProofReport], flow: str) -> None:
+    proved = [c for c in claims(reports[flow]).values() if c.verdict is Verdict.PROVED]
+    assert len(proved) >= 20
+    assert [c.name for c in proved if not c.witnessed] == []
+    assert all(c.method == "plain induction" and c.text for c in proved)
+
+
+def test_the_certificate_of_a_proof_holds_all_its_claims(reports: dict[str, ProofReport], certificates: Path) -> None:
+    checked = certify(certificates / V2A)
+    proved = [c for c in claims(reports[V2A]).values() if c.verdict is Verdict.PROVED]
+    assert checked.confirmed
+    assert (checked.promises, checked.claims) == (ALL, len(proved))
+    assert set(checked.impossible) >= {"planned_failover", "accept_former_source"}
+
+
+def test_a_claim_that_does_not_apply_says_which_facts_make_it_so(reports: dict[str, ProofReport]) -> None:
+    told = claims(reports[V2A])["P1 every acknowledged write is on the new side"]
+    assert told.verdict is Verdict.NOT_APPLICABLE
+    assert told.reason == "forward.planned_failover = false, reverse.planned_failover = false"
+
+
+def test_a_report_turns_into_json(reports: dict[str, ProofReport]) -> None:
+    raw = cattrs.Converter().unstructure(reports[H2S])
+    assert raw["promises"][0]["verdict"] == "proved"
+    assert raw["overrides"] == {}
+
+
+def test_only_the_promises_that_are_asked_for(reports: dict[str, ProofReport]) -> None:
+    told: list[str] = []
+    report = prove(load_topology(H2S), ["P12"], on_progress=told.append)
+    assert [p.id for p in report.promises] == ["P12"]
+    assert report.promises[0].certificate is None
+    assert any(line.startswith("search: ") for line in told)
+    assert any(line.startswith("induction round 1: ") for line in told)
+
+
+def test_an_unknown_promise_is_the_users_mistake() -> None:
+    with pytest.raises(UsageError, match=r"the promise P21; expected one of P1, P2, P3"):
+        prove(load_topology(H2S), ["P21"])
+
+
+def test_a_what_if_that_allows_reversal_before_commit_loses_p7_with_the_shortest_trace() -> None:
+    both = what_if(load_topology(H2S), {"reverse.requires_commit": False})
+    assert both.lost == ("P7",)
+    assert both.gained == ()
+    assert both.after.overrides == {"reverse.requires_commit": False}
+    told = claims(both.after)["P7 until commit the old side's disk is not overwritten"]
+    assert told.verdict is Verdict.REFUTED
+    assert told.trace is not None
+    assert told.trace.shortest
+    assert [step.action for step in told.trace.steps][-2:] == ["reverse_replicate", "copy_base"]
+    assert len(told.trace.steps) == 9
+    assert "passive is 1, passive afterwards is 0" in told.trace.conclusion
+    others = {p.id for p in both.after.promises if p.verdict is Verdict.PROVED}
+    assert others == set(ALL) - {"P7"}
+
+
+def test_a_claim_that_nobody_can_settle_in_time_is_undetermined_with_the_reason() -> None:
+    outcome = prove_model(model_of(V2A, ("reverse.ships_content", False)), ["P20"], time_limit=4.0)
+    verdicts = {c.verdict for c in outcome.promises[0].claims}
+    assert verdicts <= {Verdict.REFUTED, Verdict.UNDETERMINED}
+    for claim in outcome.promises[0].claims:
+        if claim.verdict is Verdict.UNDETERMINED:
+            assert "plain induction: not preserved by" in claim.reason
+            assert "time limit" in claim.reason or "no counterexample" in claim.reason
+
+
+def test_a_counterexample_too_deep_for_the_first_search_is_found_by_a_deeper_one() -> None:
+    mutant = without_change(model_of(V2A), "switch_unplanned", "loss_known")
+    outcome = prove_model(mutant, ["P2"], time_limit=60.0)
+    told = {c.name: c for c in outcome.promises[0].claims}["no loss is reported before the old side was contacted"]
+    assert told.verdict is Verdict.REFUTED
+    assert told.trace is not None
+    assert len(told.trace.steps) == 14
+
+
+@pytest.mark.parametrize(("flow", "impossible"), [
+    (V2A, {"planned_failover", "accept_former_source", "flush_before_stop", "stop_source", "switch_planned",
+           "fail_planned"}),
+    (H2S, {"accept_former_source", "fail_gateway", "heal_gateway"}),
+])
+def test_every_action_is_taken_or_known_not_to_be(flow: str, impossible: set[str]) -> None:
+    rows = {row.action: row for row in witnesses(model_of(flow))}
+    assert set(rows) == {a.name for a in model_of(flow).actions}
+    assert {name for name, row in rows.items() if row.trace is None} == impossible
+    taken = rows["reverse_replicate"].trace
+    assert taken is not None
+    assert taken.steps[-1].action == "reverse_replicate"
+    assert rows["accept_former_source"].impossible
+    assert all(row.reason for row in rows.values() if row.trace is None)
+
+
+def test_values_are_frozen(reports: dict[str, ProofReport]) -> None:
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        reports[V2A].seconds = 0.0  # type: ignore[misc]
