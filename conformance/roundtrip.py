@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import attrs
+
 from siteproof.conformance.case import Advance, Command, Operate, Scenario, Settle, Write
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import BLOCK
@@ -104,8 +106,11 @@ def _result(session: Session, wrong: Divergence | None, image: DiskImage, name: 
         reason = "the explanations grew beyond the bound, so the rest was not judged"
     if wrong is not None:
         outcome, reason = Outcome.VIOLATION, wrong.sentence
+        case = session.case
+        if image.ours:  # it is gone after the check; a generated disk of the same size takes its place in a replay
+            case = attrs.evolve(case, scenario=attrs.evolve(case.scenario, image=""))
         counterexample = Counterexample(
-            session.case.to_json(), records, wrong, len(records), False, (), seed, session.model_before, session.model_after)
+            case.to_json(), records, wrong, len(records), False, (), seed, session.model_before, session.model_after)
     taken = Counter[str](str(record.command.get("operation", record.command["kind"])) for record in records)
     return CampaignResult(
         session.promised.name, name, "round trip", outcome, reason, 1, len(session.commands), seconds, seed, (), dict(taken),

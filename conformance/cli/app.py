@@ -99,14 +99,15 @@ def run(
     driver: Annotated[str, typer.Option(metavar="D", help="The system under test: a name (siteproof list drivers) or module:Class.")],
     topology: Annotated[list[str] | None, typer.Option(metavar="T", help="A flow to test; may be repeated. All built-in ones if none is given.")] = None,
     max_time: MaxTime = "10m",
-    engine: Annotated[str, typer.Option(metavar="E", help="How cases are chosen.")] = "all",
+    engine: Annotated[list[str] | None, typer.Option(
+        metavar="E", help="How cases are chosen: random (guided by the model's state) or uniform; may be repeated.")] = None,
     max_cases: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N cases.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a report folder with counterexamples.")] = None,
 ) -> Exit:
     """Hold a system under test against the model, in a campaign of generated cases."""
     from siteproof.conformance.cli import running
 
-    return running.run(session, driver, topology or [], max_time, engine, max_cases, out)
+    return running.run(session, driver, topology or [], max_time, engine or ["random"], max_cases, out)
 
 
 @app.command(epilog="Example: siteproof replay siteproof-report/counterexamples/vmware-to-azure.json")

@@ -62,15 +62,23 @@ def _requirements() -> Rows:
 
 
 def _drivers() -> Rows:
-    from siteproof.conformance.drivers.registry import drivers
+    from siteproof.conformance.drivers.bugs import VARIANTS
 
-    return [{"name": name, "system under test": about} for name, about in drivers()]
+    rows = [
+        ("bundled", "the bundled implementation, in its deterministic simulation"),
+        ("model", "the model itself as a system under test; it always conforms"),
+        ("bundled+BUG", "the bundled implementation with a seeded bug (siteproof list bugs)"),
+        *((f"bundled+{one.name}", f"a correct variant: {one.story}") for one in VARIANTS),
+        ("MODULE:CLASS", "a driver of your own (docs/interface.md)"),
+    ]
+    return [{"driver": name, "system under test": about} for name, about in rows]
 
 
 def _bugs() -> Rows:
     from siteproof.conformance.drivers.bugs import BUGS
 
-    return [{"driver": f"bug:{bug.id}", "family": bug.family, "story": bug.story, "breaks": bug.breaks} for bug in BUGS]
+    return [{"driver": f"bundled+{bug.name}", "story": bug.story, "breaks": list(bug.promises), "flows": list(bug.flows),
+             "shortest": bug.shortest} for bug in BUGS]
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {

@@ -107,7 +107,10 @@ def shared(verb: Callable[..., Exit]) -> Callable[..., int]:
     def run(*, json_file: str | None, seed: int | None, quiet: bool, log_level: LogLevel, **arguments: Any) -> int:
         _check_writable(json_file)
         logging.basicConfig(level=log_level.value.upper(), format="siteproof: %(levelname)s: %(name)s: %(message)s")
-        return int(verb(Session(json_file, seed, quiet, log_level), **arguments))
+        try:
+            return int(verb(Session(json_file, seed, quiet, log_level), **arguments))
+        except KeyboardInterrupt:
+            raise typer.Abort from None  # the parser's own handling of Ctrl-C differs between its versions
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + common
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

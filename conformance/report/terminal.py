@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from siteproof.conformance.report.values import RunReport, count
-from siteproof.conformance.report.words import MARKS, TONES, duration, headline, join, plain, solvers
+from siteproof.conformance.report.words import MARKS, TONES, duration, headline, join, plain, removals, solvers
 from siteproof.conformance.results import CampaignResult, Counterexample
 from siteproof.model.errors import one_line
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict
@@ -150,18 +150,17 @@ def counterexample_story(found: Counterexample) -> RenderableType:
     rows = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
     rows.add_column(justify="right", style="dim")
     rows.add_column(ratio=1)
+    notes, shortest = removals(found)
     for number, step in enumerate(found.steps):
         here = step.index == wrong.step
         parts: list[RenderableType] = [text(step.text, "bold red" if here else "")]
         if here:
             parts.append(text(f"{wrong.field} is {wrong.found}; the model allows {wrong.expected}", "red"))
-        if number < len(found.removal):
-            parts.append(text(found.removal[number], "dim"))
+        if number < len(notes):
+            parts.append(text(notes[number], "dim"))
         rows.add_row(str(number + 1), Group(*parts))
     asked = f" ({', '.join(wrong.requirements)})" if wrong.requirements else ""
-    minimal = "no step can be left out" if found.minimal else "not certified to be the shortest"
-    footer = [text(f"Breaks {wrong.promise}, {wrong.promise_title}{asked}.")]
-    footer.append(text(f"Shrunk from {count(found.original_length, 'step')} to {len(found.steps)}; {minimal}. Seed {found.seed}.", "dim"))
+    footer = [text(f"Breaks {wrong.promise}, {wrong.promise_title}{asked}."), text(f"{shortest} Seed {found.seed}.", "dim")]
     if found.file:
         footer.append(text(f"See it again: siteproof replay {found.file}", "dim"))
     return Panel(Group(text(wrong.sentence, "bold"), Text(), rows, Text(), *footer),

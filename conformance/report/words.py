@@ -16,10 +16,10 @@ import attrs
 
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_of, count
-from siteproof.conformance.results import CampaignResult, Outcome
+from siteproof.conformance.results import CampaignResult, Counterexample, Outcome
 from siteproof.model.results import PromiseResult, Verdict
 
-__all__ = ["MARKS", "TONES", "Headline", "duration", "headline", "join", "plain", "solvers", "tone_of"]
+__all__ = ["MARKS", "TONES", "Headline", "duration", "headline", "join", "plain", "removals", "solvers", "tone_of"]
 
 MARKS: dict[Enum, str] = {
     Verdict.PROVED: "✓", Verdict.REFUTED: "✗", Verdict.BY_CONSTRUCTION: "◇", Verdict.NOT_APPLICABLE: "–",
@@ -70,6 +70,17 @@ def join(parts: list[str] | tuple[str, ...]) -> str:
 def solvers(promises: Iterable[PromiseResult]) -> list[str]:
     """Who confirmed the certificates of some promises, without version numbers."""
     return sorted({solver.split()[0] for promise in promises for solver in promise.confirmed_by}, reverse=True)
+
+
+def removals(found: Counterexample) -> tuple[tuple[str, ...], str]:
+    """What each step is there for: one note a step, or no notes and one sentence where all of them say the same."""
+    size = f"Shrunk from {count(found.original_length, 'step')} to {len(found.steps)}"
+    size = size if found.original_length > len(found.steps) else count(len(found.steps), "step")
+    if not found.minimal:
+        return found.removal, f"{size}; not certified to be the shortest."
+    if len(set(found.removal)) == 1 and len(found.removal) == len(found.steps) > 1:
+        return (), f"{size}; none can be left out: without any one of them, {found.removal[0].replace(' without it', '')}."
+    return found.removal, f"{size}; none can be left out."
 
 
 @attrs.frozen

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from siteproof.conformance.replay import save
 from siteproof.conformance.report.data import emitted
 from siteproof.conformance.report.folder import ReportFolder
 from siteproof.conformance.report.html import render_html
@@ -44,7 +45,7 @@ def _with_file(draft: Path, flow: str, campaign: CampaignResult) -> CampaignResu
         return campaign
     suffix = "-image" if campaign.engine == "round trip" else ""
     name = f"counterexamples/{flow}{suffix}.json"
-    (draft / name).write_text(json.dumps(emitted(campaign.counterexample), indent=1) + "\n", encoding="utf-8")
+    save(campaign.counterexample, draft / name, campaign.driver)
     return attrs.evolve(campaign, counterexample=attrs.evolve(campaign.counterexample, file=name))
 
 
