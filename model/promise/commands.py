@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from siteproof.model.promise.vocabulary import Failover, Job, Machine, Point, Protection, Site
 from siteproof.model.system import ActionRule, Facts, Requires, Step, command
-from siteproof.model.terms import And, Bool, Choice, If, Or
+from siteproof.model.terms import And, Bool, Choice, If, Not, Or
 
 __all__ = ["COMMANDS"]
 
@@ -36,6 +36,11 @@ def _connected(m: Machine) -> Requires:
     return Requires(m.can_ship, "SitesNotConnected", precheck=True)
 
 
+def _direct_failback(t: Facts, m: Machine) -> Bool:
+    """Where a flow fails back without reversing replication first, the planned failover itself copies the changes back."""
+    return And(t["failback.without_reverse"], m.active == Site.RECOVERY, m.failover == Failover.COMMITTED)
+
+
 @command("EnableProtection", ("V2A-26", "V2A-27", "V2A-52", "H2S-19", "GEN-11", "GEN-12"))
 def enable_protection(_t: Facts, m: Machine) -> Step:
     """Start to replicate the machine: a full copy first, changes after it."""
@@ -50,19 +55,19 @@ def enable_protection(_t: Facts, m: Machine) -> Step:
     )
 
 
-@command("PlannedFailover", ("V2A-44", "H2S-23", "H2S-24", "H2S-32", "H2A-34"))
+@command("PlannedFailover", ("V2A-44", "H2S-23", "H2S-24", "H2S-32", "H2A-34", "H2A-42", "H2A-46"))
 def planned_failover(t: Facts, m: Machine) -> Step:
     """Move the machine to the other side without loss: stop, drain, switch."""
     return Step(
         requires=[
             _supported(t, m, "planned_failover"),
             _idle(m),
-            Requires(m.protection == Protection.PROTECTED, "NotProtected"),
-            Requires(m.failover == Failover.NONE, "FailoverPending"),
+            Requires(Or(m.protection == Protection.PROTECTED, _direct_failback(t, m)), "NotProtected"),
+            Requires(Or(m.failover == Failover.NONE, _direct_failback(t, m)), "FailoverPending"),
             _running(m),
             _connected(m),
         ],
-        changes=[m.job.becomes(Job.PLANNED), m.disturbed.becomes(False)],
+        changes=[m.job.becomes(Job.PLANNED), m.disturbed.becomes(False), m.half.becomes(m.follows)],
     )
 
 
@@ -95,8 +100,11 @@ def commit(_t: Facts, m: Machine) -> Step:
 def reverse_replicate(t: Facts, m: Machine) -> Step:
     """Replicate back: the former source is brought to the active side's content and follows it."""
     ready = If(t["reverse.requires_commit"], m.failover == Failover.COMMITTED, m.failover != Failover.NONE)
+    offered = Or(Not(t["failback.without_reverse"]), m.active == Site.PRIMARY)
     return Step(
-        requires=[_idle(m), Requires(ready, "FailoverNotCommitted"), _connected(m)],
+        requires=[
+            Requires(offered, "OperationNotSupported"), _idle(m), Requires(ready, "FailoverNotCommitted"), _connected(m),
+        ],
         changes=[m.job.becomes(Job.REVERSE), m.half.becomes(False)],
     )
 

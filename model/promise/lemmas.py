@@ -23,14 +23,16 @@ LEMMAS: tuple[Claim, ...] = (
     # The lifecycle.
     always("enabling", lambda m: iff(m.protection == Protection.INITIAL, m.job == Job.ENABLE)),
     always("enabling_state", lambda m: Implies(m.job == Job.ENABLE, m.failover == Failover.NONE)),
-    always("failing_over_state", lambda m: Implies(m.job.is_in(Job.PLANNED, Job.UNPLANNED), m.follows)),
+    always("failing_over_state", lambda m: Implies(m.job == Job.UNPLANNED, m.follows)),
+    always("moving_state", lambda m: Implies(
+        m.job == Job.PLANNED, Or(And(m.follows, m.half), m.failover == Failover.COMMITTED))),
     always("committing_state", lambda m: Implies(m.job == Job.COMMIT, m.pending)),
     always("reversing_state", lambda m: Implies(m.job == Job.REVERSE, m.failover == Failover.COMMITTED)),
     always("custom_point_pinned", lambda m: Implies(And(m.job == Job.UNPLANNED, m.chosen == Point.CUSTOM), m.point)),
     always("used_point_pinned", lambda m: Implies(
         And(m.failover == Failover.UNPLANNED, m.chosen == Point.CUSTOM, m.job != Job.COMMIT), m.point)),
     always("followed_has_points", lambda m: Implies(m.follows, m.points)),
-    always("pending_has_points", lambda m: Implies(And(m.pending, m.job != Job.COMMIT), m.points)),
+    always("pending_has_points", lambda m: Implies(And(m.failover == Failover.UNPLANNED, m.job != Job.COMMIT), m.points)),
     always("point_is_a_point", lambda m: Implies(m.point, m.points)),
     always("unprotected_has_none", lambda m: Implies(
         Or(m.job == Job.ENABLE, And(m.protection == Protection.NONE, m.failover == Failover.NONE),

@@ -85,7 +85,7 @@ def copy_base(t: Facts, m: Machine) -> Step:
 def finish_copy(_t: Facts, m: Machine, keep: Bool) -> Step:
     """The copy is complete: the machine is protected, with one fresh recovery point."""
     return Step(
-        requires=[m.copying, m.half, m.connected, m.contacted],  # all data is there: the gateway is not needed
+        requires=[m.job.is_in(Job.ENABLE, Job.REVERSE), m.half, m.connected, m.contacted],  # all data is there: the gateway is not needed
         changes=[
             m.job.becomes(Job.NONE), m.half.becomes(False), m.protection.becomes(Protection.PROTECTED),
             m.failover.becomes(Failover.NONE),
@@ -126,7 +126,7 @@ def _swap(m: Machine, content: Nat, x_content: Bool) -> list[Change]:
         m.head.becomes(content), m.passive.becomes(m.head),
         m.cached.becomes(0), m.passive_cached.becomes(m.cached),
         m.x_active.becomes(x_content), m.x_passive.becomes(m.x_active),
-        m.job.becomes(Job.NONE), m.disturbed.becomes(False),
+        m.job.becomes(Job.NONE), m.half.becomes(False), m.disturbed.becomes(False),
     ]
 
 
@@ -139,7 +139,7 @@ def switch_planned(t: Facts, m: Machine) -> Step:
             m.job == Job.PLANNED, m.connected, m.contacted,
             Implies(t["planned.stops_source"], Not(Or(m.running, m.reboots))),
             Implies(t["planned.drains"], m.passive == m.head),
-            m.latest == m.passive,
+            m.half, Implies(m.follows, m.latest == m.passive),
         ],
         changes=[
             *_swap(m, m.passive, m.x_passive), m.passive_epoch.becomes(m.epoch + 1),
@@ -153,7 +153,7 @@ def fail_planned(_t: Facts, m: Machine) -> Step:
     """A planned failover that was disturbed gives up; the machine stays where it is."""
     return Step(
         requires=[m.job == Job.PLANNED, m.disturbed],
-        changes=[m.job.becomes(Job.NONE), m.disturbed.becomes(False)],
+        changes=[m.job.becomes(Job.NONE), m.half.becomes(False), m.disturbed.becomes(False)],
     )
 
 

@@ -113,7 +113,7 @@ P7 = Promise(
         step("until commit the newest point and the point in use stay",
              lambda a, b: And(b.points, a.latest == b.latest, iff(a.x_latest, b.x_latest),
                               Implies(And(a.failover == Failover.UNPLANNED, a.chosen == Point.CUSTOM), b.point)),
-             given=lambda a, _b: And(a.pending, a.job != Job.COMMIT)),
+             given=lambda a, _b: And(a.pending, a.job != Job.COMMIT, a.points)),
         step("until commit the old side's disk is not overwritten",
              lambda a, b: And(Implies(a.x_passive, b.x_passive), b.passive >= a.passive),
              given=lambda a, _b: And(a.pending, a.job != Job.COMMIT)),

@@ -19,7 +19,7 @@ from __future__ import annotations
 import enum
 
 from siteproof.model.system import Vocabulary, choice, flag, nat
-from siteproof.model.terms import And, Bool, If
+from siteproof.model.terms import And, Bool, If, Or
 
 __all__ = ["Direction", "Failover", "Fate", "Job", "Machine", "Point", "Protection", "Site"]
 
@@ -82,7 +82,7 @@ class Machine(Vocabulary):
     direction = choice(Direction.FORWARD, "which way replication goes, or last went")
     failover = choice(Failover.NONE, "the last failover that still matters")
     job = choice(Job.NONE, "the long operation that runs")
-    half = flag(False, "the job's first half is done: the base is copied, or commit has passed its first half")
+    half = flag(False, "the job's first half is done: the other side has a base, or commit has passed its first half")
     disturbed = flag(False, "a fault or a restart struck while this planned failover ran")
     chosen = choice(Point.LATEST, "the point that the last unplanned failover asked for")
 
@@ -154,8 +154,8 @@ class Machine(Vocabulary):
 
     @property
     def copying(self) -> Bool:
-        """A copy of the whole machine to the passive side is being made."""
-        return self.job.is_in(Job.ENABLE, Job.REVERSE)
+        """A job that makes a copy of the machine at the passive side: of its own, or as part of a planned failback."""
+        return Or(self.job.is_in(Job.ENABLE, Job.REVERSE), And(self.job == Job.PLANNED, self.failover == Failover.COMMITTED))
 
     @property
     def pending(self) -> Bool:
