@@ -11,7 +11,6 @@ Rules
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -111,9 +110,8 @@ def _result(session: Session, wrong: Divergence | None, image: DiskImage, name: 
             case = attrs.evolve(case, scenario=attrs.evolve(case.scenario, image=""))
         counterexample = Counterexample(
             case.to_json(), records, wrong, len(records), False, (), seed, session.model_before, session.model_after)
-    taken = Counter[str](str(record.command.get("operation", record.command["kind"])) for record in records)
     return CampaignResult(
-        session.promised.name, name, "round trip", outcome, reason, 1, len(session.commands), seconds, seed, (), dict(taken),
+        session.promised.name, name, "round trip", outcome, reason, 1, len(session.commands), seconds, seed, (), {},
         dict(session.skipped), counterexample, (), session.content_checks + restored, image.about)
 
 

@@ -29,7 +29,7 @@ _PLACES: dict[str, tuple[int, int, str, str]] = {
 
 def draw_lifecycle(facts: Mapping[str, bool], title: str) -> Markup:
     """The picture as an `<svg>` element."""
-    parts = [Markup('<text class="lane-title" x="10" y="20">at primary</text><text class="lane-title" x="10" y="236">at recovery</text>')]
+    parts = [Markup('<text class="lane-title" x="10" y="52">at primary</text><text class="lane-title" x="10" y="236">at recovery</text>')]
     shown = set(_PLACES) - ({"back-final"} if facts.get("failback.ends_protection") else set())
     for name in _PLACES:
         if name in shown:
@@ -51,8 +51,11 @@ def draw_lifecycle(facts: Mapping[str, bool], title: str) -> Markup:
         else:
             parts.append(_arrow("M786 85 H684", 735, 76, "Commit"))
             parts.append(_arrow("M524 85 H422", 473, 76, "Reverse"))
-    return Markup('<svg class="lifecycle" viewBox="0 0 954 300" role="img" aria-label="Lifecycle of a machine in {}">{}</svg>').format(
-        title, Markup("\n").join(parts))
+    top = 0 if facts.get("failback.ends_protection") else 34
+    height = 264 if facts.get("reverse.requires_commit", True) else 300
+    return Markup(
+        '<svg class="lifecycle" viewBox="0 {} 954 {}" role="img" aria-label="Lifecycle of a machine in {}">{}</svg>'
+    ).format(top, height - top, title, Markup("\n").join(parts))
 
 
 def _failovers(facts: Mapping[str, bool], direction: str) -> list[str]:

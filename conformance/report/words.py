@@ -79,7 +79,7 @@ def removals(found: Counterexample) -> tuple[tuple[str, ...], str]:
     if not found.minimal:
         return found.removal, f"{size}; not certified to be the shortest."
     if len(set(found.removal)) == 1 and len(found.removal) == len(found.steps) > 1:
-        return (), f"{size}; none can be left out: without any one of them, {found.removal[0].replace(' without it', '')}."
+        return (), f"{size}; none can be left out: without any one of them the case {found.removal[0].replace(' without it', '')}."
     return found.removal, f"{size}; none can be left out."
 
 
