@@ -134,7 +134,7 @@ def _remove_pairs(now: Callable[[], Case], better: Callable[[Case], bool]) -> No
 
 def _remove_for_time(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:
     """A command may only hurry things up: try without it, with longer waits."""
-    for seconds in (600, 7200):
+    for seconds in (60, 300, 600, 7200):
         i = 0
         while i < len(now().commands) <= MANY:
             rest = [*now().commands[:i], *now().commands[i + 1 :]]

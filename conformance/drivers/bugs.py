@@ -21,8 +21,7 @@ from siteproof.conformance.drivers.model import ModelDriver
 from siteproof.conformance.errors import DriverError
 from siteproof.impl.agent import HyperVReplicationAgent, MobilityService, ReplicationAgent
 from siteproof.impl.coordinator import ConfigurationServer, Coordinator, Job, Provider, StepResult
-from siteproof.impl.messages import Ack, Message, Send
-from siteproof.impl.process_server import ProcessServer
+from siteproof.impl.messages import Ack, ChangeBatch, Send
 from siteproof.impl.target import MasterTarget, ReplicaHost, ReplicationTarget, StorageAccount
 from siteproof.impl.values import Point, other
 from siteproof.impl.vault import MachineRecord, Vault
@@ -77,12 +76,12 @@ class _SwitchesBeforeDrain(Provider):
         return True
 
 
-class _AcknowledgesOnHandOver(ProcessServer):
-    def receive(self, message: Message, now: float) -> list[Send]:
-        sends = super().receive(message, now)
-        if sends and not isinstance(message, Ack) and type(message).__name__ == "ChangeBatch":
-            route = self.routes[message.machine]
-            sends.append(Send(route.agent, Ack(message.machine, message.epoch, message.number, 0, ())))
+class _ClearsOnHandOver(MobilityService):
+    def pump(self, now: float) -> list[Send]:
+        sends = super().pump(now)
+        for send in sends:
+            if isinstance(send.message, ChangeBatch):
+                self.receive(Ack(self.machine, self.epoch, send.message.number, send.message.last, ()), now)
         return sends
 
 
@@ -169,10 +168,10 @@ BUGS: tuple[Bug, ...] = (
     Bug("switch-before-drain",
         "A planned failover stops the source and switches at once; what the stop had flushed is still on the way.",
         ("H2S-25",), ("P1",), (H2S,), 5, {"provider": _SwitchesBeforeDrain}),
-    Bug("acknowledged-on-hand-over",
-        "The agent clears its log when the process server has the data, not when Azure has it; a crash of the process server "
-        "then loses what was in its cache.",
-        ("V2A-12", "V2A-13"), ("P4", "P8", "P19"), (V2A,), 7, {"process-server": _AcknowledgesOnHandOver}),
+    Bug("log-cleared-on-hand-over",
+        "The agent clears its log when it has handed the data to the process server, not when Azure has it; a crash of the process "
+        "server then loses what was in its cache.",
+        ("V2A-12", "V2A-13"), ("P4", "P8", "P19"), (V2A,), 6, {"mobility-service": _ClearsOnHandOver}),
     Bug("no-fence-on-return",
         "The old source comes back after an unplanned failover and is counted, but not stopped: two machines serve the same users.",
         ("H2S-31",), ("P3",), (V2A, H2S), 5, _everywhere(_no_fence, *_COORDINATORS)),
