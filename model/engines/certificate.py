@@ -179,7 +179,9 @@ def certify(folder: Path | str, progress: Progress | None = None, *,
     _compare(manifest, model, rows, texts)
     if progress:
         progress(f"{folder.name}: {len(rows)} obligations derived anew and found complete")
-    solvers: dict[str, Callable[[str, float], Answer]] = {z3_version(): ask_z3}
+    apart = z3.Context()
+    solvers: dict[str, Callable[[str, float], Answer]] = {
+        z3_version(): lambda text, seconds: ask_z3(text, seconds, apart)}
     if cvc5_version():
         solvers[cvc5_version()] = ask_cvc5
     unconfirmed = []

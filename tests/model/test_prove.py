@@ -71,7 +71,7 @@ def test_a_report_turns_into_json(reports: dict[str, ProofReport]) -> None:
     assert raw["overrides"] == {}
 
 
-def test_only_the_promises_that_are_asked_for(reports: dict[str, ProofReport]) -> None:
+def test_only_the_promises_that_are_asked_for() -> None:
     told: list[str] = []
     report = prove(load_topology(H2S), ["P12"], on_progress=told.append)
     assert [p.id for p in report.promises] == ["P12"]

@@ -7,6 +7,7 @@ pinned, and no shorter one exists whatever the scope.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import attrs
 import pytest
@@ -105,6 +106,7 @@ CASES = [pytest.param(flow, mistake, *expected, id=f"{mistake.story}, {flow}")
          for mistake in MISTAKES for flow, expected in mistake.breaks.items()]
 
 
+@cache
 def sound(flow: str) -> Model:
     return promise_model(flow, load_topology(flow).facts)
 
@@ -113,15 +115,17 @@ def goals(model: Model) -> list[Goal]:
     return [goal for goal in goals_of(model, PROMISES) if goal.built.applies]
 
 
-def look(model: Model, scope: Scope, **bounds: int) -> SearchResult:
-    targets = [Target(g.key, z3.Not(g.built.formula), g.claim.is_step, g.claim.on) for g in goals(model)]
+def look(model: Model, scope: Scope, claim: str = "", **bounds: int) -> SearchResult:
+    """Search for what breaks `claim`, or any claim."""
+    targets = [Target(g.key, z3.Not(g.built.formula), g.claim.is_step, g.claim.on) for g in goals(model)
+               if claim in ("", g.key)]
     return search(model, targets, scope, **bounds)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("flow", "mistake", "claim", "length"), CASES)
 def test_a_mistake_is_refuted_by_a_shortest_trace(flow: str, mistake: Mistake, claim: str, length: int) -> None:
     mutant = mistake.mutate(sound(flow))
-    found = look(mutant, WIDE, max_depth=length)
+    found = look(mutant, WIDE, claim, max_depth=length)
     assert claim in found.found
     path = found.found[claim]
     assert len(path) == length
@@ -129,16 +133,17 @@ def test_a_mistake_is_refuted_by_a_shortest_trace(flow: str, mistake: Mistake, c
     trace = counterexample(compile_model(mutant), wanted, path, shortest=True, method="search")
     assert trace.conclusion.startswith(f"{claim.split('.', maxsplit=1)[0]} is broken")
     if length < 10:
-        assert claim not in look(mutant, ANY, max_depth=length - 1).found
+        assert claim not in look(mutant, ANY, claim, max_depth=length - 1).found
 
 
-@pytest.mark.parametrize(("flow", "mistake", "claim", "length"), CASES)
-def test_a_mistake_is_not_proved(flow: str, mistake: Mistake, claim: str, length: int) -> None:
+@pytest.mark.parametrize("mistake", MISTAKES[::3], ids=lambda mistake: mistake.story)
+def test_a_mistake_is_not_proved(mistake: Mistake) -> None:
+    """The engines agree: what search refutes, induction does not prove."""
+    flow, (claim, _length) = next(iter(mistake.breaks.items()))
     mutant = mistake.mutate(sound(flow))
     outcome = induct(mutant, invariant_candidates(mutant, LEMMAS, goals(mutant)))
     answers = proves(mutant, outcome.invariant, [goal for goal in goals(mutant) if goal.key == claim])
     assert answers[claim].answer != "unsat"
-    assert length > 0
 
 
 def test_a_loss_that_is_never_taken_back_is_not_proved() -> None:
@@ -147,7 +152,7 @@ def test_a_loss_that_is_never_taken_back_is_not_proved() -> None:
     outcome = induct(mutant, invariant_candidates(mutant, LEMMAS, goals(mutant)))
     key = "P2.no-loss-is-reported-before-the-old-side-was-contacted"
     assert outcome.dropped[key] == "switch_unplanned"
-    found = look(mutant, Scope(writes=0, failovers=2, cached=0))
+    found = look(mutant, Scope(writes=0, failovers=2, cached=0), key)
     assert len(found.found[key]) == 14
 
 
