@@ -67,9 +67,16 @@ def _of_state(label: str, lane: str, kind: str, state: Mapping[str, Any], bad: b
     active = plain(state.get("active", "primary"))
     own, other = bool(state.get("running")), bool(state.get("passive_running"))
     return Moment(
-        label, lane, kind, active, (own, other) if active == "primary" else (other, own),
-        (bool(state.get("primary_up", True)), bool(state.get("recovery_up", True))), bool(state.get("link_up", True)),
-        {title: int(state[name]) for name, title in _CURVES.items() if name in state}, bad=bad)
+        label,
+        lane,
+        kind,
+        active,
+        (own, other) if active == "primary" else (other, own),
+        (bool(state.get("primary_up", True)), bool(state.get("recovery_up", True))),
+        bool(state.get("link_up", True)),
+        {title: int(state[name]) for name, title in _CURVES.items() if name in state},
+        bad=bad,
+    )
 
 
 def _lane_of_action(action: str, active: str) -> str:
@@ -103,10 +110,19 @@ def moments_of_counterexample(found: Counterexample) -> list[Moment]:
         lane = _lane_of_command(step.command, active or "primary")
         active = seen.get("active", active)
         running = seen.get("running") or {}
-        moments.append(Moment(
-            _short(step), lane, "command" if kind == "operation" else "environment", active,
-            (running.get("primary"), running.get("recovery")), (up[0], up[1]), link,
-            refused=step.answer.get("answer") in ("rejected", "refused"), bad=step.index == found.divergence.step))
+        moments.append(
+            Moment(
+                _short(step),
+                lane,
+                "command" if kind == "operation" else "environment",
+                active,
+                (running.get("primary"), running.get("recovery")),
+                (up[0], up[1]),
+                link,
+                refused=step.answer.get("answer") in ("rejected", "refused"),
+                bad=step.index == found.divergence.step,
+            )
+        )
     return moments
 
 
@@ -162,7 +178,7 @@ class _Picture:
     step: float
 
     def x(self, n: int) -> float:
-        return round(_LEFT + self.step * (n + .5), 1)
+        return round(_LEFT + self.step * (n + 0.5), 1)
 
     def stretch(self, moment: Moment, row: int, n: int) -> Markup:
         """The line of one side from this step to the next."""
@@ -170,7 +186,9 @@ class _Picture:
         if not moment.up[row]:
             return Markup('<rect class="dark-site" x="{}" y="{}" width="{}" height="18"/>').format(start, y - 9, self.step)
         runs, authority = moment.running[row], moment.active == SIDES[row]
-        look = "unknown" if runs is None else ("authority" if authority else "stale") if runs else "halted" if authority else "disk"
+        look = (
+            "unknown" if runs is None else ("authority" if authority else "stale") if runs else "halted" if authority else "disk"
+        )
         return Markup('<line class="lane {0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>').format(look, start, end, y)
 
     def cut(self, moment: Moment, n: int) -> Markup:
@@ -178,8 +196,9 @@ class _Picture:
         if moment.link:
             return Markup("")
         y = _LANES + _LANE_GAP / 2
-        return Markup('<g class="cut"><line x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}">link cut</text></g>').format(
-            self.x(n), self.x(n + 1), y, self.x(n) + self.step / 2, y - 5)
+        return Markup(
+            '<g class="cut"><line x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}">link cut</text></g>'
+        ).format(self.x(n), self.x(n + 1), y, self.x(n) + self.step / 2, y - 5)
 
     def switch(self, before: Moment, after: Moment, n: int) -> Markup:
         """The arrow where authority changes sides."""
@@ -187,7 +206,8 @@ class _Picture:
             return Markup("")
         start, end = _y(SIDES.index(before.active)), _y(SIDES.index(after.active))
         return Markup('<path class="switch" d="M{0} {1} C{0} {2} {3} {2} {3} {4}"/>').format(
-            self.x(n) - 26, start, (start + end) / 2, self.x(n), end + (-9 if end > start else 9))
+            self.x(n) - 26, start, (start + end) / 2, self.x(n), end + (-9 if end > start else 9)
+        )
 
     def mark(self, moment: Moment, n: int) -> Markup:
         """The number of the step on its lane, and its name below."""
@@ -195,13 +215,15 @@ class _Picture:
         x, y = self.x(n), _LANES + row * _LANE_GAP
         lines = textwrap.wrap(moment.label, max(int(self.step / 6.2), 8))[:3]
         name = Markup("").join(
-            Markup('<tspan x="{}" dy="{}">{}</tspan>').format(x, 0 if k == 0 else 12, line) for k, line in enumerate(lines))
+            Markup('<tspan x="{}" dy="{}">{}</tspan>').format(x, 0 if k == 0 else 12, line) for k, line in enumerate(lines)
+        )
         dot = Markup('<circle cx="{0}" cy="{1}" r="9"/><text class="number" x="{0}" y="{2}">{3}</text>').format(x, y, y + 3.5, n)
         if moment.kind == "start":
             dot = Markup('<circle cx="{}" cy="{}" r="3.5"/>').format(x, _y(0))
         look = " ".join(["step", moment.kind, *(["bad"] if moment.bad else []), *(["refused"] if moment.refused else [])])
         return Markup('<g class="{}"><title>{}</title>{}<text class="name" x="{}" y="{}">{}</text></g>').format(
-            look, moment.label, dot, x, _LANES + _LANE_GAP + 30, name)
+            look, moment.label, dot, x, _LANES + _LANE_GAP + 30, name
+        )
 
     def curves(self, moments: Sequence[Moment], names: Sequence[str], top: float) -> Markup:
         """Counts of writes over the steps, as stairs."""
@@ -216,8 +238,9 @@ class _Picture:
             parts.append(Markup('<text class="curve-name c{}" x="0" y="{}">{}</text>').format(k, top + 30 + 13 * k, name))
         for n, moment in enumerate(moments):
             values = "/".join(str(moment.positions.get(name, 0)) for name in names)
-            parts.append(Markup('<text class="curve-value" x="{}" y="{}">{}</text>').format(
-                self.x(n) + self.step / 2, top + 74, values))
+            parts.append(
+                Markup('<text class="curve-value" x="{}" y="{}">{}</text>').format(self.x(n) + self.step / 2, top + 74, values)
+            )
         return Markup("").join(parts)
 
 
