@@ -11,7 +11,6 @@ Rules
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import shutil
 import signal
@@ -97,37 +96,18 @@ def check_flows(jobs: list[FlowJob], on_progress: Callable[[Progress], None]) ->
     flows: list[_Flow] = []
     interrupted = False
     try:
-        with _terminated_like_interrupted():
-            for number, job in enumerate(jobs):
-                receive, send = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, send), name=f"siteproof-{number}", daemon=True)
-                process.start()
-                send.close()
-                flows.append(_Flow(job, process, receive))
-            _collect(flows, on_progress)
+        for number, job in enumerate(jobs):
+            receive, send = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(job, send), name=f"siteproof-{number}", daemon=True)
+            process.start()
+            send.close()
+            flows.append(_Flow(job, process, receive))
+        _collect(flows, on_progress)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         _end(flows)
     return [flow.report(interrupted) for flow in flows], interrupted
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """A polite request to end is treated like Ctrl-C: what is there is reported."""
-
-    def stop(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread: somebody else handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _collect(flows: list[_Flow], on_progress: Callable[[Progress], None]) -> None:

@@ -33,7 +33,7 @@ from siteproof.model.errors import UsageError
 from siteproof.model.results import Verdict
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
-__all__ = ["check", "machine_facts", "now"]
+__all__ = ["check", "machine_facts", "now", "short_path"]
 
 COPIES = 4
 """How often the image may lie in a work folder at once: both sides, a resynchronisation under way, a restored point."""
@@ -180,7 +180,7 @@ def _tell(session: Session, report: RunReport, page: Path) -> None:
     out.print(final_table(report))
     out.print()
     out.print(verdict_lines(report))
-    out.print(text(f"  Report: {_short(page)}"))
+    out.print(text(f"  Report: {short_path(page)}"))
 
 
 def _stories(flow: FlowReport) -> Iterator[object]:
@@ -196,7 +196,8 @@ def _stories(flow: FlowReport) -> Iterator[object]:
         told.add(what)
 
 
-def _short(path: Path) -> str:
+def short_path(path: Path) -> str:
+    """A path as the user would type it from where they stand."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

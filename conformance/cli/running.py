@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from siteproof.conformance.case import command_to_json, describe
-from siteproof.conformance.cli.checking import machine_facts, now
+from siteproof.conformance.cli.checking import machine_facts, now, short_path
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, parse_duration, version
 from siteproof.conformance.drivers.registry import driver_factory
@@ -74,7 +74,7 @@ def run(
         for missing in flow.unfinished:
             session.out.print(text(f"{flow.id}: {missing}", "yellow"))
     if folder is not None:
-        session.out.print(text(f"Report: {page}"))
+        session.out.print(text(f"Report: {short_path(page)}"))
     elif any(flow.counterexamples for flow in report.flows):
         session.out.print(text("Give --out DIR to keep the counterexample as a file that replays.", "dim"))
     code = Exit.INTERRUPTED if interrupted else report.exit
