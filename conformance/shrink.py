@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
-from siteproof.conformance.case import Advance, Case, Command, Operate, Scenario, Settle, StartMachine, Steps, Write
+from siteproof.conformance.case import Advance, Case, Command, Fault, Heal, Operate, Scenario, Settle, StartMachine, Steps, Write
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base
 from siteproof.conformance.results import Counterexample, Divergence
@@ -93,6 +93,7 @@ def shrink(
         _remove_chunks(lambda: best, better)
         _simplify(lambda: best, better)
         _remove_pairs(lambda: best, better)
+        _remove_rounds(lambda: best, better)
         _remove_for_time(lambda: best, better)
         if best == before or trial.runs >= max_runs:
             break
@@ -140,6 +141,37 @@ def _remove_pairs(now: Callable[[], Case], better: Callable[[Case], bool]) -> No
             else:
                 j += 1
         i += 1
+
+
+def _remove_rounds(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:
+    """A stretch of commands may only have brought the machine to its other side: try without it, the sides exchanged."""
+    count = len(now().commands)
+    if count > MANY:
+        return
+    for size in range(count - 2, 1, -1):
+        for start in range(count - size + 1):
+            commands = now().commands
+            if len(commands) != count:
+                return _remove_rounds(now, better)
+            after = tuple(_mirrored(c) for c in commands[start + size :])
+            better(attrs.evolve(now(), commands=(*commands[:start], *after)))
+    return None
+
+
+def _mirrored(command: Command) -> Command:
+    """The command with primary and recovery exchanged."""
+    match command:
+        case Write(side=side) | StartMachine(side=side):
+            return attrs.evolve(command, side="recovery" if side == "primary" else "primary")
+        case Fault("primary-site"):
+            return Fault("recovery-site")
+        case Fault("recovery-site"):
+            return Fault("primary-site")
+        case Heal("primary-site"):
+            return Heal("recovery-site")
+        case Heal("recovery-site"):
+            return Heal("primary-site")
+    return command
 
 
 def _remove_for_time(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:

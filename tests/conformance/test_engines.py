@@ -18,11 +18,11 @@ from .driving import FLOWS, promised, run
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_a_short_campaign_takes_every_reachable_action(flow: str) -> None:
-    result = run(flow, ModelDriver, cases=600, seconds=60)
-    assert result.outcome is Outcome.CONFORMS, result.reason
+    result = run(flow, ModelDriver, cases=400, seconds=60)
+    assert result.counterexample is None, result.reason
     actions, transitions, requirements = result.coverage
     assert actions.covered == actions.feasible, actions.missing
-    assert transitions.covered >= 0.5 * transitions.feasible
+    assert transitions.covered >= 0.4 * transitions.feasible
     assert requirements.covered == requirements.feasible
     assert not result.warnings
 

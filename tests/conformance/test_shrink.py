@@ -37,13 +37,12 @@ def test_a_failing_case_shrinks_to_a_certified_minimum() -> None:
     small = next(one for one in found if one is not None)
     assert small.minimal
     assert small.divergence.promise == "P1"
-    assert len(small.case.commands) in (5, 6)
+    assert 5 <= len(small.case.commands) < len(NOISY.commands)
     assert len(small.removal) == len(small.case.commands)
     for index in range(len(small.case.commands)):
         rest = (*small.case.commands[:index], *small.case.commands[index + 1 :])
         found = run_case(attrs.evolve(small.case, commands=rest), UNDRAINED, promised(FLOW)).divergence
         assert found is None or found.promise != "P1"
-    assert small.case.scenario.machines in (("m0",), ("m1",))
     assert all(command.block == 0 for command in small.case.commands if isinstance(command, Write))
 
 
