@@ -3,8 +3,8 @@
 Rules
 1. A smaller case counts only if it breaks the same promise. (Another failure is another bug; it would hide this one.)
 2. Commands are removed in chunks of halving size (delta debugging), then one by one until none can go, then in pairs (a
-   fault and its healing go together). Arguments become simpler: fewer machines, block 0, shorter waits, `latest`, seed
-   0.
+   fault and its healing go together), then in stretches with the sides exchanged in what follows (a failover and all that
+   belongs to it). Arguments become simpler: fewer machines, block 0, shorter waits, `latest`, seed 0.
 3. The result is *1-minimal*, and that is certified, not assumed: for each remaining command `removal` says what happens
    without it.
 """
@@ -147,7 +147,7 @@ def _remove_rounds(now: Callable[[], Case], better: Callable[[Case], bool]) -> N
     """A stretch of commands may only have brought the machine to its other side: try without it, the sides exchanged."""
     count = len(now().commands)
     if count > MANY:
-        return
+        return None
     for size in range(count - 2, 1, -1):
         for start in range(count - size + 1):
             commands = now().commands
