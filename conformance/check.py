@@ -79,7 +79,9 @@ class _Flow:
         proof: ProofReport | None = self.got.get("proof")
         campaigns: list[CampaignResult] = [self.got[part] for part in ("campaign", "image") if part in self.got]
         missing = tuple(words for part, words in PARTS.items() if part not in self.got) if interrupted or self.error else ()
-        return FlowReport(self.job.topology, self.got.get("actions", ()), proof, tuple(campaigns), missing, self.error, self.error_code)
+        return FlowReport(
+            self.job.topology, self.got.get("actions", ()), proof, tuple(campaigns), missing, self.error, self.error_code
+        )
 
 
 def check_flows(jobs: list[FlowJob], on_progress: Callable[[Progress], None]) -> tuple[list[FlowReport], bool]:
@@ -106,6 +108,7 @@ def check_flows(jobs: list[FlowJob], on_progress: Callable[[Progress], None]) ->
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
     """A polite request to end is treated like Ctrl-C: what is there is reported."""
+
     def stop(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
@@ -186,8 +189,14 @@ def _work(job: FlowJob, send: Connection) -> None:
         send.send(("error", str(error), error.exit_code))
     except Exception as error:  # noqa: BLE001 - it is told to the parent, which gives it a code
         detail = traceback.extract_tb(error.__traceback__)[-1]
-        send.send(("error", f"a bug of siteproof, please report it: {type(error).__name__}: {error} "
-                            f"({Path(detail.filename).name}, line {detail.lineno})", int(Exit.BUG)))
+        send.send(
+            (
+                "error",
+                f"a bug of siteproof, please report it: {type(error).__name__}: {error} "
+                f"({Path(detail.filename).name}, line {detail.lineno})",
+                int(Exit.BUG),
+            )
+        )
     send.send(("done",))
     send.close()
 
@@ -206,13 +215,32 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
     yield "actions", tuple(describe_action(model, action) for action in model.actions)
     yield "proof", prove(job.topology, certificate_dir=Path(job.proofs), on_progress=lambda text: tell("proving", text))
     promised = promised_for(job.topology)
-    yield "campaign", campaign(
-        job.topology, BundledDriver, seed=job.seed, max_seconds=job.max_seconds, promised=promised, driver_name="bundled",
-        on_event=lambda event: tell("running", event.text or f"{event.cases:,} cases, {event.steps:,} steps"))
+    yield (
+        "campaign",
+        campaign(
+            job.topology,
+            BundledDriver,
+            seed=job.seed,
+            max_seconds=job.max_seconds,
+            promised=promised,
+            driver_name="bundled",
+            on_event=lambda event: tell("running", event.text or f"{event.cases:,} cases, {event.steps:,} steps"),
+        ),
+    )
     work = Path(tempfile.mkdtemp(prefix=f"{job.topology.id}-", dir=job.work))
     try:
-        yield "image", round_trip(
-            job.source, promised, job.image, BundledDriver(work=work), work, name="bundled", seed=job.seed,
-            on_event=lambda text: tell("round trip on the image", text))
+        yield (
+            "image",
+            round_trip(
+                job.source,
+                promised,
+                job.image,
+                BundledDriver(work=work),
+                work,
+                name="bundled",
+                seed=job.seed,
+                on_event=lambda text: tell("round trip on the image", text),
+            ),
+        )
     finally:
         shutil.rmtree(work, ignore_errors=True)

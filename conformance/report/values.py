@@ -15,7 +15,7 @@ import attrs
 
 from siteproof.conformance.exits import Exit, of_campaign, of_proof, overall
 from siteproof.conformance.results import CampaignResult, Counterexample, Outcome
-from siteproof.model.results import ProofReport, PromiseResult, Verdict
+from siteproof.model.results import PromiseResult, ProofReport, Verdict
 from siteproof.model.topology import Topology
 
 __all__ = ["FlowReport", "RunReport", "claims_of", "count"]

@@ -35,15 +35,32 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("arguments", [
-    ["nonsense"], ["prove", "--nonsense"], ["certify"], ["list", "nonsense"], ["prove", "no-such-flow"], ["prove", "--property", "P999"],
-    ["prove", "--what-if", "nonsense"], ["prove", HYPER_V, "--what-if", "no.such_fact=true"],
-    ["prove", HYPER_V, "--what-if", "reverse.requires_commit=7"], ["prove", "--max-time", "soon"],
-    ["prove", HYPER_V, "--what-if", "vmware-to-azure:reverse.requires_commit=false"], ["prove", HYPER_V, HYPER_V],
-    ["check", "--image", "no-such-file"], ["check", "--max-time", "0"], ["check", "--json", "no/such/folder/x.json"],
-    ["explain", "no-such-file"], ["replay", "no-such-file"], ["certify", "no-such-folder"], ["run"],
-    ["run", "--driver", "bundled", "--engine", "no-such-engine", "--max-time", "1s"],
-], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["prove", "--nonsense"],
+        ["certify"],
+        ["list", "nonsense"],
+        ["prove", "no-such-flow"],
+        ["prove", "--property", "P999"],
+        ["prove", "--what-if", "nonsense"],
+        ["prove", HYPER_V, "--what-if", "no.such_fact=true"],
+        ["prove", HYPER_V, "--what-if", "reverse.requires_commit=7"],
+        ["prove", "--max-time", "soon"],
+        ["prove", HYPER_V, "--what-if", "vmware-to-azure:reverse.requires_commit=false"],
+        ["prove", HYPER_V, HYPER_V],
+        ["check", "--image", "no-such-file"],
+        ["check", "--max-time", "0"],
+        ["check", "--json", "no/such/folder/x.json"],
+        ["explain", "no-such-file"],
+        ["replay", "no-such-file"],
+        ["certify", "no-such-folder"],
+        ["run"],
+        ["run", "--driver", "bundled", "--engine", "no-such-engine", "--max-time", "1s"],
+    ],
+    ids=" ".join,
+)
 def test_a_mistake_is_told_in_one_line_and_ends_with_4(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 4
     lines = told(capsys)
@@ -74,7 +91,8 @@ def test_an_unknown_driver_is_an_error_and_not_a_verdict(capsys: pytest.CaptureF
 
 
 def test_a_bug_of_ours_asks_to_be_reported_and_keeps_its_traceback(
-        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def broken(*_arguments: object) -> None:
         raise KeyError("something of ours")
 
