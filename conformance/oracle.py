@@ -37,6 +37,17 @@ Paths = dict[Node, "tuple[Node, int] | None"]
 LIMIT = 60_000
 
 
+@attrs.define
+class _Stage:
+    """How one event was explained: internal steps before it (where the system moves by itself), where each node after the event
+    comes from, internal steps after it, and the node of each candidate that was kept."""
+
+    before: Paths = attrs.Factory(dict)
+    origins: dict[Node, Node] = attrs.Factory(dict)
+    after: Paths = attrs.Factory(dict)
+    ends: dict[Candidate, Node] = attrs.Factory(dict)
+
+
 class Overflow(Exception):
     """The set of explanations has grown beyond the bound; nothing can be said about the rest of this case."""
 
@@ -92,7 +103,8 @@ class Factor:
         self.known_ids: set[str] = set()
         self.used: str | None = None
         self.reported_point: str | None = None
-        self.taken = [0] * len(promised.internal_names)
+        self._trail: list[_Stage] = []
+        self._stage = _Stage()
         self._at = promised.at
 
     # ------------------------------------------------------------------------------------------------------- events
@@ -116,9 +128,7 @@ class Factor:
                     found.append((after, log, old))
                 if isinstance(answer, Accepted):
                     continue
-                if not isinstance(answer, Rejected):
-                    found.append(candidate)
-                elif after is None and answer.code in self.codes(operation, asked, arguments):
+                if not isinstance(answer, Rejected) or (after is None and answer.code in self.codes(operation, asked, arguments)):
                     found.append(candidate)
             return found
 
@@ -201,9 +211,11 @@ class Factor:
         gone: frozenset[str] = frozenset()
         if seen.points is not UNKNOWN:
             before = {p.id for p in self.points}
-            new = tuple(
-                PointSeen(i, kind, read(i) if read is not None else View({}))
-                for i, kind in seen.points if i not in before) if read is not None else None
+            new = (
+                tuple(PointSeen(i, kind, read(i) if read is not None else View({})) for i, kind in seen.points if i not in before)
+                if read is not None
+                else None
+            )
             gone = frozenset(before - {i for i, _ in seen.points})
         side = seen.active if disk and read is not None and isinstance(seen.active, str) else None
         return Sight(seen, new, gone, read(side) if side is not None and read is not None else None, still)
@@ -215,13 +227,29 @@ class Factor:
         ends = [n for n in nodes if self.explains(n, sight)]
         if not ends or not self.orderly(sight):
             return False
-        self.candidates = {(n[0], n[1], n[2]) for n in ends}
-        way = nodes[ends[0]]
-        while way is not None:
-            self.taken[way[1]] += 1
-            way = nodes[way[0]]
+        self._stage.ends = {(n[0], n[1], n[2]): n for n in ends}
+        self._trail.append(self._stage)
+        self.candidates = set(self._stage.ends)
         self.remember(sight)
         return True
+
+    def explanation(self) -> list[list[str]]:
+        """One explanation of the whole run: the internal steps of the model after each event, oldest first."""
+        names, found = self.promised.internal_names, []
+        candidate = min(self.candidates, key=lambda c: c[0])
+        for stage in reversed(self._trail):
+            node: Node | None = stage.ends[candidate]
+            steps: list[str] = []
+            for paths in (stage.after, stage.before):
+                while node is not None and (way := paths.get(node)) is not None:
+                    node = way[0]
+                    steps.append(names[way[1]])
+                if paths is stage.after and node is not None:
+                    node = stage.origins.get(node, node)
+            assert node is not None
+            candidate = (node[0], node[1], node[2])
+            found.append(steps[::-1])
+        return found[::-1]
 
     def remember(self, sight: Sight) -> None:
         """What later sights are compared with."""
@@ -244,18 +272,23 @@ class Factor:
 
     # ------------------------------------------------------------------------------------------------------- closing
 
-    def search(self, event: Event | None, sight: Sight | None, *, free: bool = False) -> Paths:
-        """Every node that the event and internal steps lead to, and from where. With `sight`, branches that cannot end in it
-        are cut off; `free`: any cut is taken for explained (to find out what is wrong)."""
+    def search(self, event: Event | None, sight: Sight, *, free: bool = False, unpruned: bool = False) -> Paths:
+        """Every node that the event and internal steps lead to, and from where. Branches that cannot end in `sight` are cut off,
+        unless `unpruned`; `free`: any cut is taken for explained as well (both serve to find out what is wrong)."""
         nodes: Iterable[Node] = [(s, log, old, 0, False) for s, log, old in self.candidates]
-        new = sight.new if sight is not None and not free else None
+        new = None if free else sight.new
+        stage = self._stage = _Stage()
         if self.moves_by_itself:
-            nodes = self._close(nodes, new, None)
+            nodes = stage.before = self._close(nodes, new, None)
         if event is not None:
-            nodes = {(*after, k, renewed) for *c, k, renewed in nodes
-                     for after in event.apply((c[0], c[1], c[2]))}  # type: ignore[misc]
-        dead = self._pruner(sight.seen) if sight is not None and not free else None
-        return self._close(nodes, new, dead)
+            origins = stage.origins
+            for node in nodes:
+                for after in event.apply((node[0], node[1], node[2])):
+                    origins.setdefault((*after, node[3], node[4]), node)
+            nodes = origins
+        dead = None if free or unpruned else self._pruner(sight.seen)
+        stage.after = self._close(nodes, new, dead)
+        return stage.after
 
     def _close(self, nodes: Iterable[Node], new: tuple[PointSeen, ...] | None, dead: Callable[[State], bool] | None) -> Paths:
         """Breadth first, so that the way back from any node is a shortest explanation."""
@@ -308,9 +341,15 @@ class Factor:
             return None
         job = self._code(at.job, seen.job or "none")
         frozen = tuple(
-            (i, self._code(i, value)) for i, value in (
-                (at.active, seen.active), (at.failover, seen.failover), (at.protection, seen.protection),
-                (at.direction, seen.direction)) if isinstance(value, str))
+            (i, self._code(i, value))
+            for i, value in (
+                (at.active, seen.active),
+                (at.failover, seen.failover),
+                (at.protection, seen.protection),
+                (at.direction, seen.direction),
+            )
+            if isinstance(value, str)
+        )
         quiet = seen.alerts is not UNKNOWN and "StaleSideFenced" not in seen.alerts
         loss, received = seen.loss, seen.received
         unplanned = self._code(at.job, "UnplannedFailover")
@@ -339,10 +378,8 @@ class Factor:
 
     def _code(self, index: int, value: str) -> int:
         variable = self.promised.model.variables[index]
-        for code, one in enumerate(variable.domain.of):
-            if one.value == value:
-                return code
-        return -1
+        names = [variable.domain.decode(code).value for code in variable.domain.values or ()]
+        return names.index(value) if value in names else -1
 
     # ----------------------------------------------------------------------------------------------------- filtering
 
@@ -357,8 +394,7 @@ class Factor:
     def shows(self, node: Node, sight: Sight) -> bool:
         """The plain fields."""
         seen = sight.seen
-        protection, active, direction, failover, job, received, loss, alerted, primary, recovery, _ = \
-            self.promised.shown(node[0])
+        protection, active, direction, failover, job, received, loss, alerted, primary, recovery, _ = self.promised.shown(node[0])
         return (
             (seen.protection is UNKNOWN or seen.protection == protection)
             and (seen.active is UNKNOWN or seen.active == active)
@@ -369,7 +405,8 @@ class Factor:
             and (seen.loss is UNKNOWN or seen.loss == loss)
             and (seen.alerts is UNKNOWN or ("StaleSideFenced" in seen.alerts) == alerted)
             and (seen.running[0] is UNKNOWN or seen.running[0] == primary)
-            and (seen.running[1] is UNKNOWN or seen.running[1] == recovery))
+            and (seen.running[1] is UNKNOWN or seen.running[1] == recovery)
+        )
 
     def allows(self, node: Node, sight: Sight) -> bool:
         """The operations that are advertised."""
@@ -416,4 +453,3 @@ class Factor:
     def rests(self, node: Node, sight: Sight) -> bool:
         """After settling: no fair step is possible."""
         return not sight.still or not self.promised.restless(node[0])
-

@@ -26,7 +26,7 @@ import attrs
 
 from .changelog import ChangeLog, LogFile, Tracked
 from .diskset import ZERO, DiskSet
-from .errors import DamagedLogError
+from .errors import IntegrityError
 from .extents import ExtentSpace, digest_of
 from .messages import Ack, BlockCopy, ChangeBatch, Compare, CopyChunk, DataMessage, Message, Send
 from .values import BLOCK
@@ -98,11 +98,19 @@ class ReplicationAgent:
             log.reset()
 
     def recover(self) -> None:
-        """After a crash of the side: rebuild the logs from disk. Doubt makes a resynchronisation required (P9)."""
+        """After a crash of the side: what was in memory only is forgotten, the logs are rebuilt from disk.
+
+        A batch under way is made again from the logs in transit; a base copy begins again. Doubt about the logs makes
+        a resynchronisation required (P9).
+        """
+        if isinstance(self.in_flight, ChangeBatch):
+            self.in_flight = None
+        elif self.copy is not None:
+            self.in_flight, self.copy = None, BaseCopy(self.copy.compare)
         try:
             for log in self._logs:
                 log.recover()
-        except DamagedLogError:
+        except IntegrityError:
             self.resync_required = True
 
     def files(self) -> list[ChangeLog]:

@@ -84,7 +84,8 @@ class LogFile:
 
     def _write_block(self) -> None:
         at = self._space.end(self._area)
-        self._space.append(self._area, hrl.encode_block(at - self._last_block if self._last_block else 0, self._pending))
+        previous = at - self._last_block if self._last_block else 0
+        self._space.append(self._area, hrl.encode_block(previous, self._pending))
         self._last_block = at
         self._pending.clear()
 
@@ -120,7 +121,7 @@ class LogFile:
         for sequence, offset, at, length, digest in _JOURNAL.iter_unpack(raw):
             extent = Extent(self._area, at, length)
             if digest_of(self._space.read(extent)) != digest:
-                raise DamagedLogError(f"{self.path.name}: data at {at} do not match their digest; resynchronise the disk")
+                raise DamagedLogError(f"{self.path.name}: data at {at} do not match their digest; resynchronise")
             self.tracked.append(Tracked(sequence, self.disk, offset, extent, digest))
             self._pending.append(hrl.LogEntry(offset, length, self._created))
             if len(self._pending) == hrl.ENTRIES_PER_BLOCK:

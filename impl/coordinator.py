@@ -1,8 +1,8 @@
 """Jobs and coordination: what the configuration server (VMware) and the Providers (Hyper-V) do on the control path.
 
-A job is a list of steps. A step is one event: it runs whole or not at all, and faults, writes and requests happen between
-steps. It answers *done* (next step after a short virtual time), *wait* (tried again when something changes) or *failed*
-(only a planned failover fails).
+A job is a list of steps. A step is one event: it runs whole or not at all; faults, writes and requests happen between
+steps. It answers *done* (next step after a short virtual time), *wait* (tried again when something changes), *again*
+(from the first step) or *failed* (only a planned failover fails).
 
 ==================  ==================================================================================================
 EnableProtection    prepare, copy, catch up, finish
@@ -12,79 +12,30 @@ Commit              first half (frozen), second half (points deleted, failover f
 ReverseReplicate    prepare, copy, catch up, finish
 ==================  ==================================================================================================
 
-*Switch* of a planned failover is one step in which both sides are in contact: it re-checks that the source is stopped and
-drained, cuts the last point, fences the source and hands over; so there is no moment at which both or neither could run
-(P1, P3). *Switch* of an unplanned failover needs the target site only (P22); the source is marked stale, and is fenced as
-soon as it can be reached, before anything else, by :meth:`Coordinator.contact`.
+*Switch* of a planned failover is one step in which both sides are in contact: it re-checks that the source is stopped
+and drained, cuts the last point, fences the source and hands over; so there is no moment at which both or neither could
+run (P1, P3). *Switch* of an unplanned failover needs the target site only (P22); the source is marked stale, and is
+fenced as soon as it can be reached, before anything else, by :meth:`Coordinator.contact`.
+
+A change log that is damaged after a crash makes a *resynchronisation* necessary (P9): until the sides have been
+compared and have caught up, no point is cut, the points that exist stay, and ``latest`` means the newest of them (P10).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
-from typing import Protocol
 
-import attrs
-
-from .agent import ReplicationAgent
+from .control import Job, Reach, Side, StepResult
 from .flows import Flow
 from .loader import Policy
-from .target import ReplicationTarget
 from .values import PRIMARY, Operation, Point, other
 from .vault import MachineRecord
 from .vm_host import VmHost
 
-__all__ = ["ConfigurationServer", "Coordinator", "Job", "Provider", "Reach", "Side", "StepResult"]
+__all__ = ["ConfigurationServer", "Coordinator", "Provider"]
 
 STALE_SIDE_FENCED = "StaleSideFenced"
-
-
-class StepResult(Enum):
-    """Outcome of a step."""
-
-    DONE = "done"
-    WAIT = "wait"
-    FAILED = "failed"
-    AGAIN = "again"
-    """Start the job's steps over."""
-
-
-@attrs.frozen(slots=True)
-class Side:
-    """The components of a machine on one side, with their addresses."""
-
-    host: VmHost
-    agent: ReplicationAgent
-    target: ReplicationTarget
-    agent_address: str
-    target_address: str
-
-
-class Reach(Protocol):
-    """What the coordinator may know of the infrastructure: who can be reached now."""
-
-    def up(self, side: str) -> bool:
-        """Whether a site is up."""
-
-    def in_contact(self) -> bool:
-        """Whether both sites and the link between them are up."""
-
-    def data_path(self) -> bool:
-        """Whether data can flow: contact, and the gateway is up."""
-
-    def route(self, machine: str, source: str) -> tuple[str, str]:
-        """Connect a machine's data path; returns the addresses (the agent sends to, the target answers to)."""
-
-
-@attrs.define(slots=True)
-class Job:
-    """A running operation: its next step, and what its steps hand on."""
-
-    operation: str
-    step: int = 0
-    point: str | None = None
-    goal: int = 0
-    chosen: Point | None = None
+RESYNC_REQUIRED = "ResyncRequired"
 
 
 class Coordinator:
@@ -107,6 +58,10 @@ class Coordinator:
         """Side that sends, while replication is on."""
         self.ready = False
         """Whether the replica is a prefix: the base copy is complete and caught up."""
+        self.resyncing = False
+        """Whether a resynchronisation runs outside any job."""
+        self.resync_goal: int | None = None
+        """Writes acknowledged at the end of that comparison."""
 
     # ------------------------------------------------------------------------------------------------------- jobs
 
@@ -114,7 +69,10 @@ class Coordinator:
         """Start the job of an accepted request; an unplanned failover pre-empts a planned one (P16)."""
         self.job = Job(operation, point=point)
         self.record.job = operation
-        if operation == Operation.UNPLANNED:
+        if operation == Operation.ENABLE:
+            self.record.protection = "initial"
+            self.record.direction = "forward"
+        elif operation == Operation.UNPLANNED:
             self.halt_replication()
             target = self.sides[other(self.record.active)].target
             if point == "latest-processed":
@@ -174,6 +132,7 @@ class Coordinator:
         self.sides[source].agent.open_session(send_to)
         self.session = source
         self.ready = False
+        self.resyncing = False
 
     def halt_replication(self) -> None:
         """Replication stops; what has been received stays."""
@@ -186,7 +145,7 @@ class Coordinator:
         """Whether a periodic point is due: replication on, caught up, something new received (P24)."""
         return (
             self.session is not None
-            and self.ready
+            and self.replica_is_prefix()
             and self.record.protection == "protected"
             and self.reach.up(other(self.session))
             and self.sides[other(self.session)].target.new_since_last_point()
@@ -206,8 +165,42 @@ class Coordinator:
             target.prune(now, self.policy.retention_hours * 3600, self.record.in_use)
 
     def urgent(self) -> bool:
-        """Whether changes are sent at once instead of at the next replication interval: a job waits for them."""
-        return self.job is not None
+        """Whether changes are sent at once instead of at the next replication interval: something waits for them."""
+        return self.job is not None or self.resyncing
+
+    def check_tracking(self) -> None:
+        """After a crash: if tracked changes were lost or are in doubt, start over by comparing both sides (P9)."""
+        if self.session is None or not self.sides[self.session].agent.resync_required:
+            return
+        self.raise_alert(RESYNC_REQUIRED)
+        if self.job is not None and self.job.operation in (Operation.ENABLE, Operation.REVERSE):
+            self.halt_replication()
+            self.job.step = 0
+            return
+        source = self.sides[self.session]
+        source.agent.start_tracking(self.record.epoch, source.host.acknowledged)
+        self.open_session(self.session, received=source.host.acknowledged, fresh=False)
+        source.agent.start_copy(compare=True)
+        self.resyncing = True
+        self.resync_goal = None
+
+    def distrust(self) -> None:
+        """Content arrived that is not what was tracked; it was not used, and the sides have to be compared (P9)."""
+        if self.session is not None:
+            self.sides[self.session].agent.resync_required = True
+            self.check_tracking()
+
+    def replica_is_prefix(self) -> bool:
+        """Whether the replica holds exactly a prefix now: never in the middle of a copy or of a resynchronisation."""
+        if self.resyncing and self.session is not None:
+            source = self.sides[self.session]
+            if not source.agent.copying:
+                if self.resync_goal is None:
+                    self.resync_goal = source.host.acknowledged
+                if self.sides[other(self.session)].target.received >= self.resync_goal:
+                    self.ready = True
+                    self.resyncing = False
+        return self.ready
 
     # ---------------------------------------------------------------------------------------------------- contact
 
@@ -238,8 +231,6 @@ class Coordinator:
         if not self.reach.data_path():
             return StepResult.WAIT
         host = self.sides[PRIMARY].host
-        self.record.protection = "initial"
-        self.record.direction = "forward"
         host.agent.start_tracking(self.record.epoch, host.acknowledged)
         self.open_session(PRIMARY, received=host.acknowledged, fresh=True)
         host.agent.start_copy(compare=False)
@@ -308,7 +299,8 @@ class Coordinator:
     def is_drained(self) -> bool:
         """Whether everything acknowledged is on the other side."""
         source = self.sides[self.record.active]
-        return source.agent.drained(source.host.acknowledged, self.sides[other(self.record.active)].target.received)
+        received = self.sides[other(self.record.active)].target.received
+        return self.replica_is_prefix() and source.agent.drained(source.host.acknowledged, received)
 
     def step_stop_source(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
         """Orderly stop of the source; its cached writes are flushed first (H2S-24)."""
@@ -359,7 +351,7 @@ class Coordinator:
         """The point to fail over to; ``latest`` first makes everything received into a new one."""
         side = other(self.record.active)
         if job.point in (None, "latest"):
-            return self.cut(side, now)
+            return self.cut(side, now) if self.ready else self.sides[side].target.points[-1]
         return self.sides[side].target.find(job.point or "")
 
     def step_choose_point(self, job: Job, now: float) -> StepResult:
@@ -419,7 +411,7 @@ class Coordinator:
 
 
 class ConfigurationServer(Coordinator):
-    """Coordinates replication between the premises and Azure (V2A-9, V2A-10). An unplanned failover does not need it."""
+    """Coordinates replication between the premises and Azure (V2A-9, V2A-10)."""
 
 
 class Provider(Coordinator):

@@ -2,20 +2,20 @@
 
 Layout, all integers little-endian:
 
-* a file header of 4096 bytes. ``end_of_log`` is 0 while the log is open and the true end once it has been closed; a log
+* a file header of 4096 bytes. ``end_of_log`` is 0 while the log is open and the true end once it has been closed; one
   that says 0 was never closed and is not read. ``unique_id`` and ``previous_unique_id`` chain the logs of one disk;
 * data extents, back to back, each group followed by a metadata block of 4096 bytes that describes it: a block header of
-  32 bytes (distance back to the previous block, 0 in the first; number of valid entries; checksum) and up to 127 entries
-  of 32 bytes (byte offset on the disk, length, time stamp, operation, checksums).
+  32 bytes (distance back to the previous block, 0 in the first; number of valid entries; checksum) and up to 127
+  entries of 32 bytes (byte offset on the disk, length, time stamp, operation, checksums).
 
 A checksum is the one's complement of the sum of the bytes, its own field left out. It cannot see swapped bytes, so
 :mod:`siteproof.impl.changelog` keeps a digest of every extent beside the log.
 
-Reading takes two passes: back from the last block over the distances, then forward over the entries. Whatever does not
+Reading takes two passes: back from the last block over the distances, then forward over the entries. What does not
 fit is a :class:`DamagedLogError`; damaged content is never returned.
 
-The widths of the file header's fields follow the order of the published structure; block headers and entries are held to
-the published worked example by tests. Requirements: GEN-13, V2A-29, H2S-21.
+The widths of the file header's fields follow the order of the published structure; block headers and entries are held
+to the published worked example by tests. Requirements: GEN-13, V2A-29, H2S-21.
 """
 
 from __future__ import annotations

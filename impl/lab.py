@@ -1,8 +1,8 @@
 """The laboratory: machines with real disk images under one topology, in the deterministic simulation.
 
-This is the package's public surface. Base images are opened read-only and never changed; everything that is written lies
-under the work folder, one folder a machine. Component classes can be replaced by role name, which is how a seeded bug is
-injected without touching the implementation.
+This is the package's public surface. Base images are opened read-only and never changed; everything that is written
+lies under the work folder, one folder a machine. Component classes can be replaced by role name, which is how a seeded
+bug is injected without touching the implementation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 from .agent import HyperVReplicationAgent, MobilityService
 from .changelog import ChangeLog
-from .coordinator import ConfigurationServer, Coordinator, Provider, Side
+from .control import Side
+from .coordinator import ConfigurationServer, Coordinator, Provider
 from .diskset import BaseImage, DiskSet
 from .errors import UsageError
 from .extents import ExtentSpace
@@ -104,6 +105,11 @@ class Lab:
     def _build(self, machines: Mapping[str, Sequence[Path]]) -> None:
         if not machines:
             raise UsageError("no machine given; name at least one machine with its disk images")
+        for machine in machines:
+            if not _NAME.match(machine):
+                raise UsageError(f"machine id '{machine}' is not usable; letters, digits, '.', '_' and '-' expected")
+            if (self._workdir / machine).exists():
+                raise UsageError(f"{self._workdir / machine}: exists already; give an empty work folder")
         self._workdir.mkdir(parents=True, exist_ok=True)
         for side, role in self.flow.gateways.items():
             cache = self._space.open(self._workdir / f"{role}.cache")
@@ -112,13 +118,9 @@ class Lab:
             self._add_machine(machine, machines[machine])
 
     def _add_machine(self, machine: str, images: Sequence[Path]) -> None:
-        if not _NAME.match(machine):
-            raise UsageError(f"machine id '{machine}' is not usable; letters, digits, '.', '_' and '-' expected")
         if not images:
             raise UsageError(f"machine '{machine}' has no disk; give at least one image")
         folder = self._workdir / machine
-        if folder.exists():
-            raise UsageError(f"{folder}: exists already; give a work folder without machine '{machine}'")
         folder.mkdir()
         bases = [BaseImage(Path(image)) for image in images]
         self._bases.extend(bases)

@@ -122,13 +122,12 @@ def parse_topology(raw: Mapping[str, Any], where: str) -> Topology:
             if end not in components:
                 raise TopologyError(f"{spot}: component '{end}' is not declared")
         port = table.get("port")
-        links.append(
-            Link(
-                source, target, _get(table, "carries", str, spot), str(table.get("protocol", "")),
-                port if isinstance(port, int) else None, str(table.get("direction", "both")),
-                bool(table.get("encrypted", False)),
-            )  # fmt: skip
-        )
+        link = Link(
+            source, target, _get(table, "carries", str, spot), str(table.get("protocol", "")),
+            port if isinstance(port, int) else None, str(table.get("direction", "both")),
+            bool(table.get("encrypted", False)),
+        )  # fmt: skip
+        links.append(link)
     return Topology(
         _get(raw, "id", str, where), str(raw.get("title", "")), sides, components, tuple(links),
         _policy(raw.get("policy", {}), f"{where}: [policy]"),

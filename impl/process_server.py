@@ -15,8 +15,10 @@ import random
 
 import attrs
 import zstandard
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from .errors import IntegrityError
 from .extents import Extent, ExtentSpace
 from .messages import Ack, ChangeBatch, Compare, CopyChunk, Message, Send
 
@@ -43,9 +45,13 @@ class Codec:
         """Decrypt, then expand.
 
         Raises:
-            cryptography.exceptions.InvalidTag: damaged, or another message's frame.
+            IntegrityError: damaged, or another message's frame.
         """
-        return self._expand.decompress(self._cipher.decrypt(frame[: self.NONCE], frame[self.NONCE :], identity))
+        try:
+            packed = self._cipher.decrypt(frame[: self.NONCE], frame[self.NONCE :], identity)
+            return self._expand.decompress(packed)
+        except (InvalidTag, ValueError, zstandard.ZstdError) as error:
+            raise IntegrityError(f"frame of {len(frame)} bytes is damaged or belongs to another message") from error
 
 
 def identity_of(message: ChangeBatch | CopyChunk) -> bytes:
@@ -62,7 +68,7 @@ class ProcessServerRoute:
 
 
 class ProcessServer:
-    """A replication gateway for any number of machines. Overridable: :meth:`optimise`, :meth:`crash`, :meth:`forward`."""
+    """A replication gateway for many machines. Overridable: :meth:`optimise`, :meth:`crash`, :meth:`forward`."""
 
     def __init__(self, name: str, space: ExtentSpace, cache: int, codec: Codec) -> None:
         self.name = name

@@ -2,12 +2,12 @@
 
 Rules:
 
-* the same seed and the same calls give the same run to the byte: every delay comes from one generator, every tie in time
-  is broken by the order of scheduling;
-* an event is a job step, a turn of an agent, a periodic cut or the delivery of one message. Nothing is scheduled for its
-  own sake, so a system at rest has an empty queue: that is what *quiescent* means;
+* the same seed and the same calls give the same run to the byte: every delay comes from one generator, every tie in
+  time is broken by the order of scheduling;
+* an event is a job step, a turn of an agent, a periodic cut or the delivery of one message. Nothing is scheduled for
+  its own sake, so a system at rest has an empty queue: that is what *quiescent* means;
 * a fault drops every message that is under way; what is needed is sent again when the path heals, so no timers poll;
-* on healing, first power (machines may start by themselves), then contact (a stale side is fenced), then everything else.
+* on healing, first power (machines may start by themselves), then contact (a stale side is fenced), then all else.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from typing import Protocol
 
 import attrs
 
-from .coordinator import Coordinator, StepResult
-from .errors import UsageError
+from .control import StepResult
+from .coordinator import Coordinator
+from .errors import IntegrityError, UsageError
 from .flows import Flow
 from .messages import Message, Send
 from .process_server import ProcessServer, ProcessServerRoute
@@ -150,6 +151,7 @@ class Simulation:
         for coordinator in self.coordinators.values():
             coordinator.contact()
         for machine, coordinator in self.coordinators.items():
+            coordinator.check_tracking()
             if coordinator.session is not None and self.data_path():
                 self._send(coordinator.sides[coordinator.session].agent.resend())
             self.kick(machine)
@@ -218,8 +220,12 @@ class Simulation:
     def _deliver(self, send: Send, breaks: int) -> None:
         if breaks != self._breaks or self.faults:
             return
-        self._send(self.addresses[send.to].receive(send.message, self.now))
-        self.kick(send.message.machine)
+        machine = send.message.machine
+        try:
+            self._send(self.addresses[send.to].receive(send.message, self.now))
+        except IntegrityError:
+            self.coordinators[machine].distrust()
+        self.kick(machine)
 
     # --------------------------------------------------------------------------------------------------------- time
 

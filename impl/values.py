@@ -74,8 +74,9 @@ class Code:
 class Point:
     """A recovery point as the side that stores it keeps it: a cut over all disks at one instant (P23).
 
-    ``position`` counts block versions in that side's store; ``sequence`` counts the writes of the branch that the point
-    contains, since the machine's disk was first attached; ``cut_at`` is virtual time in seconds and orders nothing (P24).
+    ``position`` counts block versions in that side's store; ``sequence`` counts the writes of the branch that the
+    point contains, since the machine's disk was first attached; ``cut_at`` is virtual time in seconds and orders
+    nothing (P24).
     """
 
     id: str
@@ -95,7 +96,7 @@ class PointInfo:
 
 @attrs.frozen(slots=True)
 class Status:
-    """What can be observed of a machine (``docs/interface.md``, section 6). ``None`` means not known or not applicable."""
+    """What can be observed of a machine (``docs/interface.md``, section 6). ``None``: not known or not applicable."""
 
     protection: str
     active: str

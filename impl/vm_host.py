@@ -1,13 +1,13 @@
 """The host of a machine on one side, and the guest on it: power, cached writes, and what the side durably believes.
 
 Durable on the host: the epoch it has learned, whether it believes to be the machine (``authority``), how many writes
-have been acknowledged since the disk was first attached (``acknowledged``), and whether the guest was running when power
-failed. Volatile: the guest and its cache. Truth (``running``) and belief (``authority``) are different variables.
+have been acknowledged since the disk was first attached (``acknowledged``), and whether the guest was running when
+power failed. Volatile: the guest and its cache. Truth (``running``) and belief (``authority``) are different variables.
 
 Rules:
 
-* a write is acknowledged only when it is on the disk *and* tracked, if tracking is on (P9); cached writes reach the disk
-  first in, first out, on the next plain write or at an orderly stop, and are lost when power fails;
+* a write is acknowledged only when it is on the disk *and* tracked, if tracking is on (P9); cached writes reach the
+  disk first in, first out, on the next plain write or at an orderly stop, and are lost when power fails;
 * a guest starts only where the host believes to be the machine; whoever has not been told otherwise believes it still,
   which is why an old source may come back running;
 * *fencing* stops the guest at once, takes the authority away and teaches the new epoch, all in one durable step (P3).

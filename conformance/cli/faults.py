@@ -14,6 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 
 import typer
 
@@ -69,8 +70,7 @@ def _of_parser(error: Exception) -> int:
 
 
 def _wants_debug(arguments: Sequence[str]) -> bool:
-    pairs = zip(arguments, arguments[1:], strict=False)
-    return "--log-level=debug" in arguments or any(pair == ("--log-level", "debug") for pair in pairs)
+    return "--log-level=debug" in arguments or ("--log-level", "debug") in pairwise(arguments)
 
 
 def _bug(error: Exception, *, debug: bool) -> int:

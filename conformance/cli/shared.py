@@ -16,7 +16,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,15 +24,16 @@ import attrs
 import typer
 
 from siteproof.conformance.exits import Exit
+from siteproof.conformance.report.data import emitted
 from siteproof.model.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["LogLevel", "Session", "emitted", "parse_duration", "shared", "version"]
+__all__ = ["LogLevel", "Session", "parse_duration", "shared", "version"]
 
 
-class LogLevel(str, Enum):
+class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"
@@ -69,8 +70,12 @@ class Session:
         """Write the JSON document, if one was asked for."""
         if self.json is None:
             return
-        text = json.dumps({"schema": schema, "siteproof": version(), "exit": int(code), **emitted(content)},
-                          indent=2, ensure_ascii=False) + "\n"
+        text = (
+            json.dumps(
+                {"schema": schema, "siteproof": version(), "exit": int(code), **emitted(content)}, indent=2, ensure_ascii=False
+            )
+            + "\n"
+        )
         if self.json == "-":
             sys.stdout.write(text)
         else:
@@ -84,27 +89,25 @@ def version() -> str:
     return installed("siteproof")
 
 
-def emitted(value: Any) -> Any:
-    """A value as JSON data: attrs classes as objects, enumerations as their values, folders as text."""
-    if attrs.has(type(value)):
-        return {field.name: emitted(getattr(value, field.name)) for field in attrs.fields(type(value))}
-    if isinstance(value, Mapping):
-        return {str(emitted(key)): emitted(one) for key, one in value.items()}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, list | tuple | set | frozenset):
-        return [emitted(one) for one in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-_JSON = Annotated[str | None, typer.Option(
-    "--json", metavar="FILE", help="Also write the result as JSON ('-': to standard output).", rich_help_panel="Shared options")]
-_SEED = Annotated[int | None, typer.Option(
-    "--seed", min=0, help="Decides everything that is left to chance.", rich_help_panel="Shared options")]
-_QUIET = Annotated[bool, typer.Option("--quiet", "-q", help="No output but errors; the exit code tells.",
-                                      rich_help_panel="Shared options")]
-_LOG = Annotated[LogLevel, typer.Option(
-    "--log-level", help="How much the tool says about itself, on standard error.", rich_help_panel="Shared options")]
+_JSON = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Also write the result as JSON ('-': to standard output).",
+        rich_help_panel="Shared options",
+    ),
+]
+_SEED = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Decides everything that is left to chance.", rich_help_panel="Shared options")
+]
+_QUIET = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No output but errors; the exit code tells.", rich_help_panel="Shared options")
+]
+_LOG = Annotated[
+    LogLevel,
+    typer.Option("--log-level", help="How much the tool says about itself, on standard error.", rich_help_panel="Shared options"),
+]
 
 
 def shared(verb: Callable[..., Exit]) -> Callable[..., int]:
@@ -113,13 +116,21 @@ def shared(verb: Callable[..., Exit]) -> Callable[..., int]:
     common = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         for name, annotation, default in (
-            ("json_file", _JSON, None), ("seed", _SEED, None), ("quiet", _QUIET, False), ("log_level", _LOG, LogLevel.WARNING))]
+            ("json_file", _JSON, None),
+            ("seed", _SEED, None),
+            ("quiet", _QUIET, False),
+            ("log_level", _LOG, LogLevel.WARNING),
+        )
+    ]
 
     @functools.wraps(verb)
     def run(*, json_file: str | None, seed: int | None, quiet: bool, log_level: LogLevel, **arguments: Any) -> int:
         _check_writable(json_file)
         logging.basicConfig(level=log_level.value.upper(), format="siteproof: %(levelname)s: %(name)s: %(message)s")
-        return int(verb(Session(json_file, seed, quiet, log_level), **arguments))
+        try:
+            return int(verb(Session(json_file, seed, quiet, log_level), **arguments))
+        except KeyboardInterrupt:
+            raise typer.Abort from None  # the parser's own handling of Ctrl-C differs between its versions
 
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + common
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -1,10 +1,11 @@
 """The driver of the bundled implementation: `siteproof.impl.lab.Lab` in its deterministic simulation.
 
-Beside the command line this is the only file of the tester that knows an implementation. It translates, and decides nothing.
-Replacement component classes (`components`) are how a seeded bug or a variant gets in.
+Beside the command line this is the only file of the tester that knows an implementation. It translates, and decides
+nothing. Replacement component classes (`components`) are how a seeded bug or a variant gets in.
 
-Each case gets a work folder of its own, under one temporary folder that is on memory where the system has such a place, and
-goes with the case. Base images are made once for each size, and are opened read-only.
+Each case gets a work folder of its own, under one temporary folder that is on memory where the system has such a place,
+and goes with the case; `work` puts it elsewhere, for images that are too large for memory. Base images are made once
+for each size, and are opened read-only.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from siteproof.model.topology import load_topology
 
 __all__ = ["BundledDriver"]
 
-MOMENT = 0.5
-"""Virtual seconds that let at most one step of a job happen."""
+MOMENT = 0.02
+"""Virtual seconds in which seldom more than one thing happens."""
 
 
 @functools.cache
@@ -53,8 +54,8 @@ _serial = iter(range(10**12))
 class BundledDriver:
     """The bundled implementation as a system under test."""
 
-    def __init__(self, components: Mapping[str, type] | None = None, name: str = "bundled") -> None:
-        self.components, self.name = dict(components or {}), name
+    def __init__(self, components: Mapping[str, type] | None = None, name: str = "bundled", work: Path | None = None) -> None:
+        self.components, self.name, self.work = dict(components or {}), name, work
         self.lab: Lab | None = None
         self.folder: Path | None = None
 
@@ -62,10 +63,15 @@ class BundledDriver:
         return Capabilities(self.name, stepping=True, own_topologies=True, restores=True)
 
     def start(self, scenario: Scenario, seed: int, base: Base) -> None:
-        self.folder = _folder() / f"case-{next(_serial)}"
+        self.folder = (self.work or _folder()) / f"case-{next(_serial)}"
         image = self._image(base)
-        self.lab = Lab(_topology_file(scenario.topology), {m: [image] * scenario.disks for m in scenario.machines}, self.folder,
-                       seed, components=self.components)
+        self.lab = Lab(
+            _topology_file(scenario.topology),
+            {m: [image] * scenario.disks for m in scenario.machines},
+            self.folder,
+            seed,
+            components=self.components,
+        )
 
     @staticmethod
     def _image(base: Base) -> Path:
@@ -114,10 +120,19 @@ class BundledDriver:
         lab = self.running
         status = lab.status(machine)
         return Observation(
-            str(status.protection), str(status.active), str(status.direction), str(status.failover),
-            None if status.job is None else str(status.job), tuple(sorted(map(str, status.allowed_operations))),
-            tuple((str(p.id), str(p.kind)) for p in status.points), status.failover_point, status.received, status.loss,
-            tuple(status.alerts), (lab.running(machine, "primary"), lab.running(machine, "recovery")))
+            str(status.protection),
+            str(status.active),
+            str(status.direction),
+            str(status.failover),
+            None if status.job is None else str(status.job),
+            tuple(sorted(map(str, status.allowed_operations))),
+            tuple((str(p.id), str(p.kind)) for p in status.points),
+            status.failover_point,
+            status.received,
+            status.loss,
+            tuple(status.alerts),
+            (lab.running(machine, "primary"), lab.running(machine, "recovery")),
+        )
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
         return self.running.read(machine, where, disk, offset, length)

@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -21,8 +22,9 @@ from siteproof.conformance.report.assumptions import assumptions
 from siteproof.conformance.report.diagram import ARROWS, draw_components, link_words
 from siteproof.conformance.report.lifecycle import draw_lifecycle
 from siteproof.conformance.report.timeline import draw_timeline, moments_of_counterexample, moments_of_trace
-from siteproof.conformance.report.values import RunReport, claims_of, count
+from siteproof.conformance.report.values import FlowReport, RunReport, claims_of, count
 from siteproof.conformance.results import Counterexample, Coverage
+from siteproof.model.requirements import load_requirements
 from siteproof.model.results import Verdict
 
 __all__ = ["markdown", "render_html"]
@@ -31,24 +33,54 @@ __all__ = ["markdown", "render_html"]
 def render_html(report: RunReport) -> str:
     """The whole page. Links to certificates and counterexamples are relative to the page's folder."""
     promises = list(dict.fromkeys(p.id for flow in report.flows if flow.proof for p in flow.proof.promises))
-    return _environment().get_template("report.html").render(
-        report=report, headline=words.headline(report), promise_ids=promises, assumptions=assumptions(), arrows=ARROWS,
-        Verdict=Verdict)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            headline=words.headline(report),
+            promise_ids=promises,
+            assumptions=assumptions(),
+            arrows=ARROWS,
+            Verdict=Verdict,
+        )
+    )
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("siteproof.conformance.report", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True)
+        loader=PackageLoader("siteproof.conformance.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
-        "duration": words.duration, "plain": words.plain, "mark": words.MARKS.__getitem__, "tone": words.TONES.__getitem__,
-        "tone_of": words.tone_of, "join_words": words.join, "markdown": markdown, "percent": _percent, "spaced": _spaced,
+        "duration": words.duration,
+        "plain": words.plain,
+        "mark": words.MARKS.__getitem__,
+        "tone": words.TONES.__getitem__,
+        "tone_of": words.tone_of,
+        "join_words": words.join,
+        "markdown": markdown,
+        "percent": _percent,
+        "spaced": _spaced,
     }
     environment.globals |= {
-        "draw_components": draw_components, "link_words": link_words, "draw_timeline": draw_timeline,
-        "moments_of_trace": moments_of_trace, "moments_of_counterexample": moments_of_counterexample,
-        "draw_lifecycle": draw_lifecycle, "claims_of": claims_of, "count": count, "difference": _difference,
+        "draw_components": draw_components,
+        "link_words": link_words,
+        "draw_timeline": draw_timeline,
+        "moments_of_trace": moments_of_trace,
+        "moments_of_counterexample": moments_of_counterexample,
+        "draw_lifecycle": draw_lifecycle,
+        "claims_of": claims_of,
+        "count": count,
+        "difference": _difference,
+        "solvers": words.solvers,
+        "removals": words.removals,
+        "statements": _statements,
+        "sentence_of": _sentence_of,
     }
     return environment
 
@@ -66,6 +98,17 @@ def _difference(found: Counterexample) -> list[tuple[str, str, str]]:
     names = list(dict.fromkeys([*found.model_before, *found.model_after]))
     rows: list[tuple[str, Any, Any]] = [(n, found.model_before.get(n), found.model_after.get(n)) for n in names]
     return [(name, words.plain(a), words.plain(b)) for name, a, b in rows if a != b]
+
+
+def _statements(ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Requirements with their statements, those that are known."""
+    known = {requirement.id: requirement.statement for requirement in load_requirements()}
+    return [(id, known[id]) for id in ids if id in known]
+
+
+def _sentence_of(flow: FlowReport, promise: str) -> str:
+    """A promise's sentence, where the flow's proofs have it."""
+    return next((p.sentence for p in flow.proof.promises if p.id == promise), "") if flow.proof else ""
 
 
 def markdown(text: str) -> Markup:

@@ -14,8 +14,8 @@ from typing import Any
 import attrs
 
 from siteproof.conformance.exits import Exit, of_campaign, of_proof, overall
-from siteproof.conformance.results import CampaignResult, Counterexample
-from siteproof.model.results import ProofReport, PromiseResult, Verdict
+from siteproof.conformance.results import CampaignResult, Counterexample, Outcome
+from siteproof.model.results import PromiseResult, ProofReport, Verdict
 from siteproof.model.topology import Topology
 
 __all__ = ["FlowReport", "RunReport", "claims_of", "count"]
@@ -30,7 +30,6 @@ class FlowReport:
     actions: tuple[dict[str, Any], ...] = ()
     proof: ProofReport | None = None
     campaigns: tuple[CampaignResult, ...] = ()
-    image_check: str = ""
     unfinished: tuple[str, ...] = ()
     error: str = ""
     error_code: Exit = Exit.OK
@@ -53,6 +52,12 @@ class FlowReport:
         if self.unfinished:
             codes.append(Exit.INCONCLUSIVE)
         return overall(codes)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What all campaigns together come to; None where none was run."""
+        seen = {campaign.outcome for campaign in self.campaigns}
+        return next((one for one in (Outcome.VIOLATION, Outcome.INCONCLUSIVE, Outcome.CONFORMS) if one in seen), None)
 
     @property
     def counterexamples(self) -> tuple[Counterexample, ...]:

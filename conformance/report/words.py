@@ -8,6 +8,7 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -15,19 +16,31 @@ import attrs
 
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_of, count
-from siteproof.conformance.results import CampaignResult, Outcome
-from siteproof.model.results import Verdict
+from siteproof.conformance.results import CampaignResult, Counterexample, Outcome
+from siteproof.model.results import PromiseResult, Verdict
 
-__all__ = ["MARKS", "TONES", "Headline", "duration", "headline", "join", "plain", "tone_of"]
+__all__ = ["MARKS", "TONES", "Headline", "duration", "headline", "join", "plain", "removals", "solvers", "tone_of"]
 
 MARKS: dict[Enum, str] = {
-    Verdict.PROVED: "✓", Verdict.REFUTED: "✗", Verdict.BY_CONSTRUCTION: "◇", Verdict.NOT_APPLICABLE: "–",
-    Verdict.UNDETERMINED: "?", Outcome.CONFORMS: "✓", Outcome.VIOLATION: "✗", Outcome.INCONCLUSIVE: "?",
+    Verdict.PROVED: "✓",
+    Verdict.REFUTED: "✗",
+    Verdict.BY_CONSTRUCTION: "◇",
+    Verdict.NOT_APPLICABLE: "–",
+    Verdict.UNDETERMINED: "?",
+    Outcome.CONFORMS: "✓",
+    Outcome.VIOLATION: "✗",
+    Outcome.INCONCLUSIVE: "?",
 }
 
 TONES: dict[Enum, str] = {
-    Verdict.PROVED: "good", Verdict.REFUTED: "bad", Verdict.BY_CONSTRUCTION: "calm", Verdict.NOT_APPLICABLE: "calm",
-    Verdict.UNDETERMINED: "unsure", Outcome.CONFORMS: "good", Outcome.VIOLATION: "bad", Outcome.INCONCLUSIVE: "unsure",
+    Verdict.PROVED: "good",
+    Verdict.REFUTED: "bad",
+    Verdict.BY_CONSTRUCTION: "calm",
+    Verdict.NOT_APPLICABLE: "calm",
+    Verdict.UNDETERMINED: "unsure",
+    Outcome.CONFORMS: "good",
+    Outcome.VIOLATION: "bad",
+    Outcome.INCONCLUSIVE: "unsure",
 }
 
 
@@ -66,6 +79,25 @@ def join(parts: list[str] | tuple[str, ...]) -> str:
     return ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
+def solvers(promises: Iterable[PromiseResult]) -> list[str]:
+    """Who confirmed the certificates of some promises, without version numbers."""
+    return sorted({solver.split()[0] for promise in promises for solver in promise.confirmed_by}, reverse=True)
+
+
+def removals(found: Counterexample) -> tuple[tuple[str, ...], str]:
+    """What each step is there for: one note a step, or no notes and one sentence where all of them say the same."""
+    size = f"Shrunk from {count(found.original_length, 'step')} to {len(found.steps)}"
+    size = size if found.original_length > len(found.steps) else count(len(found.steps), "step")
+    if not found.minimal:
+        return found.removal, f"{size}; not certified to be the shortest."
+    if len(set(found.removal)) == 1 and len(found.removal) == len(found.steps) > 1:
+        return (
+            (),
+            f"{size}; none can be left out: without any one of them the case {found.removal[0].replace(' without it', '')}.",
+        )
+    return found.removal, f"{size}; none can be left out."
+
+
 @attrs.frozen
 class Headline:
     """What was found: a tone, one sentence, and the sentences that stand behind it."""
@@ -96,7 +128,7 @@ def _tone(report: RunReport) -> str:
 
 def _title(report: RunReport, proved: bool, campaigns: list[CampaignResult]) -> str:
     refuted = [f"{promise.id} in {flow.title}" for flow in report.flows for promise in flow.refuted]
-    broken = [f for f in report.flows for c in f.campaigns if c.outcome is Outcome.VIOLATION]
+    broken = [flow.title for flow in report.flows if flow.outcome is Outcome.VIOLATION]
     if report.exit not in (Exit.OK, Exit.VIOLATION, Exit.INCONCLUSIVE):
         return "The run could not be carried through."
     if refuted and broken:
@@ -104,7 +136,7 @@ def _title(report: RunReport, proved: bool, campaigns: list[CampaignResult]) -> 
     if refuted:
         return f"Refuted: {join(refuted)}."
     if broken:
-        return f"The system under test breaks a promise in {join([flow.title for flow in broken])}."
+        return f"The system under test breaks a promise in {join(broken)}."
     if report.exit is Exit.INCONCLUSIVE or report.partial:
         return "Nothing wrong was found, but not everything was settled."
     if proved and campaigns:
@@ -120,11 +152,13 @@ def _proof_line(report: RunReport) -> str:
     proofs = [flow.proof for flow in report.flows if flow.proof is not None]
     total = {verdict: sum(claims_of(proof, verdict) for proof in proofs) for verdict in Verdict}
     certified = [p for proof in proofs for p in proof.promises if p.verdict is Verdict.PROVED]
-    confirmed = sorted({solver for p in certified for solver in p.confirmed_by})
-    all_confirmed = bool(certified) and all(set(p.confirmed_by) >= set(confirmed) for p in certified)
+    confirmed = solvers(certified)
+    all_confirmed = bool(certified) and all(solvers([p]) == confirmed for p in certified)
     text = f"{count(total[Verdict.PROVED], 'claim')} proved for any number of writes"
     if confirmed:
-        text += f", {'each' if all_confirmed else 'most'} certificate{'' if all_confirmed else 's'} confirmed by {join(confirmed)}"
+        text += (
+            f", {'each' if all_confirmed else 'most'} certificate{'' if all_confirmed else 's'} confirmed by {join(confirmed)}"
+        )
     rest = [f"{total[v]} {v.value}" for v in Verdict if v is not Verdict.PROVED and total[v]]
     return text + (f"; {join(rest)}." if rest else ".")
 
@@ -134,6 +168,7 @@ def _campaign_line(campaigns: list[CampaignResult]) -> str:
     checks = sum(c.content_checks for c in campaigns)
     drivers = join(sorted({c.driver for c in campaigns}))
     text = f"{count(cases, 'case')} with {count(steps, 'step')} ran against {drivers}; "
-    text += f"{count(checks, 'disk or recovery point', 'disks and recovery points')} {'was' if checks == 1 else 'were'} read back and compared."
+    was = "was" if checks == 1 else "were"
+    text += f"{count(checks, 'disk or recovery point', 'disks and recovery points')} {was} read back and compared."
     skipped = sum(sum(c.skipped.values()) for c in campaigns)
     return text + (f" {count(skipped, 'step')} skipped for want of a capability." if skipped else "")

@@ -38,7 +38,7 @@ def assert_prefix(content: tuple[bytes, bytes]) -> None:
 @pytest.mark.parametrize("flow", ["v2a", "h2s"])
 @pytest.mark.parametrize("kind", ["primary-site", "recovery-site", "link", "gateway"])
 def test_a_fault_at_any_moment_of_enabling_delays_it_and_spoils_nothing(new_lab: Build, flow: str, kind: str) -> None:
-    for moment in range(0, 24):
+    for moment in range(24):
         lab = new_lab(flow, seed=moment)
         assert lab.request("m", "EnableProtection") is None
         for number in range(1, moment + 2):
@@ -98,7 +98,7 @@ def test_a_source_restarted_during_a_planned_failover_loses_nothing(new_lab: Bui
 @pytest.mark.parametrize("kind", ["primary-site", "recovery-site", "link"])
 def test_a_planned_failover_that_a_fault_strikes_is_done_or_undone(new_lab: Build, kind: str) -> None:
     outcomes = set()
-    for moment in range(0, 40):
+    for moment in range(40):
         lab = new_lab("h2s", seed=moment)
         lab.request("m", "EnableProtection")
         lab.settle()
@@ -187,6 +187,8 @@ def test_prechecks_name_their_reason(new_lab: Build) -> None:
 def test_a_request_id_names_a_request(new_lab: Build) -> None:
     lab = new_lab("v2a")
     assert lab.request("m", "EnableProtection", request_id="a") is None
+    assert lab.status("m").protection == "initial"
+    assert lab.status("m").points == ()
     assert lab.request("m", "EnableProtection", request_id="a") is None
     assert lab.request("m", "EnableProtection", request_id="b") == "JobInProgress"
     lab.settle()

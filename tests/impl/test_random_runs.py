@@ -24,6 +24,8 @@ commands = st.one_of(
     st.tuples(st.just("cached"), st.just("active"), st.integers(0, DISKS * BLOCKS - 1)),
     st.tuples(st.just("advance"), st.sampled_from([0.0, 0.02, 0.3, 0.7, 2.0, 40.0, 400.0])),
     st.tuples(st.just("settle")),
+    st.tuples(st.just("request"), st.just("allowed"), st.sampled_from(["latest", "latest-processed", "oldest"])),
+    st.tuples(st.just("advance"), st.sampled_from([0.1, 0.5, 1.0, 1.5])),
     st.tuples(st.just("start"), st.sampled_from(["primary", "recovery"])),
     st.tuples(st.just("fault"), st.sampled_from(["primary-site", "recovery-site", "link", "gateway"])),
     st.tuples(st.just("heal")),

@@ -1,0 +1,246 @@
+"""`siteproof check`: for each flow prove, certify, run the bundled implementation; then one table and one report folder.
+
+Rules
+1. Each flow is worked on by a process of its own (spawned, never forked), so that two processors do two flows at once. It
+   tells the parent what it has as soon as it has it: proofs, then the campaign, then the round trip on the image.
+2. The parent only collects and renders. Whatever arrives before an interruption is in the report; what was asked for and is
+   missing is named there, and such a report is never green.
+3. A worker that dies or fails spoils its own flow and no other.
+4. Everything that is written lies in temporary folders and in the draft of the report; both are removed or moved at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from siteproof.conformance.exits import Exit
+from siteproof.conformance.image import DiskImage
+from siteproof.conformance.report.values import FlowReport
+from siteproof.conformance.results import CampaignResult
+from siteproof.model.errors import SiteproofError
+from siteproof.model.results import ProofReport
+from siteproof.model.topology import Topology
+
+__all__ = ["PARTS", "FlowJob", "Progress", "check_flows"]
+
+PARTS = {"proof": "the proofs", "campaign": "the campaign", "image": "the round trip on the image"}
+
+
+@attrs.frozen
+class FlowJob:
+    """What one worker does. `source` is a built-in id or a file; `proofs` is where certificates go."""
+
+    topology: Topology
+    source: str
+    proofs: str
+    image: DiskImage
+    work: str
+    seed: int
+    max_seconds: float
+
+
+@attrs.frozen
+class Progress:
+    """What a worker is doing now, for whoever shows it; `finished` names the part that has just been done."""
+
+    flow: int
+    stage: str
+    text: str
+    finished: str = ""
+
+
+@attrs.define
+class _Flow:
+    """What has arrived of one flow."""
+
+    job: FlowJob
+    process: BaseProcess
+    receive: Connection
+    got: dict[str, Any] = attrs.Factory(dict)
+    error: str = ""
+    error_code: Exit = Exit.OK
+    done: bool = False
+
+    def report(self, interrupted: bool) -> FlowReport:
+        proof: ProofReport | None = self.got.get("proof")
+        campaigns: list[CampaignResult] = [self.got[part] for part in ("campaign", "image") if part in self.got]
+        missing = tuple(words for part, words in PARTS.items() if part not in self.got) if interrupted or self.error else ()
+        return FlowReport(
+            self.job.topology, self.got.get("actions", ()), proof, tuple(campaigns), missing, self.error, self.error_code
+        )
+
+
+def check_flows(jobs: list[FlowJob], on_progress: Callable[[Progress], None]) -> tuple[list[FlowReport], bool]:
+    """Work on all flows side by side. Answers their reports, and whether the work was interrupted."""
+    context = multiprocessing.get_context("spawn")
+    flows: list[_Flow] = []
+    interrupted = False
+    try:
+        with _terminated_like_interrupted():
+            for number, job in enumerate(jobs):
+                receive, send = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(job, send), name=f"siteproof-{number}", daemon=True)
+                process.start()
+                send.close()
+                flows.append(_Flow(job, process, receive))
+            _collect(flows, on_progress)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        _end(flows)
+    return [flow.report(interrupted) for flow in flows], interrupted
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A polite request to end is treated like Ctrl-C: what is there is reported."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread: somebody else handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _collect(flows: list[_Flow], on_progress: Callable[[Progress], None]) -> None:
+    """Take what the workers send until all are done."""
+    while busy := {flow.receive: number for number, flow in enumerate(flows) if not flow.done}:
+        for ready in wait(list(busy), timeout=0.2):
+            assert isinstance(ready, Connection)
+            number = busy[ready]
+            _take(flows[number], number, on_progress)
+
+
+def _take(flow: _Flow, number: int, on_progress: Callable[[Progress], None]) -> None:
+    try:
+        kind, *content = flow.receive.recv()
+    except (EOFError, OSError):
+        flow.process.join(5)
+        flow.error = f"its worker ended without a result (exit code {flow.process.exitcode})"
+        flow.error_code, flow.done = Exit.ENVIRONMENT, True
+        return
+    if kind == "progress":
+        on_progress(Progress(number, *content))
+    elif kind == "got":
+        part, value = content
+        flow.got[part] = value
+        if part in PARTS:
+            on_progress(Progress(number, PARTS[part], "", finished=part))
+    elif kind == "error":
+        flow.error, code = content
+        flow.error_code = Exit(code)
+    elif kind == "done":
+        flow.done = True
+
+
+def _end(flows: list[_Flow]) -> None:
+    """No worker outlives the check."""
+    for flow in flows:
+        if flow.process.is_alive() and not flow.done:
+            flow.process.terminate()
+    for flow in flows:
+        flow.process.join(5)
+        if flow.process.is_alive():
+            flow.process.kill()
+            flow.process.join(5)
+        flow.receive.close()
+
+
+# ------------------------------------------------------------------------------------------------------------ the worker
+
+
+def _work(job: FlowJob, send: Connection) -> None:
+    """In the worker: everything for one flow. Ctrl-C is the parent's business; a request to end unwinds normally."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
+    told = [0.0]
+
+    def tell(stage: str, text: str) -> None:
+        now = time.monotonic()
+        if now - told[0] > 0.1:
+            told[0] = now
+            send.send(("progress", stage, text))
+
+    try:
+        for part, value in _parts(job, tell):
+            send.send(("got", part, value))
+    except SiteproofError as error:
+        send.send(("error", str(error), error.exit_code))
+    except Exception as error:  # noqa: BLE001 - it is told to the parent, which gives it a code
+        detail = traceback.extract_tb(error.__traceback__)[-1]
+        send.send(
+            (
+                "error",
+                f"a bug of siteproof, please report it: {type(error).__name__}: {error} "
+                f"({Path(detail.filename).name}, line {detail.lineno})",
+                int(Exit.BUG),
+            )
+        )
+    send.send(("done",))
+    send.close()
+
+
+def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str, Any]]:
+    """The parts of the work, as they get done."""
+    from siteproof.conformance.drivers.bundled import BundledDriver
+    from siteproof.conformance.roundtrip import round_trip
+    from siteproof.conformance.runner import campaign, promised_for
+    from siteproof.model.promise import promise_model
+    from siteproof.model.prove import prove
+    from siteproof.model.readings.english import describe_action
+
+    tell("proving", "reading the model")
+    model = promise_model(job.topology.id, job.topology.facts)
+    yield "actions", tuple(describe_action(model, action) for action in model.actions)
+    yield "proof", prove(job.topology, certificate_dir=Path(job.proofs), on_progress=lambda text: tell("proving", text))
+    promised = promised_for(job.topology)
+    yield (
+        "campaign",
+        campaign(
+            job.topology,
+            BundledDriver,
+            seed=job.seed,
+            max_seconds=job.max_seconds,
+            promised=promised,
+            driver_name="bundled",
+            on_event=lambda event: tell("running", event.text or f"{event.cases:,} cases, {event.steps:,} steps"),
+        ),
+    )
+    work = Path(tempfile.mkdtemp(prefix=f"{job.topology.id}-", dir=job.work))
+    try:
+        yield (
+            "image",
+            round_trip(
+                job.source,
+                promised,
+                job.image,
+                BundledDriver(work=work),
+                work,
+                name="bundled",
+                seed=job.seed,
+                on_event=lambda text: tell("round trip on the image", text),
+            ),
+        )
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

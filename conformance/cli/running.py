@@ -1,0 +1,206 @@
+"""`siteproof run`, `replay` and `explain`: campaigns, and what they find."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from siteproof.conformance.case import command_to_json, describe
+from siteproof.conformance.cli.checking import machine_facts, now
+from siteproof.conformance.cli.proving import told, topologies_of
+from siteproof.conformance.cli.shared import Session, parse_duration, version
+from siteproof.conformance.drivers.bugs import driver_factory
+from siteproof.conformance.exits import Exit
+from siteproof.conformance.explain import explain_steps
+from siteproof.conformance.replay import Saved, Status, load
+from siteproof.conformance.replay import replay as replay_saved
+from siteproof.conformance.report.folder import ReportFolder
+from siteproof.conformance.report.terminal import campaign_story, counterexample_story, text
+from siteproof.conformance.report.values import FlowReport, RunReport, count
+from siteproof.conformance.report.write import publish, run_json
+from siteproof.conformance.results import CampaignResult, Counterexample, StepRecord
+from siteproof.conformance.runner import ENGINES, CampaignEvent, campaign, promised_for
+from siteproof.conformance.session import DriverFactory
+from siteproof.model.errors import UsageError, near
+from siteproof.model.topology import Topology, load_topology
+
+__all__ = ["explain", "replay", "run"]
+
+
+def run(
+    session: Session, driver: str, names: list[str], max_time: str, engines: list[str], max_cases: int | None, out: Path | None
+) -> Exit:
+    """A campaign for each flow and engine, the time of a flow shared among its engines. With `out`, a report folder."""
+    began, started = time.perf_counter(), now()
+    seconds = parse_duration(max_time, "--max-time") / len(engines)
+    for engine in engines:
+        if engine not in ENGINES:
+            raise UsageError(f"the engine {engine}", "one of " + ", ".join(ENGINES), near(engine, ENGINES))
+    topologies = topologies_of(names)
+    factory = _factory(driver)
+    folder = ReportFolder.begin(out) if out is not None else None
+    flows: list[FlowReport] = []
+    interrupted = False
+    try:
+        for topology, source in zip(topologies, names or [t.id for t in topologies], strict=True):
+            flow, interrupted = _campaigns(session, topology, source, factory, driver, seconds, engines, max_cases)
+            flows.append(flow)
+            if interrupted:
+                break
+        report = RunReport(
+            version(),
+            "siteproof " + shlex.join(sys.argv[1:]),
+            started,
+            time.perf_counter() - began,
+            tuple(flows),
+            machine_facts(),
+            "",
+            interrupted,
+        )
+        if folder is not None:
+            page, report = publish(folder, report)
+    except BaseException:
+        if folder is not None:
+            folder.discard()
+        raise
+    for flow in report.flows:
+        for result in flow.campaigns:
+            session.out.print(campaign_story(result), "")
+        for missing in flow.unfinished:
+            session.out.print(text(f"{flow.id}: {missing}", "yellow"))
+    if folder is not None:
+        session.out.print(text(f"Report: {page}"))
+    elif any(flow.counterexamples for flow in report.flows):
+        session.out.print(text("Give --out DIR to keep the counterexample as a file that replays.", "dim"))
+    code = Exit.INTERRUPTED if interrupted else report.exit
+    session.emit("siteproof.run/1", code, run_json(report))
+    return code
+
+
+def _factory(name: str) -> DriverFactory:
+    """The driver's factory. A module of the user's is looked for where the user stands as well, after everything else."""
+    if ":" in name and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    factory: DriverFactory = driver_factory(name)
+    return factory
+
+
+def _campaigns(
+    session: Session,
+    topology: Topology,
+    source: str,
+    factory: DriverFactory,
+    driver: str,
+    seconds: float,
+    engines: list[str],
+    max_cases: int | None,
+) -> tuple[FlowReport, bool]:
+    """One campaign for each engine, until one finds something; and whether it was interrupted."""
+    results: list[CampaignResult] = []
+    last = CampaignEvent("progress", 0, 0, 0.0)
+    promised = promised_for(topology)
+    with told(session, f"{topology.id} against {driver}") as progress:
+
+        def show(event: CampaignEvent) -> None:
+            nonlocal last
+            last = event
+            progress(event.text or f"{count(event.cases, 'case')}, {count(event.steps, 'step')}, {event.seconds:.0f} s")
+
+        try:
+            for engine in engines:
+                results.append(
+                    campaign(
+                        source, factory, engine, session.seed, seconds, max_cases, show, driver_name=driver, promised=promised
+                    )
+                )
+                if results[-1].counterexample is not None:
+                    break
+        except KeyboardInterrupt:
+            so_far = f"{count(last.cases, 'case')} and {count(last.steps, 'step')}, none of which diverged"
+            return FlowReport(topology, campaigns=tuple(results), unfinished=(f"the campaign, interrupted after {so_far}",)), True
+    return FlowReport(topology, campaigns=tuple(results)), False
+
+
+# ------------------------------------------------------------------------------------------------------- counterexamples
+
+
+def replay(session: Session, file: Path, driver: str | None) -> Exit:
+    """Run the case again. 1 when it still fails, 0 when it is fixed, 2 when it no longer reaches the failure."""
+    saved = load(file)
+    name = driver or saved.driver
+    factory = _factory(name)
+    with told(session, f"{file.name} against {name}"):
+        shown = replay_saved(saved, factory, promised_for(load_topology(saved.case.scenario.topology)), name=name)
+    style = {Status.STILL_FAILING: "bold red", Status.FIXED: "green", Status.DRIFTED: "yellow"}[shown.status]
+    for line in explain_steps(shown.records, shown.divergence):
+        session.out.print(text(line), soft_wrap=True)
+    session.out.print()
+    session.out.print(Text.assemble((shown.status.value, style), f" against {name}: {shown.text}"))
+    code = {Status.STILL_FAILING: Exit.VIOLATION, Status.FIXED: Exit.OK, Status.DRIFTED: Exit.INCONCLUSIVE}[shown.status]
+    session.emit(
+        "siteproof.replay/1",
+        code,
+        {
+            "file": str(file),
+            "driver": name,
+            "status": shown.status,
+            "text": shown.text,
+            "steps": shown.records,
+            "divergence": shown.divergence,
+            "drift": shown.drift,
+        },
+    )
+    return code
+
+
+def explain(session: Session, file: Path) -> Exit:
+    """Tell a counterexample from its file alone, with the promise and the requirements in full."""
+    found = _of_file(load(file), file)
+    promise, requirements = _sources(found)
+    session.out.print(counterexample_story(found), "", _told_sources(found, promise, requirements))
+    session.emit(
+        "siteproof.explain/1",
+        Exit.OK,
+        {"file": str(file), "counterexample": found, "promise": promise, "requirements": requirements},
+    )
+    return Exit.OK
+
+
+def _of_file(saved: Saved, file: Path) -> Counterexample:
+    """A counterexample as its file has it: without the observations, which belong to the run that found it."""
+    steps = tuple(
+        StepRecord(number, command_to_json(command), answer, {}, describe(command) + _said(answer))
+        for number, (command, answer) in enumerate(zip(saved.case.commands, saved.answers, strict=False))
+    )
+    return Counterexample(
+        saved.case.to_json(), steps, saved.divergence, len(steps), saved.minimal, saved.removal, saved.case.seed, file=str(file)
+    )
+
+
+def _said(answer: dict[str, object]) -> str:
+    word = answer.get("answer")
+    if word == "rejected":
+        return f": rejected ({answer.get('code')})"
+    return f": {word}" if word in ("accepted", "refused", "unknown", "skipped") else ""
+
+
+def _sources(found: Counterexample) -> tuple[str, dict[str, str]]:
+    """The promise's sentence, where it is one of the model's, and the statements of the requirements."""
+    from siteproof.model.promise import PROMISES
+    from siteproof.model.requirements import load_requirements
+
+    promise = next((p.sentence for p in PROMISES if p.id == found.divergence.promise), "")
+    return promise, {r.id: r.statement for r in load_requirements() if r.id in found.divergence.requirements}
+
+
+def _told_sources(found: Counterexample, promise: str, requirements: dict[str, str]) -> RenderableType:
+    parts: list[RenderableType] = [text(f"{found.divergence.promise} {found.divergence.promise_title}", "bold")]
+    if promise:
+        parts.append(text(promise))
+    parts += [Text.assemble((id + " ", "bold"), statement) for id, statement in requirements.items()]
+    return Group(*parts)

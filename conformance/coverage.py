@@ -1,0 +1,141 @@
+"""What a campaign has covered, over what can be covered.
+
+Rules
+1. A *switch* (0-switch, all-transitions) is a lifecycle state, a command and its verdict: (protection, active side,
+   failover, job, direction) × operation or event × accepted, rejected or taken. Coverage counts those in which the
+   oracle was sure of the lifecycle state.
+2. The denominator is explored, not guessed: all switches of the model that can be reached within a stated scope (one
+   write on a branch, one fault at a time, no cached writes). What is feasible only beyond the scope and is covered all
+   the same is added to both.
+3. All-actions: actions of the model that were taken in some explanation of a run, over those that are reachable in the
+   scope. Requirement coverage: the requirements that those actions stand for.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable
+
+import attrs
+
+from siteproof.conformance.closure import Abstract, Promised
+from siteproof.conformance.results import Coverage
+from siteproof.model.readings.python import State
+
+__all__ = ["Feasible", "Ledger", "Switch", "explore"]
+
+Switch = tuple[Abstract, str, str]
+"""Lifecycle state, command, verdict."""
+
+SCOPE = "one write on a branch, one fault at a time"
+BEYOND = frozenset({"write_cached", "write_cached_former_source", "flush", "flush_former_source", "flush_before_stop"})
+SILENT = frozenset({"flush", "flush_former_source", "flush_before_stop", "accept_former_source", "prune_point"})
+
+
+@attrs.frozen
+class Feasible:
+    """What can be reached within the scope."""
+
+    switches: frozenset[Switch]
+    actions: frozenset[str]
+    states: int
+
+
+def _normal(promised: Promised, s: State) -> State:
+    """Epochs only matter by their order; what was reported does not matter to what can happen."""
+    at = promised.at
+    row = list(s)
+    row[at.epoch], row[at.passive_epoch] = 1, 1 if s[at.epoch] == s[at.passive_epoch] else 0
+    row[at.received] = row[at.loss] = 0
+    row[at.received_known] = row[at.loss_known] = row[at.alerted] = False
+    low = min(
+        s[at.head],
+        s[at.passive],
+        s[at.latest] if s[at.points] else s[at.head],
+        s[at.fork] if s[at.epoch] != s[at.passive_epoch] else s[at.head],
+    )
+    for i in (at.head, at.passive, at.latest, at.fork):
+        row[i] = max(0, int(row[i]) - int(low))
+    return tuple(row)
+
+
+@functools.lru_cache(maxsize=16)
+def explore(promised: Promised) -> Feasible:
+    """All switches and actions that can be reached in the scope."""
+    at, switches, actions = promised.at, set[Switch](), set[str]()
+    start = _normal(promised, promised.initial)
+    known, todo = {start}, [start]
+    ups = (at.primary_up, at.recovery_up, at.link_up, at.gateway_up)
+    environment = [a for a in promised.environment.values() if a.name not in BEYOND]
+    for state in todo:
+        here, after_all = promised.lifecycle(state), [after for number, _, after in promised.steps(state)]
+        actions |= {promised.internal_names[n] for n, _, _ in promised.steps(state)}
+        for operation, action in promised.commands.items():
+            for arguments in action.action.instances():
+                asked = (
+                    promised.with_point(state, True, int(state[at.latest]))
+                    if arguments[:1] == (2,) and state[at.points]
+                    else state
+                )
+                after = action.step(asked, *arguments)
+                switches.add((here, operation, "accepted" if after is not None else "rejected"))
+                if after is not None:
+                    actions.add(action.name)
+                    after_all.append(after)
+        for action in environment:
+            after = action.step(state)
+            if after is None or (action.name.startswith("fail_") and not all(state[i] for i in ups)):
+                continue
+            if (after[at.head] > 1 and action.name == "write") or (after[at.passive] > 1 and action.name.startswith("write")):
+                continue
+            switches.add((here, action.name, "taken"))
+            actions.add(action.name)
+            after_all.append(after)
+        for one in after_all:
+            normal = _normal(promised, one)
+            if normal not in known:
+                known.add(normal)
+                todo.append(normal)
+    return Feasible(frozenset(switches), frozenset(actions), len(known))
+
+
+@attrs.define
+class Ledger:
+    """Counts of one campaign."""
+
+    promised: Promised
+    switches: set[Switch] = attrs.field(factory=set)
+    taken: Counter[str] = attrs.field(factory=Counter)
+    lifecycles: Counter[Abstract] = attrs.field(factory=Counter)
+
+    def meet(self, here: Abstract | None, command: str, verdict: str) -> None:
+        """A command was carried out in a state whose lifecycle the oracle was sure of (else None)."""
+        if here is not None:
+            self.switches.add((here, command, verdict))
+            self.lifecycles[here] += 1
+
+    def coverage(self) -> tuple[Coverage, ...]:
+        """All measures."""
+        feasible = explore(self.promised)
+        how = f"explored: {feasible.states:,} states of the model, {SCOPE}"
+        told = self.promised.told_lifecycle
+        missing = sorted(f"{c} {v} in: {told(s)}" for s, c, v in feasible.switches - self.switches)
+        acts = {n for n, k in self.taken.items() if k}
+        possible = set(feasible.actions) | acts
+        requirements = {a.name: set(a.requirements) for a in self.promised.model.actions}
+        due = set().union(*(requirements[a] for a in possible)) if possible else set[str]()
+        met = set().union(*(requirements[a] for a in acts)) if acts else set[str]()
+        return (
+            Coverage("all-actions", len(acts), len(possible), how, tuple(sorted(possible - acts))[:20]),
+            Coverage(
+                "all-transitions (0-switch)", len(self.switches), len(feasible.switches | self.switches), how, tuple(missing[:20])
+            ),
+            Coverage("requirement", len(met), len(due), "requirements of the reachable actions", tuple(sorted(due - met))[:20]),
+        )
+
+
+def sure(promised: Promised, states: Iterable[State]) -> Abstract | None:
+    """The lifecycle state that all of `states` share, or None."""
+    found = {promised.lifecycle(s) for s in states}
+    return found.pop() if len(found) == 1 else None

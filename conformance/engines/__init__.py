@@ -1,0 +1,1 @@
+"""Engines: who chooses the commands. All work on `Session`s, so whatever they find is a case that replays and shrinks."""

@@ -1,0 +1,131 @@
+"""Which commands make sense now: the model's answer, from the oracle's present explanations.
+
+Every engine draws from here. Commands come with a weight and a group (`operation`, `write`, `fault`…), so that an engine can
+turn groups up and down. Faults are weighted and budgeted: an unweighted engine keeps the system broken and finds nothing. While
+something is on its way to the replica, small steps and faults are likelier (found by this: `acknowledged-on-hand-over`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import attrs
+
+from siteproof.conformance.case import (
+    FAULTS,
+    OPERATIONS,
+    SIDES,
+    Advance,
+    Command,
+    Fault,
+    Heal,
+    Operate,
+    Settle,
+    StartMachine,
+    Steps,
+    Write,
+)
+from siteproof.conformance.session import Session
+
+__all__ = ["Mood", "Option", "choices", "homeward", "pool_of"]
+
+NAMED = ("point:0", "point:-1", "point:1", "point:gone", "point:unknown")
+
+
+@attrs.frozen
+class Mood:
+    """How an engine feels in one case: factors for groups of commands, the addresses it writes to, how many faults it may
+    cause in all and at once."""
+
+    factor: dict[str, float] = attrs.Factory(dict)
+    blocks: tuple[int, ...] = (0, 1, 2)
+    faults: int = 3
+    at_once: int = 2
+
+    @classmethod
+    def drawn(cls, chance: random.Random, blocks: int) -> Mood:
+        """Swarm: each case turns some groups up, some down, some off."""
+        factor = {g: chance.choice((0.0, 0.3, 1.0, 1.0, 3.0)) for g in ("fault", "cached", "illegal", "start", "advance")}
+        some = tuple(chance.randrange(blocks) for _ in range(chance.choice((1, 2, 4, 8))))
+        return cls(factor, some, chance.choice((0, 1, 3, 6)), chance.choice((1, 1, 2)))
+
+
+Option = tuple[float, Command]
+
+
+def pool_of(session: Session) -> list[int]:
+    """Every block number of the scenario."""
+    return list(range(session.base.blocks))
+
+
+def choices(session: Session, mood: Mood, chance: random.Random) -> list[Option]:
+    """Weighted commands for the present state."""
+    found: list[Option] = []
+    for machine in session.factors:
+        found.extend(_of_machine(session, machine, mood, chance))
+    factor = mood.factor.get
+    lags = any(s[f.promised.at.head] > s[f.promised.at.passive] for f in session.factors.values() for s, _, _ in f.candidates)
+    caused = sum(isinstance(c, Fault) for c in session.commands)
+    if caused < mood.faults and len(session.faults) < mood.at_once:
+        for fault in FAULTS:
+            if fault not in session.faults and (fault != "gateway" or session.has_gateway()):
+                found.append(((1.0 if lags else 0.5) * factor("fault", 1.0), Fault(fault)))
+    found.extend((2.5, Heal(fault)) for fault in sorted(session.faults))
+    advancing = factor("advance", 1.0)
+    found.extend((0.5 * advancing, Advance(seconds)) for seconds in (1, 10, 60, 600, 7200))
+    busy = any(o.job for o in session.last.values())
+    found.append((2.5 if busy else 0.7, Settle()))
+    if session.can.stepping:
+        found.extend((1.0 if busy or lags else 0.2, Steps(count)) for count in (1, 3, 10, 30))
+    return [(w, c) for w, c in found if w > 0 and session.why_not(c) is None]
+
+
+def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Random) -> Iterator[Option]:
+    factor, promised = session.factors[machine], session.promised
+    state = next(iter(factor.candidates))[0]
+    at, wish = promised.at, mood.factor.get
+    active = SIDES[int(state[at.active])]
+    passive = SIDES[1 - int(state[at.active])]
+    block, disk = chance.choice(mood.blocks), chance.randrange(session.scenario.disks)
+    for side, runs in ((active, state[at.running]), (passive, state[at.passive_running])):
+        likely = 2.5 if runs else 0.15 * wish("illegal", 1.0)
+        yield likely, Write(machine, side, block, disk)
+        yield likely * 0.35 * wish("cached", 1.0), Write(machine, side, block, disk, cached=True)
+        yield (0.15 if runs else 1.0) * wish("start", 1.0), StartMachine(machine, side)
+    for operation in OPERATIONS:
+        action = promised.commands.get(operation)
+        if action is None:
+            continue
+        for point in ("latest", "latest-processed", chance.choice(NAMED)) if operation == "UnplannedFailover" else (None,):
+            code = promised.points_coded.get(point or "", promised.points_coded["custom"])
+            asked = (
+                promised.with_point(state, True, 0)
+                if point is not None and factor.points and not state[at.point] and point not in ("point:unknown", "point:gone")
+                else state
+            )
+            legal = action.step(asked, *((code,) if action.action.parameters else ())) is not None
+            yield (1.5 if legal else 0.25 * wish("illegal", 1.0)) * (0.7 if point else 1.0), Operate(machine, operation, point)
+
+
+def homeward(session: Session, machine: str) -> Command | None:
+    """The operator's next command on the way to "protected, active at primary", when everything is healed and at rest; None
+    there, or where nothing is left to do."""
+    factor, promised = session.factors[machine], session.promised
+    state = next(iter(factor.candidates))[0]
+    at = promised.at
+    if not state[at.running]:
+        return StartMachine(machine, SIDES[int(state[at.active])])
+    allowed = promised.allowed(state)
+    if "Commit" in allowed:
+        return Operate(machine, "Commit")
+    if "ReverseReplicate" in allowed:
+        return Operate(machine, "ReverseReplicate")
+    if "EnableProtection" in allowed:
+        return Operate(machine, "EnableProtection")
+    if state[at.active] == 1:
+        if "PlannedFailover" in allowed:
+            return Operate(machine, "PlannedFailover")
+        if "UnplannedFailover" in allowed:
+            return Operate(machine, "UnplannedFailover", "latest")
+    return None

@@ -1,0 +1,70 @@
+"""A counterexample in words: plain lines for a terminal, the claim first, the operations beside it."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from siteproof.conformance.results import Counterexample, Divergence, StepRecord
+
+__all__ = ["explain", "explain_steps"]
+
+
+def explain(counterexample: Counterexample, width: int = 100) -> list[str]:
+    """The whole story."""
+    d = counterexample.divergence
+    lines = textwrap.wrap(d.sentence, width)
+    lines += ["", f"Broken: {d.promise}, {d.promise_title}" + (f" ({', '.join(d.requirements)})" if d.requirements else "")]
+    lines += ["", *explain_steps(counterexample.steps, d, counterexample.removal, width)]
+    if counterexample.minimal:
+        lines += [
+            "",
+            f"Shrunk from {counterexample.original_length} commands. Nothing can be left out: "
+            "for each step, what happens without it is told above.",
+        ]
+    return lines
+
+
+def explain_steps(
+    steps: tuple[StepRecord, ...], divergence: Divergence | None, removal: tuple[str, ...] = (), width: int = 100
+) -> list[str]:
+    """Step by step: the command and its answer, what changed, and where it leaves the model."""
+    lines: list[str] = []
+    before: dict[str, dict[str, Any]] = {}
+    for step in steps:
+        lines.append(f"{step.index + 1:>3}. {step.text}")
+        for machine, seen in step.observation.items():
+            changed = _changes(before.get(machine, {}), seen)
+            if changed:
+                lines += textwrap.wrap(f"{machine}: {changed}", width, initial_indent="       ", subsequent_indent="         ")
+            before[machine] = seen
+        if divergence is not None and divergence.step == step.index:
+            lines += textwrap.wrap(
+                f"found {divergence.field}: {divergence.found}", width, initial_indent="     ✗ ", subsequent_indent="         "
+            )
+            lines += textwrap.wrap(
+                f"expected: {divergence.expected}", width, initial_indent="       ", subsequent_indent="         "
+            )
+        if step.index < len(removal):
+            lines += textwrap.wrap(f"({removal[step.index]})", width, initial_indent="       ", subsequent_indent="        ")
+    return lines
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What an observation shows that the one before did not."""
+    told = []
+    for name, value in after.items():
+        if name == "allowed_operations" or before.get(name) == value or (not before and value in (None, [], "none")):
+            continue
+        if name == "points":
+            told.append("points " + (", ".join(p["id"] for p in value) or "none"))
+        elif name == "running":
+            where = " and ".join(side for side, runs in value.items() if runs)
+            told.append(f"runs at {where}" if where else "runs nowhere")
+        elif name == "job":
+            told.append(f"job {value}" if value else "no job")
+        elif isinstance(value, list):
+            told.append(f"{name} {', '.join(map(str, value)) or 'none'}")
+        else:
+            told.append(f"{name.replace('_', ' ')} {value}")
+    return "; ".join(told)

@@ -1,0 +1,126 @@
+"""Counterexamples as files, and what becomes of them.
+
+A file is plain, versioned JSON and depends on no version of the tester but the format: the case, what was answered, and what was
+wrong. Replaying it says one of three things: *still failing* (the same promise is broken), *fixed* (it passes, and the
+system answers as it did), or *drifted* (the system now goes another way, so the file says nothing about the old failure).
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from siteproof.conformance.case import Case
+from siteproof.conformance.closure import Promised
+from siteproof.conformance.errors import CaseError
+from siteproof.conformance.results import Counterexample, Divergence, StepRecord
+from siteproof.conformance.runner import run_case
+from siteproof.conformance.session import DriverFactory
+
+__all__ = ["Replay", "Saved", "Status", "load", "replay", "save"]
+
+FORMAT = 1
+KIND = "siteproof counterexample"
+
+
+class Status(enum.Enum):
+    FIXED = "fixed"
+    STILL_FAILING = "still failing"
+    DRIFTED = "drifted"
+
+
+@attrs.frozen
+class Saved:
+    """A counterexample as a file has it. `answers` are those given when it was found, one for each step."""
+
+    case: Case
+    driver: str
+    divergence: Divergence
+    answers: tuple[dict[str, Any], ...]
+    removal: tuple[str, ...] = ()
+    minimal: bool = False
+
+
+@attrs.frozen
+class Replay:
+    """What a replay showed. `drift` is the first step that was answered otherwise, if any."""
+
+    status: Status
+    text: str
+    records: tuple[StepRecord, ...]
+    divergence: Divergence | None
+    drift: int | None = None
+
+
+def save(counterexample: Counterexample, path: Path, driver: str) -> None:
+    """Write the file; an existing one is replaced."""
+    data = {
+        "kind": KIND,
+        "format": FORMAT,
+        "driver": driver,
+        "case": counterexample.case,
+        "divergence": attrs.asdict(counterexample.divergence),
+        "answers": [s.answer for s in counterexample.steps],
+        "steps": [s.text for s in counterexample.steps],
+        "removal": list(counterexample.removal),
+        "minimal": counterexample.minimal,
+        "seed": counterexample.seed,
+    }
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load(path: Path) -> Saved:
+    """Read the file. Raises `CaseError` on anything but what `save` writes."""
+    where = str(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CaseError(where, f"no readable file ({error.strerror})", "a counterexample file") from error
+    except (ValueError, RecursionError) as error:
+        raise CaseError(where, f"text that is not JSON ({error})", "a counterexample file") from error
+    if not isinstance(data, dict) or data.get("kind") != KIND:
+        raise CaseError(where, "another kind of file", f'a file with "kind": "{KIND}"')
+    if data.get("format") != FORMAT:
+        raise CaseError(f"{where}, format", repr(data.get("format")), f"{FORMAT}, the version that this release reads")
+    for key, kind in (("divergence", dict), ("answers", list), ("driver", str)):
+        if not isinstance(data.get(key), kind):
+            raise CaseError(f"{where}, {key}", repr(data.get(key)), "what the tester wrote")
+    try:
+        told = dict(data["divergence"])
+        divergence = Divergence(**{**told, "requirements": tuple(told.get("requirements", ()))})
+    except TypeError as error:
+        raise CaseError(f"{where}, divergence", str(error), "what the tester wrote") from error
+    return Saved(
+        Case.from_json(data.get("case"), f"{where}, case"),
+        data["driver"],
+        divergence,
+        tuple(data["answers"]),
+        tuple(data.get("removal", ())),
+        bool(data.get("minimal", False)),
+    )
+
+
+def replay(saved: Saved, factory: DriverFactory, promised: Promised | None = None, *, name: str = "") -> Replay:
+    """Run the case again and compare. Raises `DriverError` when the driver fails."""
+    run = run_case(saved.case, factory, promised, record=True, name=name or saved.driver)
+    drift = next(
+        (
+            r.index
+            for r, was in zip(run.records, saved.answers, strict=False)
+            if r.answer != was and r.index < saved.divergence.step
+        ),
+        None,
+    )
+    if run.divergence is not None and run.divergence.promise == saved.divergence.promise:
+        return Replay(Status.STILL_FAILING, run.divergence.sentence, run.records, run.divergence, drift)
+    if run.divergence is not None:
+        text = f"another promise is broken now ({run.divergence.promise}): {run.divergence.sentence}"
+        return Replay(Status.DRIFTED, text, run.records, run.divergence, drift)
+    if drift is not None:
+        text = f"step {drift + 1} is answered otherwise than it was: the case no longer reaches the failure"
+        return Replay(Status.DRIFTED, text, run.records, None, drift)
+    return Replay(Status.FIXED, "every step is explained by the model", run.records, None)

@@ -1,0 +1,369 @@
+"""Running cases and campaigns.
+
+Rules
+1. `run_case` is all that a case needs: the same case on the same driver gives the same run. `campaign` lets an engine make cases
+   until the budget is spent or something diverges; then the case is shrunk, and told.
+2. A campaign's verdict has three values. *Inconclusive* when nothing diverged but too little was seen: below the floor of
+   coverage, or too much skipped, or the oracle had to give up.
+3. A campaign always says how often each action of the model was taken, how much content was checked, what was skipped, and warns
+   of what a practitioner would miss in such a run.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import attrs
+
+from siteproof.conformance.case import Case, Command, Fault, Heal, Operate, Scenario, StartMachine, Write
+from siteproof.conformance.closure import Promised
+from siteproof.conformance.content import Base
+from siteproof.conformance.coverage import Ledger, sure
+from siteproof.conformance.driver import Accepted, Rejected
+from siteproof.conformance.engines.random import RandomEngine
+from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, Outcome, StepRecord
+from siteproof.conformance.session import DriverFactory, Session, base_for
+from siteproof.model.errors import UsageError
+from siteproof.model.topology import Topology, load_topology
+
+__all__ = ["ENGINES", "CampaignEvent", "CaseRun", "Engine", "campaign", "promised_for", "run_case"]
+
+FLOOR_TRANSITIONS = 0.5
+FLOOR_ACTIONS = 0.8
+SKIPPED_TOO_MUCH = 0.25
+EVENT_EVERY = 0.25
+POLISH_SECONDS = 1.0
+POLISH_CASES = 8
+
+
+@attrs.frozen
+class CaseRun:
+    """One case, run: what happened step by step (when recorded), and where it left the model."""
+
+    records: tuple[StepRecord, ...]
+    divergence: Divergence | None
+    overflow: bool = False
+    model_before: Mapping[str, Any] = attrs.Factory(dict)
+    model_after: Mapping[str, Any] = attrs.Factory(dict)
+
+
+@attrs.frozen
+class CampaignEvent:
+    """Progress, for whoever shows it. `kind` is `progress`, `divergence`, `shrinking` or `done`."""
+
+    kind: str
+    cases: int
+    steps: int
+    seconds: float
+    text: str = ""
+
+
+class Engine(Protocol):
+    """Who chooses the commands of a case."""
+
+    name: str
+
+    def case(self, opened: Callable[[int], Session]) -> Session: ...
+
+
+def _hypothesis(chance: random.Random) -> Engine:
+    from siteproof.conformance.engines.hypothesis_machine import HypothesisEngine
+
+    return HypothesisEngine(chance)
+
+
+ENGINES: dict[str, Callable[[random.Random], Engine]] = {
+    "random": RandomEngine,
+    "uniform": lambda chance: RandomEngine(chance, guided=False),
+    "hypothesis": _hypothesis,
+}
+
+
+def promised_for(topology: Topology) -> Promised:
+    """The promise level of a topology, ready for the oracle. Keep it: it remembers states across cases."""
+    return Promised(topology.id, topology.facts)
+
+
+def run_case(
+    case: Case,
+    factory: DriverFactory,
+    promised: Promised | None = None,
+    *,
+    record: bool = True,
+    base: Base | None = None,
+    name: str = "",
+) -> CaseRun:
+    """Run one case from its beginning to its end or its divergence."""
+    known = promised if promised is not None else promised_for(load_topology(case.scenario.topology))
+    session = Session(case.scenario, case.seed, factory, known, record=record, base=base, name=name)
+    try:
+        for command in case.commands:
+            if not session.step(command):
+                break
+    except BaseException:
+        session.abandon()
+        raise
+    session.finish()
+    return CaseRun(tuple(session.records or ()), session.divergence, session.overflow, session.model_before, session.model_after)
+
+
+@attrs.define
+class _Tally:
+    """What a campaign counts."""
+
+    ledger: Ledger
+    cases: int = 0
+    steps: int = 0
+    checks: int = 0
+    gave_up: int = 0
+    skipped: Counter[str] = attrs.Factory(Counter)
+    commands: Counter[str] = attrs.Factory(Counter)
+    seen: Counter[str] = attrs.Factory(Counter)
+
+    def add(self, session: Session) -> None:
+        self.cases += 1
+        self.steps += len(session.commands)
+        self.checks += session.content_checks
+        self.gave_up += session.overflow
+        self.skipped.update(session.skipped)
+        for factor in session.factors.values():
+            for steps in factor.explanation():
+                self.ledger.taken.update(steps)
+
+
+class _Watched(Session):
+    """A session that tells the campaign's tally what each command met."""
+
+    tally: _Tally | None = None
+
+    def step(self, command: Command) -> bool:
+        tally = self.tally
+        if tally is None or self.divergence is not None or self.overflow:
+            return super().step(command)
+        before = {m: sure(self.promised, (c[0] for c in f.candidates)) for m, f in self.factors.items()}
+        lag = any(c[0][f.promised.at.head] > c[0][f.promised.at.passive] for f in self.factors.values() for c in f.candidates)
+        faults = bool(self.faults)
+        failed = {m: o.failover for m, o in self.last.items()}
+        skipped = sum(self.skipped.values())
+        was_there = isinstance(command, Fault | Heal) and (command.fault in self.faults) == isinstance(command, Fault)
+        goes = super().step(command)
+        if sum(self.skipped.values()) > skipped or was_there:
+            return goes
+        ledger = tally.ledger
+        match command:
+            case Operate(machine, operation, _) if isinstance(self.answer, Accepted | Rejected):
+                verdict = "accepted" if isinstance(self.answer, Accepted) else "rejected"
+                ledger.meet(before[machine], operation, verdict)
+                if verdict == "accepted":
+                    ledger.taken[self.promised.commands[operation].name] += 1
+            case Fault(fault) | Heal(fault):
+                name = ("fail_" if isinstance(command, Fault) else "heal_") + fault.replace("-", "_")
+                ledger.taken[name] += 1
+                for here in before.values():
+                    ledger.meet(here, name, "taken")
+            case Write(machine, side, _, _, cached) if self.answer is True:
+                name = ("write_cached" if cached else "write") + self._former(machine, side)
+                ledger.taken[name] += 1
+                if not cached:
+                    ledger.meet(before[machine], name, "taken")
+            case StartMachine(machine, side) if self.answer is True:
+                name = "start_former_source" if self._former(machine, side) else "start_machine"
+                ledger.taken[name] += 1
+                ledger.meet(before[machine], name, "taken")
+        tally.commands[command.kind] += 1
+        for machine, seen in self.last.items():
+            if seen.failover != failed.get(machine) and seen.failover in ("planned", "unplanned"):
+                tally.seen["failover"] += 1
+                tally.seen["failover with lag"] += lag
+                tally.seen["failover under a fault"] += faults
+                tally.seen[f"{seen.failover} failover to {seen.active}"] += 1
+            if seen.running == (True, True):
+                tally.seen["both sides running"] += 1
+        return goes
+
+    def _former(self, machine: str, side: str) -> str:
+        return "" if self.last[machine].active == side else "_former_source"
+
+
+def _warnings(tally: _Tally, promised: Promised) -> tuple[str, ...]:
+    """What a practitioner would miss in this run."""
+    facts, seen, found = promised.model.facts.values, tally.seen, []
+    if not seen["failover"]:
+        found.append("no failover ever happened")
+    elif not seen["failover with lag"]:
+        found.append("no failover ever happened with lag > 0: no data was ever at risk")
+    if seen["failover"] and not seen["failover under a fault"]:
+        found.append("no failover ever happened while something was broken")
+    if not any(k.endswith("to primary") and v for k, v in seen.items()):
+        found.append("no failback ever happened")
+    if (facts["forward.planned_failover"] or facts["reverse.planned_failover"]) and not any(
+        k.startswith("planned") and v for k, v in seen.items()
+    ):
+        found.append("no planned failover ever completed")
+    if not tally.ledger.taken["commit"]:
+        found.append("no failover was ever committed")
+    if not tally.ledger.taken["contact"]:
+        found.append("a former source was never contacted again: loss and fencing were not tested")
+    if not tally.commands["fault"]:
+        found.append("nothing ever failed")
+    if not tally.checks:
+        found.append("no content was ever read: only what the system says was judged")
+    if tally.gave_up:
+        found.append(f"in {tally.gave_up} cases the explanations grew beyond the bound and the rest was not judged")
+    return tuple(found)
+
+
+def campaign(
+    topology: Topology | str,
+    driver: DriverFactory,
+    engine: str = "random",
+    seed: int | None = None,
+    max_seconds: float = 10.0,
+    max_cases: int | None = None,
+    on_event: Callable[[CampaignEvent], None] | None = None,
+    *,
+    driver_name: str = "bundled",
+    machines: int = 1,
+    disks: int = 1,
+    blocks: int = 16,
+    image: str = "",
+    shrink: bool = True,
+    promised: Promised | None = None,
+) -> CampaignResult:
+    """Run cases until the budget is spent or something diverges. A fresh seed is drawn when none is given; it is in the
+    result. Raises `DriverError` when the driver fails, `UsageError` for an unknown engine."""
+    if engine not in ENGINES:
+        raise UsageError(f"the engine {engine!r}", "one of " + ", ".join(ENGINES), "choose one of them")
+    known = topology if isinstance(topology, Topology) else load_topology(topology)
+    source = topology if isinstance(topology, str) else known.file if known.file and known.id not in known.file else known.id
+    level = promised if promised is not None else promised_for(known)
+    start = random.SystemRandom().getrandbits(31) if seed is None else seed
+    chance = random.Random(start)
+    player = ENGINES[engine](chance)
+    tally = _Tally(Ledger(level))
+    began = time.monotonic()
+    scenario = Scenario(source, tuple(f"m{i}" for i in range(machines)), disks, blocks, image)
+    base = base_for(scenario)
+    told = began
+    counterexample: Counterexample | None = None
+
+    def tell(kind: str, text: str = "") -> None:
+        if on_event is not None:
+            on_event(CampaignEvent(kind, tally.cases, tally.steps, time.monotonic() - began, text))
+
+    running: list[Session] = []
+
+    def opened(case_seed: int) -> Session:
+        session = _Watched(scenario, case_seed, driver, level, name=driver_name, base=base)
+        session.tally = tally
+        running[:] = [session]
+        return session
+
+    while time.monotonic() - began < max_seconds and (max_cases is None or tally.cases < max_cases):
+        try:
+            session = player.case(opened)
+        except BaseException:
+            for session in running:
+                session.abandon()
+            raise
+        tally.add(session)
+        if session.divergence is not None:
+            tell("divergence", session.divergence.sentence)
+            counterexample = _told(session, driver, level, start, base, driver_name, shrink, tell)
+            if shrink:
+                counterexample = _shortest(counterexample, player, opened, driver, level, start, base, driver_name, tell)
+            break
+        if time.monotonic() - told > EVENT_EVERY:
+            told = time.monotonic()
+            tell("progress")
+    coverage = tally.ledger.coverage()
+    outcome, reason = _verdict(tally, counterexample, coverage)
+    tell("done", reason)
+    return CampaignResult(
+        known.id,
+        driver_name,
+        engine,
+        outcome,
+        reason,
+        tally.cases,
+        tally.steps,
+        time.monotonic() - began,
+        start,
+        coverage,
+        dict(sorted((n, tally.ledger.taken[n]) for n in {a.name for a in level.model.actions})),
+        dict(tally.skipped),
+        counterexample,
+        _warnings(tally, level),
+        tally.checks,
+        image,
+    )
+
+
+def _told(
+    session: Session,
+    driver: DriverFactory,
+    level: Promised,
+    seed: int,
+    base: Base,
+    name: str,
+    shrink: bool,
+    tell: Callable[[str, str], None],
+) -> Counterexample:
+    """The counterexample of a session that diverged, shrunk."""
+    from siteproof.conformance.shrink import counterexample_of
+
+    return counterexample_of(
+        session.case,
+        driver,
+        level,
+        seed=seed,
+        base=base,
+        name=name,
+        smaller=shrink,
+        on_progress=lambda text: tell("shrinking", text),
+    )
+
+
+def _shortest(
+    first: Counterexample,
+    player: Engine,
+    opened: Callable[[int], Session],
+    driver: DriverFactory,
+    level: Promised,
+    seed: int,
+    base: Base,
+    name: str,
+    tell: Callable[[str, str], None],
+) -> Counterexample:
+    """One bug has several 1-minimal counterexamples. Look for others for a moment, and keep the shortest."""
+    best, until, found = first, time.monotonic() + POLISH_SECONDS, 0
+    while time.monotonic() < until and found < POLISH_CASES:
+        session = player.case(opened)
+        if session.divergence is not None and session.divergence.promise == first.divergence.promise:
+            found += 1
+            other = _told(session, driver, level, seed, base, name, True, tell)
+            if len(other.steps) < len(best.steps):
+                best = other
+    return best
+
+
+def _verdict(tally: _Tally, counterexample: Counterexample | None, coverage: tuple[Any, ...]) -> tuple[Outcome, str]:
+    if counterexample is not None:
+        return Outcome.VIOLATION, counterexample.divergence.sentence
+    below = [
+        f"{c.name} {c.covered}/{c.feasible}, floor {floor:.0%}"
+        for c, floor in zip(coverage, (FLOOR_ACTIONS, FLOOR_TRANSITIONS), strict=False)
+        if c.covered < floor * c.feasible
+    ]
+    skipped = sum(tally.skipped.values())
+    if tally.gave_up:
+        return Outcome.INCONCLUSIVE, f"in {tally.gave_up} of {tally.cases} cases the explanations grew beyond the bound"
+    if skipped > SKIPPED_TOO_MUCH * max(1, tally.steps):
+        return Outcome.INCONCLUSIVE, f"{skipped} of {tally.steps} steps were skipped: the driver cannot do them"
+    if below:
+        return Outcome.INCONCLUSIVE, "too little was covered: " + "; ".join(below)
+    return Outcome.CONFORMS, f"{tally.cases} cases, {tally.steps} steps, every one explained by the model"

@@ -1,0 +1,250 @@
+"""The command line as a user meets it: exit codes, one clear line for a mistake, JSON, and folders that are not ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siteproof.conformance.cli import main
+from siteproof.conformance.cli.shared import parse_duration
+from siteproof.model.errors import UsageError
+from siteproof.model.topology import load_topology
+
+HYPER_V = "hyper-v-to-secondary-site"
+
+
+@pytest.fixture(autouse=True)
+def quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in a folder of their own, as on a pipe of ordinary width."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines on standard error; none of them is part of a traceback."""
+    lines = capsys.readouterr().err.splitlines()
+    assert not any("Traceback" in line or line.startswith("  File") for line in lines)
+    return lines
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["prove", "--nonsense"],
+        ["certify"],
+        ["list", "nonsense"],
+        ["prove", "no-such-flow"],
+        ["prove", "--property", "P999"],
+        ["prove", "--what-if", "nonsense"],
+        ["prove", HYPER_V, "--what-if", "no.such_fact=true"],
+        ["prove", HYPER_V, "--what-if", "reverse.requires_commit=7"],
+        ["prove", "--max-time", "soon"],
+        ["prove", HYPER_V, "--what-if", "vmware-to-azure:reverse.requires_commit=false"],
+        ["prove", HYPER_V, HYPER_V],
+        ["check", "--image", "no-such-file"],
+        ["check", "--max-time", "0"],
+        ["check", "--json", "no/such/folder/x.json"],
+        ["explain", "no-such-file"],
+        ["replay", "no-such-file"],
+        ["certify", "no-such-folder"],
+        ["run"],
+        ["run", "--driver", "bundled", "--engine", "no-such-engine", "--max-time", "1s"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_is_told_in_one_line_and_ends_with_4(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 4
+    lines = told(capsys)
+    assert len(lines) == 1
+    assert lines[0].startswith("siteproof: ")
+
+
+def test_a_wrong_topology_names_file_line_and_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(load_topology(HYPER_V).text.replace("requires_commit = true", "requires_commit = 7"), encoding="utf-8")
+    assert main(["prove", str(file)]) == 4
+    (line,) = told(capsys)
+    assert "mine.toml" in line
+    assert "line " in line
+    assert "reverse.requires_commit" in line
+
+
+def test_text_from_outside_cannot_style_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "[bold]x[/bold]\x1b[31m\nsecond line"]) == 4
+    (line,) = told(capsys)
+    assert "[bold]x[/bold]" in line
+    assert "\x1b" not in line
+
+
+def test_an_unknown_driver_is_an_error_and_not_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--driver", "no-such-driver", "--topology", HYPER_V, "--max-time", "1s"]) in (3, 4)
+    assert "no-such-driver" in told(capsys)[0]
+
+
+def test_a_bug_of_ours_asks_to_be_reported_and_keeps_its_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_arguments: object) -> None:
+        raise KeyError("something of ours")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("siteproof.conformance.cli.listing.listing", broken)
+    assert main(["list", "topologies"]) == 5
+    (line,) = told(capsys)
+    assert "please report it" in line
+    (kept,) = tmp_path.glob("siteproof-*.traceback.txt")
+    assert "something of ours" in kept.read_text(encoding="utf-8")
+    assert main(["list", "topologies", "--log-level", "debug"]) == 5
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("siteproof.conformance.cli.listing.listing", interrupted)
+    assert main(["list", "topologies"]) == 130
+    assert told(capsys)[-1] == "siteproof: interrupted"
+
+
+@pytest.mark.parametrize("what", ["topologies", "properties", "requirements", "drivers", "bugs"])
+def test_lists_are_the_same_in_words_and_in_json(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", what, "--json", "-"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["schema"] == "siteproof.list/1"
+    assert document["rows"]
+    first = str(next(iter(document["rows"][0].values())))
+    assert first in captured.err
+
+
+def test_proofs_as_json_carry_schema_version_and_exit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "vmware-to-azure", "--property", "P12", "--json", "out.json"]) == 0
+    document = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert (document["schema"], document["exit"]) == ("siteproof.prove/1", 0)
+    assert [p["verdict"] for p in document["reports"][0]["promises"]] == ["proved"]
+    assert "P12" in capsys.readouterr().out
+
+
+def test_a_what_if_shows_before_and_after_and_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "--property", "P7", "--what-if", f"{HYPER_V}:reverse.requires_commit=false"]) == 1
+    words = capsys.readouterr().out
+    assert "as documented" in words
+    assert "changed" in words
+    assert "reverse replicate" in words
+
+
+def test_a_damaged_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "vmware-to-azure", "--property", "P12", "--certificates", "proofs", "--quiet"]) == 0
+    assert main(["certify", "proofs"]) == 0
+    capsys.readouterr()
+    victim = sorted((tmp_path / "proofs").rglob("*.smt2"))[0]
+    victim.write_text(victim.read_text(encoding="utf-8") + "; changed\n", encoding="utf-8")
+    assert main(["certify", "proofs"]) == 4
+    (line,) = told(capsys)
+    assert victim.name in line
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "topologies", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_doctor_finds_everything_that_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json", "-"]) == 0
+    names = {row["name"] for row in json.loads(capsys.readouterr().out)["findings"]}
+    assert {"z3-solver", "cvc5", "mke2fs"} <= names
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("0.5m", 30)])
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text, "--max-time") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "10x", "-3s", "0", "1.2.3s"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_duration(text, "--max-time")
+
+
+def test_a_report_folder_that_is_not_ours_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "precious.txt").write_text("keep me", encoding="utf-8")
+    assert main(["check", "--report", "mine"]) == 4
+    assert "not siteproof's" in told(capsys)[0]
+    assert [p.name for p in mine.iterdir()] == ["precious.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_an_image_of_a_wrong_size_is_refused_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "disk.img").write_bytes(bytes(5000))
+    assert main(["check", "--image", "disk.img"]) == 4
+    assert "4096" in told(capsys)[0]
+    assert [p.name for p in tmp_path.iterdir()] == ["disk.img"]
+
+
+def run_check(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "siteproof.conformance.cli", "check", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def document_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+
+
+def test_check_leaves_a_whole_report_and_does_not_touch_the_image(tmp_path: Path) -> None:
+    image = tmp_path / "disk.img"
+    image.write_bytes(os.urandom(64 * 4096))
+    image.chmod(0o444)
+    before = image.read_bytes()
+    work = run_check("vmware-to-azure", "--image", "disk.img", "--max-time", "4s", "--report", "out", "--seed", "1")
+    words, errors = work.communicate(timeout=170)
+    assert work.returncode in (0, 2), words + errors  # four seconds may be too few for the floor of coverage
+    assert image.read_bytes() == before
+    document = document_of(tmp_path / "out")
+    assert document["schema"] == "siteproof.check/1"
+    assert document["partial"] is False
+    (flow,) = document["flows"]
+    assert {p["verdict"] for p in flow["proof"]["promises"]} <= {"proved", "not applicable"}
+    assert [c["outcome"] for c in flow["campaigns"]][1] == "conforms"
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "proofs/vmware-to-azure" in page
+    assert (tmp_path / "out" / "proofs" / "vmware-to-azure" / "manifest.json").is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["disk.img", "out"]
+    assert "out/index.html" in words
+
+
+def test_an_interrupted_check_leaves_a_valid_partial_report(tmp_path: Path) -> None:
+    work = run_check("hyper-v-to-secondary-site", "--max-time", "10m", "--report", "out")
+    assert work.stdout is not None
+    assert "checks 1 flow" in work.stdout.readline()
+    time.sleep(1)
+    os.killpg(work.pid, signal.SIGINT)
+    words, errors = work.communicate(timeout=60)
+    assert work.returncode == 130, words + errors
+    document = document_of(tmp_path / "out")
+    assert document["partial"] is True
+    assert document["flows"][0]["unfinished"]
+    assert "Not finished" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_report_of_ours_is_replaced(tmp_path: Path) -> None:
+    from siteproof.conformance.report.folder import ReportFolder
+
+    for word in ("first", "second"):
+        folder = ReportFolder.begin(tmp_path / "out")
+        (folder.draft / "index.html").write_text(word, encoding="utf-8")
+        assert folder.publish().read_text(encoding="utf-8") == word
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
