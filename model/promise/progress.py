@@ -85,7 +85,7 @@ def copy_base(t: Facts, m: Machine) -> Step:
 def finish_copy(_t: Facts, m: Machine, keep: Bool) -> Step:
     """The copy is complete: the machine is protected, with one fresh recovery point."""
     return Step(
-        requires=[m.copying, m.half, m.can_ship],
+        requires=[m.copying, m.half, m.connected, m.contacted],  # all data is there: the gateway is not needed
         changes=[
             m.job.becomes(Job.NONE), m.half.becomes(False), m.protection.becomes(Protection.PROTECTED),
             m.failover.becomes(Failover.NONE),
