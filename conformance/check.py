@@ -80,7 +80,14 @@ class _Flow:
         campaigns: list[CampaignResult] = [self.got[part] for part in ("campaign", "image") if part in self.got]
         missing = tuple(words for part, words in PARTS.items() if part not in self.got) if interrupted or self.error else ()
         return FlowReport(
-            self.job.topology, self.got.get("actions", ()), proof, tuple(campaigns), missing, self.error, self.error_code
+            self.job.topology,
+            self.got.get("actions", ()),
+            self.got.get("words", ()),
+            proof,
+            tuple(campaigns),
+            missing,
+            self.error,
+            self.error_code,
         )
 
 
@@ -213,6 +220,7 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
     tell("proving", "reading the model")
     model = promise_model(job.topology.id, job.topology.facts)
     yield "actions", tuple(describe_action(model, action) for action in model.actions)
+    yield "words", tuple((variable.name, variable.doc) for variable in model.variables)
     yield "proof", prove(job.topology, certificate_dir=Path(job.proofs), on_progress=lambda text: tell("proving", text))
     promised = promised_for(job.topology)
     yield (

@@ -65,14 +65,9 @@ def _requirements() -> Rows:
 
 def _drivers() -> Rows:
     from siteproof.conformance.drivers.bugs import VARIANTS
+    from siteproof.conformance.drivers.registry import drivers
 
-    rows = [
-        ("bundled", "the bundled implementation, in its deterministic simulation"),
-        ("model", "the model itself as a system under test; it always conforms"),
-        ("bundled+BUG", "the bundled implementation with a seeded bug (siteproof list bugs)"),
-        *((f"bundled+{one.name}", f"a correct variant: {one.story}") for one in VARIANTS),
-        ("MODULE:CLASS", "a driver of your own (docs/interface.md)"),
-    ]
+    rows = [*drivers(), *((f"bundled+{variant.id}", f"a correct variant: {variant.story}") for variant in VARIANTS)]
     return [{"driver": name, "system under test": about} for name, about in rows]
 
 
@@ -80,13 +75,7 @@ def _bugs() -> Rows:
     from siteproof.conformance.drivers.bugs import BUGS
 
     return [
-        {
-            "driver": f"bundled+{bug.name}",
-            "story": bug.story,
-            "breaks": list(bug.promises),
-            "flows": list(bug.flows),
-            "shortest": bug.shortest,
-        }
+        {"driver": f"bundled+{bug.id}", "family": bug.family, "story": bug.story, "breaks": bug.breaks, "flows": list(bug.flows)}
         for bug in BUGS
     ]
 

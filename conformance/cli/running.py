@@ -14,7 +14,7 @@ from siteproof.conformance.case import command_to_json, describe
 from siteproof.conformance.cli.checking import machine_facts, now
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, parse_duration, version
-from siteproof.conformance.drivers.bugs import driver_factory
+from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.explain import explain_steps
 from siteproof.conformance.replay import Saved, Status, load

@@ -145,4 +145,5 @@ def _inline(text: str) -> str:
     safe = str(escape(text))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     safe = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
+    safe = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", safe)
     return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", safe)

@@ -362,7 +362,7 @@ def test_the_component_diagram_shows_every_component_and_port(topology: str) -> 
 def test_words() -> None:
     assert [duration(0.0004), duration(4.24), duration(103), duration(7300)] == ["0 ms", "4.2 s", "1 min 43 s", "2 h 1 min"]
     assert [join([]), join(["a"]), join(["a", "b", "c"])] == ["", "a", "a, b and c"]
-    assert "<em>" not in markdown("a <em>b</em>")
+    assert markdown("a <em>b</em> *c*") == "<p>a &lt;em&gt;b&lt;/em&gt; <em>c</em></p>"
     assert markdown("* one\n* `two`") == "<ul><li>one</li><li><code>two</code></li></ul>"
 
 
