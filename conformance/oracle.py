@@ -16,7 +16,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import attrs
 
@@ -98,7 +98,7 @@ class Factor:
     def __init__(self, promised: Promised, journal: Journal, *, moves_by_itself: bool = False, strict: bool = False) -> None:
         self.promised, self.journal = promised, journal
         self.moves_by_itself, self.strict = moves_by_itself, strict
-        self.candidates: set[Candidate] = {(promised.initial, journal.root, None)}
+        self.candidates: Collection[Candidate] = ((promised.initial, journal.root, None),)
         self.points: tuple[PointSeen, ...] = ()
         self.known_ids: set[str] = set()
         self.used: str | None = None
@@ -229,7 +229,7 @@ class Factor:
             return False
         self._stage.ends = {(n[0], n[1], n[2]): n for n in ends}
         self._trail.append(self._stage)
-        self.candidates = set(self._stage.ends)
+        self.candidates = tuple(self._stage.ends)
         self.remember(sight)
         return True
 

@@ -4,8 +4,8 @@ Rules
 1. After every command every machine is observed, and every new recovery point is read. The active side's disk is read when
    authority has moved, when the system stands still, now and then, and at the end; older points are read again now and then
    and at the end, whole.
-2. Symbolic arguments are resolved here, against what the driver has shown. A fault that is already there, or the healing of what is
-   well, does nothing; what the driver cannot do is skipped and counted.
+2. Symbolic arguments are resolved here, against what the driver has shown. A fault that is already there, or the healing
+   of what is well, does nothing; what the driver cannot do is skipped and counted.
 3. A session is a value machine: the same case on the same driver with the same seed does the same, whoever asks (engine,
    shrinker, replay).
 """

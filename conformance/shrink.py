@@ -3,8 +3,8 @@
 Rules
 1. A smaller case counts only if it breaks the same promise. (Another failure is another bug; it would hide this one.)
 2. Commands are removed in chunks of halving size (delta debugging), then one by one until none can go, then in pairs (a
-   fault and its healing go together). Arguments become simpler: fewer machines, block 0, shorter waits, `latest`, seed
-   0.
+   fault and its healing go together), then in stretches with the sides exchanged in what follows (a failover and all that
+   belongs to it). Arguments become simpler: fewer machines, block 0, shorter waits, `latest`, seed 0.
 3. The result is *1-minimal*, and that is certified, not assumed: for each remaining command `removal` says what happens
    without it.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
-from siteproof.conformance.case import Advance, Case, Command, Operate, Scenario, Settle, StartMachine, Steps, Write
+from siteproof.conformance.case import Advance, Case, Command, Fault, Heal, Operate, Scenario, Settle, StartMachine, Steps, Write
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base
 from siteproof.conformance.results import Counterexample, Divergence
@@ -93,6 +93,7 @@ def shrink(
         _remove_chunks(lambda: best, better)
         _simplify(lambda: best, better)
         _remove_pairs(lambda: best, better)
+        _remove_rounds(lambda: best, better)
         _remove_for_time(lambda: best, better)
         if best == before or trial.runs >= max_runs:
             break
@@ -140,6 +141,37 @@ def _remove_pairs(now: Callable[[], Case], better: Callable[[Case], bool]) -> No
             else:
                 j += 1
         i += 1
+
+
+def _remove_rounds(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:
+    """A stretch of commands may only have brought the machine to its other side: try without it, the sides exchanged."""
+    count = len(now().commands)
+    if count > MANY:
+        return None
+    for size in range(count - 2, 1, -1):
+        for start in range(count - size + 1):
+            commands = now().commands
+            if len(commands) != count:
+                return _remove_rounds(now, better)
+            after = tuple(_mirrored(c) for c in commands[start + size :])
+            better(attrs.evolve(now(), commands=(*commands[:start], *after)))
+    return None
+
+
+def _mirrored(command: Command) -> Command:
+    """The command with primary and recovery exchanged."""
+    match command:
+        case Write(side=side) | StartMachine(side=side):
+            return attrs.evolve(command, side="recovery" if side == "primary" else "primary")
+        case Fault("primary-site"):
+            return Fault("recovery-site")
+        case Fault("recovery-site"):
+            return Fault("primary-site")
+        case Heal("primary-site"):
+            return Heal("recovery-site")
+        case Heal("recovery-site"):
+            return Heal("primary-site")
+    return command
 
 
 def _remove_for_time(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:

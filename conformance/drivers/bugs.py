@@ -223,7 +223,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "no-fence-on-return",
         "authority",
-        "The old source comes back after an unplanned failover and is counted, but not stopped: two machines serve the same users.",
+        "The old source comes back after an unplanned failover and is not stopped: two machines serve the same users.",
         ("H2S-31",),
         ("P3",),
         (V2A, H2S),
@@ -293,7 +293,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "reverse-without-commit",
         "capability",
-        "Reverse replication is offered before the failover is committed, and overwrites the old source that could still have served.",
+        "Reverse replication is offered before the failover is committed, and overwrites the old source.",
         ("V2A-49", "H2S-30"),
         ("P13", "P18"),
         (V2A, H2S),

@@ -78,7 +78,7 @@ def choices(session: Session, mood: Mood, chance: random.Random) -> list[Option]
     found.append((2.5 if busy else 0.7, Settle()))
     if session.can.stepping:
         found.extend((1.0 if busy or lags else 0.2, Steps(count)) for count in (1, 3, 10, 30))
-    return [(w, c) for w, c in found if w > 0 and session.why_not(c) is None]
+    return [(w, c) for w, c in found if w > 0]
 
 
 def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Random) -> Iterator[Option]:
