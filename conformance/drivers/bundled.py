@@ -25,8 +25,6 @@ from siteproof.model.topology import load_topology
 
 __all__ = ["BundledDriver"]
 
-MOMENT = 0.02
-"""Virtual seconds in which seldom more than one thing happens."""
 
 
 @functools.cache
@@ -108,10 +106,8 @@ class BundledDriver:
         self.running.advance(seconds)
 
     def step(self) -> bool:
-        """One event that is due; where none is, a moment passes."""
-        if not self.running.step():
-            self.running.advance(MOMENT)
-        return True
+        """The next event of the simulation; False when nothing is scheduled."""
+        return self.running.step()
 
     def settle(self) -> bool:
         return self.running.settle()
