@@ -66,6 +66,7 @@ def _environment() -> Environment:
         "markdown": markdown,
         "percent": _percent,
         "spaced": _spaced,
+        "unbroken": _unbroken,
     }
     environment.globals |= {
         "draw_components": draw_components,
@@ -87,6 +88,11 @@ def _environment() -> Environment:
 
 def _percent(coverage: Coverage) -> float:
     return 100 * coverage.covered / coverage.feasible if coverage.feasible else 0
+
+
+def _unbroken(text: str) -> str:
+    """Names such as Hyper-V are not broken at their hyphen (a word joiner follows it)."""
+    return re.sub(r"(?<=\w)-(?=\w\b)", "-\u2060", text)
 
 
 def _spaced(name: str) -> str:
