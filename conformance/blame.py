@@ -1,14 +1,14 @@
 """Which observation emptied the set, and which promise that breaks: a divergence in words.
 
 Rules
-1. Nothing is cut off here: all nodes that the event and internal steps lead to are computed again, with every cut of a point
-   taken for explained, and then filtered one observation after the other, the plain fields first, content next, the list of points,
-   standing still last. The first filter that leaves nothing is the divergence; the values that were left before it are the
-   expected ones.
-2. A field, with the state that the machine is in, names the promise. A write that was discarded and is found again is always
-   P20, whatever place it is found in.
-3. The sentence is one that somebody who plans for disasters understands; it names the machine, what was found and why it
-   matters, and no variable of the model.
+1. Nothing is cut off here: all nodes that the event and internal steps lead to are computed again, with every cut of a
+   point taken for explained, and then filtered one observation after the other, the plain fields first, content next,
+   the list of points, standing still last. The first filter that leaves nothing is the divergence; the values that were
+   left before it are the expected ones.
+2. A field, with the state that the machine is in, names the promise. A write that was discarded and is found again is
+   always P20, whatever place it is found in.
+3. The sentence is one that somebody who plans for disasters understands; it names the machine, what was found and why
+   it matters, and no variable of the model.
 """
 
 from __future__ import annotations
@@ -41,8 +41,18 @@ TITLES: dict[str, tuple[str, tuple[str, ...]]] = {
 _LIFECYCLE, _REPORTED = (4, 1, 3, 0, 2, 8, 9), (5, 6, 7)
 """In which order the plain fields (positions in `_SHOWN`) are looked at: before content, and after it."""
 
-_SHOWN = ("protection", "active", "direction", "failover", "job", "received", "loss", "alerts", "running at primary",
-          "running at recovery")
+_SHOWN = (
+    "protection",
+    "active",
+    "direction",
+    "failover",
+    "job",
+    "received",
+    "loss",
+    "alerts",
+    "running at primary",
+    "running at recovery",
+)
 
 
 @attrs.frozen
@@ -64,35 +74,65 @@ def diagnose(factor: Factor, machine: str, event: Event | None, sight: Sight, st
         found = (
             _plain(factor, machine, event, sight, nodes, _LIFECYCLE)
             or _content(factor, machine, sight, _left(factor, sight, nodes))
-            or _plain(factor, machine, event, sight, nodes, _REPORTED) or _allowed(factor, machine, sight, nodes)
-            or _points(factor, machine, sight, nodes) or _rest(factor, machine, sight, nodes)
-            or _together(factor, machine, event, sight, nodes))
+            or _plain(factor, machine, event, sight, nodes, _REPORTED)
+            or _allowed(factor, machine, sight, nodes)
+            or _points(factor, machine, sight, nodes)
+            or _rest(factor, machine, sight, nodes)
+            or _together(factor, machine, event, sight, nodes)
+        )
     title, requirements = TITLES[found.promise]
-    return Divergence(step, machine, found.field, found.found, found.expected, found.promise, title,
-                      found.requirements or requirements, found.conjunct, found.sentence)
+    return Divergence(
+        step,
+        machine,
+        found.field,
+        found.found,
+        found.expected,
+        found.promise,
+        title,
+        found.requirements or requirements,
+        found.conjunct,
+        found.sentence,
+    )
 
 
 def changed_point(machine: str, point: PointSeen, now: View, factor: Factor, step: int) -> Divergence:
     """An older point reads otherwise than when it was new."""
-    address = min((a for a in set(now.content) | set(point.view.content)
-                   if now.content.get(a) != point.view.content.get(a)), default=0)
+    address = min(
+        (a for a in set(now.content) | set(point.view.content) if now.content.get(a) != point.view.content.get(a)), default=0
+    )
     where, told = factor.journal.where(address), factor.journal.told
     found = now.rubbish[0][1] if now.rubbish else told(now.content.get(address))
     title, requirements = TITLES["P4"]
     return Divergence(
-        step, machine, f"content of point {point.id}", f"{found} at {where}",
-        f"{told(point.view.content.get(address))}, as when the point was new", "P4", title, requirements,
+        step,
+        machine,
+        f"content of point {point.id}",
+        f"{found} at {where}",
+        f"{told(point.view.content.get(address))}, as when the point was new",
+        "P4",
+        title,
+        requirements,
         "an advertised point never changes",
         f"The recovery point {point.id} of {machine} no longer holds what it held when it was made, so a failover to it "
-        "would not restore that instant.")
+        "would not restore that instant.",
+    )
 
 
 def never_rests(machine: str, step: int) -> Divergence:
     """`settle` gave up."""
     title, requirements = TITLES["P19"]
     return Divergence(
-        step, machine, "settle", "still moving after a day of virtual time", "nothing moves any more", "P19", title,
-        requirements, "progress", f"Replication of {machine} never comes to rest although nothing new happens.")
+        step,
+        machine,
+        "settle",
+        "still moving after a day of virtual time",
+        "nothing moves any more",
+        "P19",
+        title,
+        requirements,
+        "progress",
+        f"Replication of {machine} never comes to rest although nothing new happens.",
+    )
 
 
 def _values(values: Iterable[object]) -> str:
@@ -107,14 +147,26 @@ def _answer(factor: Factor, machine: str, event: Event | None) -> _Found | None:
         wanted = "acknowledged" if event.answer is False else "refused"
         found = "refused" if event.answer is False else "acknowledged"
         return _Found(
-            "answer", f"the write to {event.about} was {found}", wanted, "P3", "running",
-            f"{machine} {'refuses a write although it runs there' if event.answer is False else 'takes a write where it does not run'}.")
+            "answer",
+            f"the write to {event.about} was {found}",
+            wanted,
+            "P3",
+            "running",
+            f"{machine} refuses a write although it runs there."
+            if event.answer is False
+            else f"{machine} takes a write where it does not run.",
+        )
     if event.kind == "start-machine":
         refused = event.answer is False
         return _Found(
-            "answer", "refused" if refused else "done", "done" if refused else "refused", "P3", "start",
+            "answer",
+            "refused" if refused else "done",
+            "done" if refused else "refused",
+            "P3",
+            "start",
             f"{machine} {'cannot be started at' if refused else 'was started at'} {event.about}, "
-            f"{'where it should start' if refused else 'where it must not run'}.")
+            f"{'where it should start' if refused else 'where it must not run'}.",
+        )
     operation = event.operation
     action = factor.promised.commands[operation].action
     point = event.about.removeprefix(operation).removeprefix(" to ") or None
@@ -130,16 +182,30 @@ def _answer(factor: Factor, machine: str, event: Event | None) -> _Found | None:
                 codes.add(guard.code)
     expected = " or ".join((["accepted"] if accepts else []) + sorted(f"rejected ({c})" for c in codes))
     if isinstance(event.answer, Rejected):
-        sentence = (
-            f"{operation} of {machine} is refused with {event.answer.code}, although "
-            + ("everything that it needs is there." if accepts else "that is not the reason."))
-        return _Found("answer", f"rejected ({event.answer.code})", expected, "P13", event.answer.code, sentence,
-                      action.requirements)
+        sentence = f"{operation} of {machine} is refused with {event.answer.code}, although " + (
+            "everything that it needs is there." if accepts else "that is not the reason."
+        )
+        return _Found(
+            "answer", f"rejected ({event.answer.code})", expected, "P13", event.answer.code, sentence, action.requirements
+        )
     first = next((g.code for g in action.guards if g.code in codes), "")
-    promise = {"OperationNotSupported": "P18", "FailoverNotCommitted": "P18", "JobInProgress": "P16",
-               "RecoveryPointNotFound": "P2", "NoFailoverToCommit": "P7", "FailoverPending": "P7"}.get(first, "P13")
-    return _Found("answer", "accepted", expected, promise, first,
-                  f"{operation} of {machine} is accepted, although it has to be refused with {first}.", action.requirements)
+    promise = {
+        "OperationNotSupported": "P18",
+        "FailoverNotCommitted": "P18",
+        "JobInProgress": "P16",
+        "RecoveryPointNotFound": "P2",
+        "NoFailoverToCommit": "P7",
+        "FailoverPending": "P7",
+    }.get(first, "P13")
+    return _Found(
+        "answer",
+        "accepted",
+        expected,
+        promise,
+        first,
+        f"{operation} of {machine} is accepted, although it has to be refused with {first}.",
+        action.requirements,
+    )
 
 
 def _order(factor: Factor, machine: str, sight: Sight) -> _Found | None:
@@ -147,25 +213,46 @@ def _order(factor: Factor, machine: str, sight: Sight) -> _Found | None:
         return None
     again = [p.id for p in sight.new if p.id in factor.known_ids]
     if again:
-        return _Found("points", f"{again[0]} again", "an id that was never used", "P4", "ids are never used again",
-                      f"A recovery point of {machine} has the name of one that was removed before.")
-    return _Found("points", ", ".join(sight.ids), "older points first, new ones last", "P4", "oldest first",
-                  f"The recovery points of {machine} are not listed in the order in which they were made.")
+        return _Found(
+            "points",
+            f"{again[0]} again",
+            "an id that was never used",
+            "P4",
+            "ids are never used again",
+            f"A recovery point of {machine} has the name of one that was removed before.",
+        )
+    return _Found(
+        "points",
+        ", ".join(sight.ids),
+        "older points first, new ones last",
+        "P4",
+        "oldest first",
+        f"The recovery points of {machine} are not listed in the order in which they were made.",
+    )
 
 
-def _plain(factor: Factor, machine: str, event: Event | None, sight: Sight, nodes: list[Node],
-           order: tuple[int, ...]) -> _Found | None:
+def _plain(
+    factor: Factor, machine: str, event: Event | None, sight: Sight, nodes: list[Node], order: tuple[int, ...]
+) -> _Found | None:
     """Some plain fields, in order; `nodes` is filtered in place."""
     seen = sight.seen
     found: list[object] = [
-        seen.protection, seen.active, seen.direction, seen.failover, seen.job, seen.received, seen.loss,
-        UNKNOWN if seen.alerts is UNKNOWN else "StaleSideFenced" in seen.alerts, *seen.running]
+        seen.protection,
+        seen.active,
+        seen.direction,
+        seen.failover,
+        seen.job,
+        seen.received,
+        seen.loss,
+        UNKNOWN if seen.alerts is UNKNOWN else "StaleSideFenced" in seen.alerts,
+        *seen.running,
+    ]
     for i in order:
         if found[i] is UNKNOWN:
             continue
         left = [n for n in nodes if factor.promised.shown(n[0])[i] == found[i]]
         if not left:
-            return _field(factor, machine, event, i, found, {factor.promised.shown(n[0])[i] for n in nodes})
+            return _field(machine, event, i, found, {factor.promised.shown(n[0])[i] for n in nodes})
         nodes[:] = left
     return None
 
@@ -177,31 +264,61 @@ def _allowed(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _
     left = [n for n in nodes if factor.allows(n, sight)]
     if not left:
         told = _values(", ".join(factor.promised.allowed(n[0])) or "none" for n in nodes)
-        return _Found("allowed_operations", ", ".join(sight.seen.allowed_operations) or "none", told, "P13", "lifecycle",
-                      f"{machine} advertises other operations than its state permits.")
+        return _Found(
+            "allowed_operations",
+            ", ".join(sight.seen.allowed_operations) or "none",
+            told,
+            "P13",
+            "lifecycle",
+            f"{machine} advertises other operations than its state permits.",
+        )
     nodes[:] = left
     return None
 
 
-def _field(factor: Factor, machine: str, event: Event | None, i: int, found: list[object], due: set[object]) -> _Found:
+def _field(machine: str, event: Event | None, i: int, found: list[object], due: set[object]) -> _Found:
     name, value, expected = _SHOWN[i], str(found[i]), _values(due)
     if event is not None and isinstance(event.answer, Rejected):
-        return _Found(name, value, expected, "P11", f"rejected ({event.answer.code})",
-                      f"A refused {event.operation} of {machine} changed {name} all the same.")
+        return _Found(
+            name,
+            value,
+            expected,
+            "P11",
+            f"rejected ({event.answer.code})",
+            f"A refused {event.operation} of {machine} changed {name} all the same.",
+        )
     if i in (5, 6, 7, 8, 9) and found[8] is True and found[9] is True:
-        return _Found("running at both sides", "True", "one side only", "P3", "both sides run",
-                      f"{machine} runs at both sites at once, and they have been in contact: two copies take writes.")
+        return _Found(
+            "running at both sides",
+            "True",
+            "one side only",
+            "P3",
+            "both sides run",
+            f"{machine} runs at both sites at once, and they have been in contact: two copies take writes.",
+        )
     if i >= 8:
         planned = found[3] == "planned" or found[4] == "PlannedFailover"
-        return _Found(name, value, expected, "P1" if planned else "P3", "running",
-                      f"{machine} {'runs' if found[i] else 'does not run'} at {'primary' if i == 8 else 'recovery'}, where it "
-                      f"{'must not' if found[i] else 'should'}.")
+        return _Found(
+            name,
+            value,
+            expected,
+            "P1" if planned else "P3",
+            "running",
+            f"{machine} {'runs' if found[i] else 'does not run'} at {'primary' if i == 8 else 'recovery'}, where it "
+            f"{'must not' if found[i] else 'should'}.",
+        )
     if name in ("received", "loss"):
         what = "received writes" if name == "received" else "lost writes"
         return _Found(name, value, expected, "P2", name, f"The number of {what} reported for {machine} is not the true one.")
     if name == "alerts":
-        return _Found("alerts", "StaleSideFenced" if found[i] else "none", "StaleSideFenced" if not found[i] else "none", "P3",
-                      "alerted", f"The fencing of the former source of {machine} is not reported as it happened.")
+        return _Found(
+            "alerts",
+            "StaleSideFenced" if found[i] else "none",
+            "StaleSideFenced" if not found[i] else "none",
+            "P3",
+            "alerted",
+            f"The fencing of the former source of {machine} is not reported as it happened.",
+        )
     if name == "direction":
         return _Found(name, value, expected, "P12", "direction", f"{machine} replicates the wrong way.")
     if name == "job":
@@ -224,13 +341,27 @@ def _content(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _
         logs = {n[1].prefix(int(n[0][at.head])) for n in nodes}
         failover = sight.seen.failover
         promise = {"planned": "P1", "unplanned": "P2"}.get(str(failover), "P21")
-        return _wrong(factor, machine, f"content at {sight.seen.active}", sight.disk, logs, promise,
-                      f"the disk of {machine} at its active side")
+        return _wrong(
+            factor,
+            machine,
+            f"content at {sight.seen.active}",
+            sight.disk,
+            logs,
+            promise,
+            f"the disk of {machine} at its active side",
+        )
     for point in sight.new or ():
         logs = {n[2] or n[1] for n in nodes}
         if not any(point.view.locate(log) is not None for log in logs):
-            return _wrong(factor, machine, f"content of point {point.id}", point.view, logs, "P4",
-                          f"the recovery point {point.id} of {machine}")
+            return _wrong(
+                factor,
+                machine,
+                f"content of point {point.id}",
+                point.view,
+                logs,
+                "P4",
+                f"the recovery point {point.id} of {machine}",
+            )
     return None
 
 
@@ -253,8 +384,14 @@ def _wrong(factor: Factor, machine: str, field: str, view: View, logs: set[Log],
     if strangers and not view.rubbish:
         first = strangers[0]
         where = journal.where(journal.records[first].address)
-        return _Found(field, f"write {first} at {where}", "no write that was discarded", "P20", "no resurrection",
-                      f"Write {first}, which a failover discarded or a crash lost, is back on {what}.")
+        return _Found(
+            field,
+            f"write {first} at {where}",
+            "no write that was discarded",
+            "P20",
+            "no resurrection",
+            f"Write {first}, which a failover discarded or a crash lost, is back on {what}.",
+        )
     missing = journal.told(nearest.content.get(bad.address)) if bad is not None else "a write"
     if view.rubbish:
         sentence = f"{what[0].upper()}{what[1:]} holds {found}: it is damaged."
@@ -273,24 +410,58 @@ def _points(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _F
     some = [n for n in nodes if bool(n[0][at.points]) == bool(sight.ids)]
     if not some:
         committed = sight.seen.failover in ("committed", "none") and sight.ids
-        return _Found("points", told, "none" if sight.ids else "at least one", "P7" if committed else "P4", "points",
-                      f"{machine} {'still advertises recovery points that a commit has to remove' if committed else 'advertises recovery points where there can be none' if sight.ids else 'has lost its last recovery point'}.")
+        return _Found(
+            "points",
+            told,
+            "none" if sight.ids else "at least one",
+            "P7" if committed else "P4",
+            "points",
+            f"{machine} still advertises recovery points that a commit has to remove."
+            if committed
+            else f"{machine} advertises recovery points where there can be none."
+            if sight.ids
+            else f"{machine} has lost its last recovery point.",
+        )
     used = [n for n in some if n[4] or not (factor._uses_point(n[0]) and factor.used in sight.gone)]
     if not used:
-        return _Found("points", f"{factor.used} is gone", f"{factor.used} kept", "P4", "a point in use is pinned",
-                      f"The recovery point {factor.used}, which a failover of {machine} uses, was removed.")
+        return _Found(
+            "points",
+            f"{factor.used} is gone",
+            f"{factor.used} kept",
+            "P4",
+            "a point in use is pinned",
+            f"The recovery point {factor.used}, which a failover of {machine} uses, was removed.",
+        )
     if factor.points and factor.points[-1].id in sight.gone and not sight.new and not any(n[4] for n in used):
-        return _Found("points", f"{factor.points[-1].id} is gone", "the newest point stays", "P4", "the newest is never pruned",
-                      f"The newest recovery point of {machine} was removed.")
+        return _Found(
+            "points",
+            f"{factor.points[-1].id} is gone",
+            "the newest point stays",
+            "P4",
+            "the newest is never pruned",
+            f"The newest recovery point of {machine} was removed.",
+        )
     renewed = [n for n in used if n[4]]
     if renewed and len(renewed) == len(used) and len(sight.gone) < len(factor.points):
-        return _Found("points", told, "only points of this replication", "P7", "old points go together",
-                      f"Recovery points of {machine} from before the last copy or commit are still advertised.")
+        return _Found(
+            "points",
+            told,
+            "only points of this replication",
+            "P7",
+            "old points go together",
+            f"Recovery points of {machine} from before the last copy or commit are still advertised.",
+        )
     nodes[:] = used
     fits = [n for n in used if factor.names(n, sight)]
     if not fits:
-        return _Found("failover_point", str(sight.seen.failover_point), "the point that the failover used", "P2",
-                      "the point was advertised", f"The failover of {machine} names another point than it was asked to use.")
+        return _Found(
+            "failover_point",
+            str(sight.seen.failover_point),
+            "the point that the failover used",
+            "P2",
+            "the point was advertised",
+            f"The failover of {machine} names another point than it was asked to use.",
+        )
     nodes[:] = fits
     return None
 
@@ -306,10 +477,22 @@ def _rest(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Fou
     job = sight.seen.job
     expected = could[0] if could else "a step that is possible"
     if job not in (None, UNKNOWN):
-        return _Found("progress", f"the job {job} stands still", expected, "P19", "progress",
-                      f"{job} of {machine} is stuck although nothing is in its way: {expected[0].lower()}{expected[1:]}")
-    return _Found("progress", "nothing moves", expected, "P8", "progress",
-                  f"Replication of {machine} stands still although something is left to do: {expected[0].lower()}{expected[1:]}")
+        return _Found(
+            "progress",
+            f"the job {job} stands still",
+            expected,
+            "P19",
+            "progress",
+            f"{job} of {machine} is stuck although nothing is in its way: {expected[0].lower()}{expected[1:]}",
+        )
+    return _Found(
+        "progress",
+        "nothing moves",
+        expected,
+        "P8",
+        "progress",
+        f"Replication of {machine} stands still although something is left to do: {expected[0].lower()}{expected[1:]}",
+    )
 
 
 def _together(factor: Factor, machine: str, event: Event | None, sight: Sight, nodes: list[Node]) -> _Found:
@@ -318,8 +501,12 @@ def _together(factor: Factor, machine: str, event: Event | None, sight: Sight, n
     at = factor.promised.at
     held = [n for n in factor.search(event, sight, unpruned=True) if factor.lists(n, sight)]
     if held:
-        found = (_plain(factor, machine, event, sight, held, _LIFECYCLE) or _content(factor, machine, sight, held)
-                 or _plain(factor, machine, event, sight, held, _REPORTED) or _allowed(factor, machine, sight, held))
+        found = (
+            _plain(factor, machine, event, sight, held, _LIFECYCLE)
+            or _content(factor, machine, sight, held)
+            or _plain(factor, machine, event, sight, held, _REPORTED)
+            or _allowed(factor, machine, sight, held)
+        )
         if found is not None:
             return found
     branch: Callable[[Node], Log] = lambda n: n[2] or n[1]  # noqa: E731
@@ -329,6 +516,11 @@ def _together(factor: Factor, machine: str, event: Event | None, sight: Sight, n
     planned = sight.seen.failover == "planned" or sight.seen.job == "PlannedFailover"
     promise = "P1" if planned else "P2" if sight.seen.failover == "unplanned" else "P4"
     return _Found(
-        "points", f"the newest point has {_values(where)} writes", f"{_values(latest)}", promise, "position of the newest point",
+        "points",
+        f"the newest point has {_values(where)} writes",
+        f"{_values(latest)}",
+        promise,
+        "position of the newest point",
         f"The newest recovery point of {machine} does not hold what the machine's replica must hold by then"
-        + (f", after {event.about}." if event is not None and event.about else "."))
+        + (f", after {event.about}." if event is not None and event.about else "."),
+    )

@@ -19,8 +19,23 @@ import attrs
 from siteproof.conformance.errors import CaseError
 
 __all__ = [
-    "FAULTS", "OPERATIONS", "SIDES", "Advance", "Case", "Command", "Fault", "Heal", "Operate", "Scenario", "Settle",
-    "StartMachine", "Steps", "Write", "command_from_json", "command_to_json", "describe",
+    "FAULTS",
+    "OPERATIONS",
+    "SIDES",
+    "Advance",
+    "Case",
+    "Command",
+    "Fault",
+    "Heal",
+    "Operate",
+    "Scenario",
+    "Settle",
+    "StartMachine",
+    "Steps",
+    "Write",
+    "command_from_json",
+    "command_to_json",
+    "describe",
 ]
 
 FORMAT = 1
@@ -115,8 +130,7 @@ class Steps:
 
 Command: TypeAlias = Operate | Write | Fault | Heal | StartMachine | Advance | Settle | Steps
 
-_KINDS: dict[str, type[Any]] = {
-    one.kind: one for one in (Operate, Write, Fault, Heal, StartMachine, Advance, Settle, Steps)}
+_KINDS: dict[str, type[Any]] = {one.kind: one for one in (Operate, Write, Fault, Heal, StartMachine, Advance, Settle, Steps)}
 
 
 @attrs.frozen
@@ -129,8 +143,11 @@ class Case:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "format": FORMAT, "scenario": {**attrs.asdict(self.scenario), "machines": list(self.scenario.machines)},
-            "seed": self.seed, "commands": [command_to_json(c) for c in self.commands]}
+            "format": FORMAT,
+            "scenario": {**attrs.asdict(self.scenario), "machines": list(self.scenario.machines)},
+            "seed": self.seed,
+            "commands": [command_to_json(c) for c in self.commands],
+        }
 
     @classmethod
     def from_json(cls, data: Any, where: str = "test case") -> Case:
@@ -141,8 +158,7 @@ class Case:
         scenario = _scenario(row["scenario"], f"{where}, scenario")
         if not isinstance(row["commands"], list):
             raise CaseError(f"{where}, commands", type(row["commands"]).__name__, "a list")
-        commands = tuple(
-            command_from_json(c, f"{where}, command {i + 1}") for i, c in enumerate(row["commands"]))
+        commands = tuple(command_from_json(c, f"{where}, command {i + 1}") for i, c in enumerate(row["commands"]))
         for i, command in enumerate(commands):
             machine = getattr(command, "machine", None)
             if machine is not None and machine not in scenario.machines:
@@ -256,6 +272,10 @@ def _scenario(data: Any, where: str) -> Scenario:
     if not isinstance(policy, dict):
         raise CaseError(f"{where}, policy", repr(policy), "an object")
     return Scenario(
-        row["topology"], tuple(machines), _whole(row.get("disks", 1), f"{where}, disks", 1),
-        _whole(row.get("blocks", 16), f"{where}, blocks", 1), row.get("image", ""),
-        {k: _whole(v, f"{where}, policy, {k}") for k, v in policy.items()})
+        row["topology"],
+        tuple(machines),
+        _whole(row.get("disks", 1), f"{where}, disks", 1),
+        _whole(row.get("blocks", 16), f"{where}, blocks", 1),
+        row.get("image", ""),
+        {k: _whole(v, f"{where}, policy, {k}") for k, v in policy.items()},
+    )

@@ -11,11 +11,11 @@ Rules
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import multiprocessing
+import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
 import traceback
@@ -38,6 +38,9 @@ from siteproof.model.topology import Topology
 __all__ = ["PARTS", "FlowJob", "Progress", "check_flows"]
 
 PARTS = {"proof": "the proofs", "campaign": "the campaign", "image": "the round trip on the image"}
+
+
+STAGES = {"proof": "proving", "campaign": "running", "image": "round trip on the image"}
 
 
 @attrs.frozen
@@ -71,6 +74,7 @@ class _Flow:
     process: BaseProcess
     receive: Connection
     got: dict[str, Any] = attrs.Factory(dict)
+    last: tuple[str, str] = ("", "")
     error: str = ""
     error_code: Exit = Exit.OK
     done: bool = False
@@ -78,8 +82,22 @@ class _Flow:
     def report(self, interrupted: bool) -> FlowReport:
         proof: ProofReport | None = self.got.get("proof")
         campaigns: list[CampaignResult] = [self.got[part] for part in ("campaign", "image") if part in self.got]
-        missing = tuple(words for part, words in PARTS.items() if part not in self.got) if interrupted or self.error else ()
-        return FlowReport(self.job.topology, self.got.get("actions", ()), proof, tuple(campaigns), missing, self.error, self.error_code)
+        missing = tuple(self._missing(part) for part in PARTS if part not in self.got) if interrupted or self.error else ()
+        return FlowReport(
+            self.job.topology,
+            self.got.get("actions", ()),
+            self.got.get("words", ()),
+            proof,
+            tuple(campaigns),
+            missing,
+            self.error,
+            self.error_code,
+        )
+
+    def _missing(self, part: str) -> str:
+        """What is missing, and how far it had come."""
+        stage, text = self.last
+        return f"{PARTS[part]} (interrupted after {text})" if stage == STAGES[part] and text else PARTS[part]
 
 
 def check_flows(jobs: list[FlowJob], on_progress: Callable[[Progress], None]) -> tuple[list[FlowReport], bool]:
@@ -88,36 +106,18 @@ def check_flows(jobs: list[FlowJob], on_progress: Callable[[Progress], None]) ->
     flows: list[_Flow] = []
     interrupted = False
     try:
-        with _terminated_like_interrupted():
-            for number, job in enumerate(jobs):
-                receive, send = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, send), name=f"siteproof-{number}", daemon=True)
-                process.start()
-                send.close()
-                flows.append(_Flow(job, process, receive))
-            _collect(flows, on_progress)
+        for number, job in enumerate(jobs):
+            receive, send = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(job, send), name=f"siteproof-{number}", daemon=True)
+            process.start()
+            send.close()
+            flows.append(_Flow(job, process, receive))
+        _collect(flows, on_progress)
     except KeyboardInterrupt:
         interrupted = True
     finally:
         _end(flows)
     return [flow.report(interrupted) for flow in flows], interrupted
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """A polite request to end is treated like Ctrl-C: what is there is reported."""
-    def stop(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread: somebody else handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _collect(flows: list[_Flow], on_progress: Callable[[Progress], None]) -> None:
@@ -138,6 +138,7 @@ def _take(flow: _Flow, number: int, on_progress: Callable[[Progress], None]) -> 
         flow.error_code, flow.done = Exit.ENVIRONMENT, True
         return
     if kind == "progress":
+        flow.last = (content[0], content[1])
         on_progress(Progress(number, *content))
     elif kind == "got":
         part, value = content
@@ -168,9 +169,9 @@ def _end(flows: list[_Flow]) -> None:
 
 
 def _work(job: FlowJob, send: Connection) -> None:
-    """In the worker: everything for one flow. Ctrl-C is the parent's business; a request to end unwinds normally."""
+    """In the worker: everything for one flow. Ctrl-C is the parent's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
+    signal.signal(signal.SIGTERM, _leave)
     told = [0.0]
 
     def tell(stage: str, text: str) -> None:
@@ -186,10 +187,22 @@ def _work(job: FlowJob, send: Connection) -> None:
         send.send(("error", str(error), error.exit_code))
     except Exception as error:  # noqa: BLE001 - it is told to the parent, which gives it a code
         detail = traceback.extract_tb(error.__traceback__)[-1]
-        send.send(("error", f"a bug of siteproof, please report it: {type(error).__name__}: {error} "
-                            f"({Path(detail.filename).name}, line {detail.lineno})", int(Exit.BUG)))
+        send.send(
+            (
+                "error",
+                f"a bug of siteproof, please report it: {type(error).__name__}: {error} "
+                f"({Path(detail.filename).name}, line {detail.lineno})",
+                int(Exit.BUG),
+            )
+        )
     send.send(("done",))
     send.close()
+
+
+def _leave(_number: int, _frame: object) -> None:
+    """End now, leaving no temporary folder. An exception would not do: raised in a destructor, it is swallowed."""
+    atexit._run_exitfuncs()
+    os._exit(1)
 
 
 def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str, Any]]:
@@ -201,18 +214,38 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
     from siteproof.model.prove import prove
     from siteproof.model.readings.english import describe_action
 
-    tell("proving", "reading the model")
+    tell(STAGES["proof"], "reading the model")
     model = promise_model(job.topology.id, job.topology.facts)
     yield "actions", tuple(describe_action(model, action) for action in model.actions)
-    yield "proof", prove(job.topology, certificate_dir=Path(job.proofs), on_progress=lambda text: tell("proving", text))
+    yield "words", tuple((variable.name, variable.doc) for variable in model.variables)
+    yield "proof", prove(job.topology, certificate_dir=Path(job.proofs), on_progress=lambda text: tell(STAGES["proof"], text))
     promised = promised_for(job.topology)
-    yield "campaign", campaign(
-        job.topology, BundledDriver, seed=job.seed, max_seconds=job.max_seconds, promised=promised, driver_name="bundled",
-        on_event=lambda event: tell("running", event.text or f"{event.cases:,} cases, {event.steps:,} steps"))
+    yield (
+        "campaign",
+        campaign(
+            job.topology,
+            BundledDriver,
+            seed=job.seed,
+            max_seconds=job.max_seconds,
+            promised=promised,
+            driver_name="bundled",
+            on_event=lambda event: tell(STAGES["campaign"], event.text or f"{event.cases:,} cases, {event.steps:,} steps"),
+        ),
+    )
     work = Path(tempfile.mkdtemp(prefix=f"{job.topology.id}-", dir=job.work))
     try:
-        yield "image", round_trip(
-            job.source, promised, job.image, BundledDriver(work=work), work, name="bundled", seed=job.seed,
-            on_event=lambda text: tell("round trip on the image", text))
+        yield (
+            "image",
+            round_trip(
+                job.source,
+                promised,
+                job.image,
+                BundledDriver(work=work),
+                work,
+                name="bundled",
+                seed=job.seed,
+                on_event=lambda text: tell(STAGES["image"], text),
+            ),
+        )
     finally:
         shutil.rmtree(work, ignore_errors=True)

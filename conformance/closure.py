@@ -82,8 +82,7 @@ class Promised:
         self.compiled = compile_model(self.model)
         self.initial: State = self.compiled.initial
         self.at = Index.of(self.compiled)
-        self.commands: dict[str, CompiledAction] = {
-            a.action.operation: a for a in self.compiled.of_kind(Kind.COMMAND)}
+        self.commands: dict[str, CompiledAction] = {a.action.operation: a for a in self.compiled.of_kind(Kind.COMMAND)}
         self.environment = {a.name: a for a in self.compiled.of_kind(Kind.ENVIRONMENT)}
         internal = [a for a in self.compiled.of_kind(Kind.INTERNAL) if a.name != "prune_point"]
         self.internal_names = tuple(a.name for a in internal)
@@ -123,7 +122,8 @@ class Promised:
                 lines.append(f"    if {guard}:\n        return True")
                 continue
             after = ", ".join(
-                expression(action.changes[n], names) if n in action.changes else fields[n] for n in self.model.names)
+                expression(action.changes[n], names) if n in action.changes else fields[n] for n in self.model.names
+            )
             lines.append(f"    if {guard}:\n        r.append(({number}, {self._kinds[number]}, ({after},)))")
         lines.append("    return False" if fair else "    return tuple(r)")
         scope: dict[str, Any] = {}
@@ -145,8 +145,7 @@ class Promised:
             if len(self._steps) > _REMEMBERED:
                 self._steps.clear()
             # A commit that has no point to remove, and steps that change nothing, stay what they are: plain.
-            known = self._steps[state] = tuple(one for one in self._internal(state) if one[2] != state
-                                               or one[1] == CUT)
+            known = self._steps[state] = tuple(one for one in self._internal(state) if one[2] != state or one[1] == CUT)
         return known
 
     def restless(self, state: State) -> bool:
@@ -159,9 +158,18 @@ class Promised:
         here = bool(s[at.running]), bool(s[at.passive_running])
         primary, recovery = here if s[at.active] == 0 else here[::-1]
         return (
-            self._protections[s[at.protection]], self._sites[s[at.active]], self._directions[s[at.direction]],
-            self._failovers[s[at.failover]], self._jobs[s[at.job]], s[at.received] if s[at.received_known] else None,
-            s[at.loss] if s[at.loss_known] else None, bool(s[at.alerted]), primary, recovery, bool(s[at.points]))
+            self._protections[s[at.protection]],
+            self._sites[s[at.active]],
+            self._directions[s[at.direction]],
+            self._failovers[s[at.failover]],
+            self._jobs[s[at.job]],
+            s[at.received] if s[at.received_known] else None,
+            s[at.loss] if s[at.loss_known] else None,
+            bool(s[at.alerted]),
+            primary,
+            recovery,
+            bool(s[at.points]),
+        )
 
     def allowed(self, state: State) -> tuple[str, ...]:
         """The operations that are advertised as allowed in `state`."""

@@ -168,9 +168,14 @@ class Base:
     def __init__(self, blocks: int, image: Path | None = None, seed: int = 0) -> None:
         self.image = image
         self.blocks = blocks if image is None else max(1, -(-image.stat().st_size // BLOCK))
-        self._made = b"" if image is not None else b"".join(
-            (hashlib.blake2b(struct.pack("<QQ", seed, block), digest_size=32).digest() * (BLOCK // 32))
-            for block in range(blocks))
+        self._made = (
+            b""
+            if image is not None
+            else b"".join(
+                (hashlib.blake2b(struct.pack("<QQ", seed, block), digest_size=32).digest() * (BLOCK // 32))
+                for block in range(blocks)
+            )
+        )
 
     def data(self, start: int, count: int) -> bytes:
         """`count` blocks from block `start`; a last, partial block of a file is filled up with zeros."""
@@ -236,8 +241,9 @@ class Journal:
                 if of == disk:
                     yield block, 1
 
-    def _judge(self, data: bytes, address: int, start: int, count: int, content: dict[int, int],
-               rubbish: list[tuple[int, str]]) -> None:
+    def _judge(
+        self, data: bytes, address: int, start: int, count: int, content: dict[int, int], rubbish: list[tuple[int, str]]
+    ) -> None:
         base = self.base.data(start, count)
         if data == base:
             return
@@ -256,8 +262,13 @@ class Journal:
             if known is not None and known.tag == tag and known.address == here:
                 content[here] = known.sequence
             elif tag is not None:
-                rubbish.append((here, f"write {tag.sequence} of {tag.machine}, which was made to another block "
-                                      f"({tag.block} of disk {tag.disk})"))
+                rubbish.append(
+                    (
+                        here,
+                        f"write {tag.sequence} of {tag.machine}, which was made to another block "
+                        f"({tag.block} of disk {tag.disk})",
+                    )
+                )
             elif data.startswith(_MAGIC, offset):
                 rubbish.append((here, "a torn block: the beginning of one write, the end of another"))
             else:

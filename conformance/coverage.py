@@ -1,13 +1,14 @@
 """What a campaign has covered, over what can be covered.
 
 Rules
-1. A *switch* (0-switch, all-transitions) is a lifecycle state, a command and its verdict: (protection, active side, failover, job,
-   direction) × operation or event × accepted, rejected or taken. Coverage counts those in which the oracle was sure of the
-   lifecycle state.
-2. The denominator is explored, not guessed: all switches of the model that can be reached within a stated scope (one write on
-   a branch, one fault at a time, no cached writes). What is feasible only beyond the scope and is covered all the same is added to both.
-3. All-actions: actions of the model that were taken in some explanation of a run, over those that are reachable in the scope.
-   Requirement coverage: the requirements that those actions stand for.
+1. A *switch* (0-switch, all-transitions) is a lifecycle state, a command and its verdict: (protection, active side,
+   failover, job, direction) × operation or event × accepted, rejected or taken. Coverage counts those in which the
+   oracle was sure of the lifecycle state.
+2. The denominator is explored, not guessed: all switches of the model that can be reached within a stated scope (one
+   write on a branch, one fault at a time, no cached writes). What is feasible only beyond the scope and is covered all
+   the same is added to both.
+3. All-actions: actions of the model that were taken in some explanation of a run, over those that are reachable in the
+   scope. Requirement coverage: the requirements that those actions stand for.
 """
 
 from __future__ import annotations
@@ -48,8 +49,12 @@ def _normal(promised: Promised, s: State) -> State:
     row[at.epoch], row[at.passive_epoch] = 1, 1 if s[at.epoch] == s[at.passive_epoch] else 0
     row[at.received] = row[at.loss] = 0
     row[at.received_known] = row[at.loss_known] = row[at.alerted] = False
-    low = min(s[at.head], s[at.passive], s[at.latest] if s[at.points] else s[at.head],
-              s[at.fork] if s[at.epoch] != s[at.passive_epoch] else s[at.head])
+    low = min(
+        s[at.head],
+        s[at.passive],
+        s[at.latest] if s[at.points] else s[at.head],
+        s[at.fork] if s[at.epoch] != s[at.passive_epoch] else s[at.head],
+    )
     for i in (at.head, at.passive, at.latest, at.fork):
         row[i] = max(0, int(row[i]) - int(low))
     return tuple(row)
@@ -68,8 +73,11 @@ def explore(promised: Promised) -> Feasible:
         actions |= {promised.internal_names[n] for n, _, _ in promised.steps(state)}
         for operation, action in promised.commands.items():
             for arguments in action.action.instances():
-                asked = promised.with_point(state, True, int(state[at.latest])) if arguments[:1] == (2,) and state[at.points] \
+                asked = (
+                    promised.with_point(state, True, int(state[at.latest]))
+                    if arguments[:1] == (2,) and state[at.points]
                     else state
+                )
                 after = action.step(asked, *arguments)
                 switches.add((here, operation, "accepted" if after is not None else "rejected"))
                 if after is not None:
@@ -77,9 +85,9 @@ def explore(promised: Promised) -> Feasible:
                     after_all.append(after)
         for action in environment:
             after = action.step(state)
-            if after is None or action.name.startswith("fail_") and not all(state[i] for i in ups):
+            if after is None or (action.name.startswith("fail_") and not all(state[i] for i in ups)):
                 continue
-            if after[at.head] > 1 and action.name == "write" or after[at.passive] > 1 and action.name.startswith("write"):
+            if (after[at.head] > 1 and action.name == "write") or (after[at.passive] > 1 and action.name.startswith("write")):
                 continue
             switches.add((here, action.name, "taken"))
             actions.add(action.name)
@@ -120,10 +128,10 @@ class Ledger:
         met = set().union(*(requirements[a] for a in acts)) if acts else set[str]()
         return (
             Coverage("all-actions", len(acts), len(possible), how, tuple(sorted(possible - acts))[:20]),
-            Coverage("all-transitions (0-switch)", len(self.switches), len(feasible.switches | self.switches), how,
-                     tuple(missing[:20])),
-            Coverage("requirement", len(met), len(due), "requirements of the reachable actions",
-                     tuple(sorted(due - met))[:20]),
+            Coverage(
+                "all-transitions (0-switch)", len(self.switches), len(feasible.switches | self.switches), how, tuple(missing[:20])
+            ),
+            Coverage("requirement", len(met), len(due), "requirements of the reachable actions", tuple(sorted(due - met))[:20]),
         )
 
 

@@ -30,8 +30,19 @@ from siteproof.conformance.errors import DriverError
 from siteproof.model.errors import SiteproofError
 
 __all__ = [
-    "UNKNOWN", "VERSION", "Accepted", "Answer", "Capabilities", "Driver", "Guarded", "Observation", "Rejected", "Unknown",
-    "UnknownType", "answer_to_json", "load_driver_class",
+    "UNKNOWN",
+    "VERSION",
+    "Accepted",
+    "Answer",
+    "Capabilities",
+    "Driver",
+    "Guarded",
+    "Observation",
+    "Rejected",
+    "Unknown",
+    "UnknownType",
+    "answer_to_json",
+    "load_driver_class",
 ]
 
 VERSION = 1
@@ -104,12 +115,12 @@ class Observation:
     active: str | UnknownType = UNKNOWN
     direction: str | UnknownType = UNKNOWN
     failover: str | UnknownType = UNKNOWN
-    job: str | None | UnknownType = UNKNOWN
+    job: str | UnknownType | None = UNKNOWN
     allowed_operations: tuple[str, ...] | UnknownType = UNKNOWN
     points: tuple[tuple[str, str], ...] | UnknownType = UNKNOWN
-    failover_point: str | None | UnknownType = UNKNOWN
-    received: int | None | UnknownType = UNKNOWN
-    loss: int | None | UnknownType = UNKNOWN
+    failover_point: str | UnknownType | None = UNKNOWN
+    received: int | UnknownType | None = UNKNOWN
+    loss: int | UnknownType | None = UNKNOWN
     alerts: tuple[str, ...] | UnknownType = UNKNOWN
     running: tuple[bool | UnknownType, bool | UnknownType] = (UNKNOWN, UNKNOWN)
 
@@ -127,7 +138,8 @@ class Observation:
         if self.points is not UNKNOWN:
             row["points"] = [{"id": i, "kind": k} for i, k in self.points]
         row["running"] = {
-            side: value for side, value in zip(("primary", "recovery"), self.running, strict=True) if value is not UNKNOWN}
+            side: value for side, value in zip(("primary", "recovery"), self.running, strict=True) if value is not UNKNOWN
+        }
         return row
 
 
@@ -153,6 +165,7 @@ class Driver(Protocol):
     def handshake(self) -> Capabilities: ...
     def start(self, scenario: Scenario, seed: int, base: Any) -> None:
         """Set up the scenario. `base` is a `content.Base`: what every disk starts with."""
+
     def execute(self, machine: str, operation: str, point: str | None) -> Answer: ...
     def write(self, machine: str, side: str, disk: int, block: int, data: bytes, cached: bool) -> bool | None: ...
     def fault(self, kind: str) -> None: ...
@@ -161,8 +174,10 @@ class Driver(Protocol):
     def advance(self, seconds: int) -> None: ...
     def step(self) -> bool:
         """Take one internal event; False when there is none."""
+
     def settle(self) -> bool:
         """Let time pass until nothing moves; False when that did not happen within a day of virtual time."""
+
     def observe(self, machine: str) -> Observation: ...
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes: ...
     def stop(self) -> None: ...
@@ -236,8 +251,9 @@ def load_driver_class(name: str) -> Callable[[], Driver]:
         found: Any = importlib.import_module(module_name)
     except Exception as error:
         told = f"{type(error).__name__}: {error}"
-        raise DriverError(name, f"the module cannot be imported ({told})", expected,
-                          "run in its folder, or set PYTHONPATH") from error
+        raise DriverError(
+            name, f"the module cannot be imported ({told})", expected, "run in its folder, or set PYTHONPATH"
+        ) from error
     for part in class_name.split("."):
         if not hasattr(found, part):
             raise DriverError(name, f"the module has no {class_name}", expected)

@@ -48,5 +48,7 @@ def of_proof(report: ProofReport) -> Exit:
 def of_campaign(result: CampaignResult) -> Exit:
     """What a campaign comes to."""
     return {
-        Outcome.CONFORMS: Exit.OK, Outcome.VIOLATION: Exit.VIOLATION, Outcome.INCONCLUSIVE: Exit.INCONCLUSIVE,
+        Outcome.CONFORMS: Exit.OK,
+        Outcome.VIOLATION: Exit.VIOLATION,
+        Outcome.INCONCLUSIVE: Exit.INCONCLUSIVE,
     }[result.outcome]

@@ -17,13 +17,17 @@ def explain(counterexample: Counterexample, width: int = 100) -> list[str]:
     lines += ["", f"Broken: {d.promise}, {d.promise_title}" + (f" ({', '.join(d.requirements)})" if d.requirements else "")]
     lines += ["", *explain_steps(counterexample.steps, d, counterexample.removal, width)]
     if counterexample.minimal:
-        lines += ["", f"Shrunk from {counterexample.original_length} commands. Nothing can be left out: "
-                  "for each step, what happens without it is told above."]
+        lines += [
+            "",
+            f"Shrunk from {counterexample.original_length} commands. Nothing can be left out: "
+            "for each step, what happens without it is told above.",
+        ]
     return lines
 
 
-def explain_steps(steps: tuple[StepRecord, ...], divergence: Divergence | None, removal: tuple[str, ...] = (),
-                  width: int = 100) -> list[str]:
+def explain_steps(
+    steps: tuple[StepRecord, ...], divergence: Divergence | None, removal: tuple[str, ...] = (), width: int = 100
+) -> list[str]:
     """Step by step: the command and its answer, what changed, and where it leaves the model."""
     lines: list[str] = []
     before: dict[str, dict[str, Any]] = {}
@@ -35,10 +39,12 @@ def explain_steps(steps: tuple[StepRecord, ...], divergence: Divergence | None, 
                 lines += textwrap.wrap(f"{machine}: {changed}", width, initial_indent="       ", subsequent_indent="         ")
             before[machine] = seen
         if divergence is not None and divergence.step == step.index:
-            lines += textwrap.wrap(f"found {divergence.field}: {divergence.found}", width, initial_indent="     ✗ ",
-                                   subsequent_indent="         ")
-            lines += textwrap.wrap(f"expected: {divergence.expected}", width, initial_indent="       ",
-                                   subsequent_indent="         ")
+            lines += textwrap.wrap(
+                f"found {divergence.field}: {divergence.found}", width, initial_indent="     ✗ ", subsequent_indent="         "
+            )
+            lines += textwrap.wrap(
+                f"expected: {divergence.expected}", width, initial_indent="       ", subsequent_indent="         "
+            )
         if step.index < len(removal):
             lines += textwrap.wrap(f"({removal[step.index]})", width, initial_indent="       ", subsequent_indent="        ")
     return lines

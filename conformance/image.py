@@ -53,8 +53,11 @@ def open_image(path: Path) -> DiskImage:
         raise UsageError(f"--image {path}, {found}", "a disk image", "name a file that holds a raw disk")
     size = path.stat().st_size
     if size == 0 or size % BLOCK:
-        raise UsageError(f"--image {path}, {size:,} bytes", f"a positive multiple of {BLOCK} bytes",
-                         f"pad a copy of it: truncate -s %{BLOCK} COPY")
+        raise UsageError(
+            f"--image {path}, {size:,} bytes",
+            f"a positive multiple of {BLOCK} bytes",
+            f"pad a copy of it: truncate -s %{BLOCK} COPY",
+        )
     try:
         with path.open("rb") as file:
             file.read(BLOCK)
@@ -85,8 +88,11 @@ def work_folder(image: DiskImage, copies: int) -> Path:
     place, needed = tempfile.gettempdir(), image.size * copies
     free = shutil.disk_usage(place).free
     if free < needed:
-        raise UsageError(f"{_size(free)} free in {place}", f"{_size(needed)}, {copies} times the image of {_size(image.size)}",
-                         "free some space, or set TMPDIR to a folder with room")
+        raise UsageError(
+            f"{_size(free)} free in {place}",
+            f"{_size(needed)}, {copies} times the image of {_size(image.size)}",
+            "free some space, or set TMPDIR to a folder with room",
+        )
     return Path(tempfile.mkdtemp(prefix="siteproof-image-"))
 
 
@@ -105,8 +111,26 @@ def _make_ext4(program: str, path: Path, folder: Path) -> bool:
     tree = folder / "tree"
     _plant(tree)
     path.unlink(missing_ok=True)
-    command = [program, "-q", "-t", "ext4", "-b", str(BLOCK), "-d", str(tree), "-U", _IDENTITY, "-E", f"hash_seed={_IDENTITY}",
-               "-L", "siteproof", "-m", "0", str(path), f"{SIZE // 1024}k"]
+    command = [
+        program,
+        "-q",
+        "-t",
+        "ext4",
+        "-b",
+        str(BLOCK),
+        "-d",
+        str(tree),
+        "-U",
+        _IDENTITY,
+        "-E",
+        f"hash_seed={_IDENTITY}",
+        "-L",
+        "siteproof",
+        "-m",
+        "0",
+        str(path),
+        f"{SIZE // 1024}k",
+    ]
     environment = {**os.environ, "E2FSPROGS_FAKE_TIME": _TIME, "LC_ALL": "C"}
     try:
         done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
@@ -125,7 +149,7 @@ def _plant(tree: Path) -> None:
         "var/log/service.log": b"".join(b"request %06d served in %3d ms\n" % (n, n * 31 % 250) for n in range(40_000)),
         "var/lib/db/table.dat": random.Random(1).randbytes(4 * 2**20),
         "var/lib/db/journal": bytes(2**20),
-        "home/user/notes.txt": "What is not tested does not work.\n".encode() * 100,
+        "home/user/notes.txt": b"What is not tested does not work.\n" * 100,
     }
     for name, content in files.items():
         file = tree / name

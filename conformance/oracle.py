@@ -16,7 +16,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import attrs
 
@@ -98,7 +98,7 @@ class Factor:
     def __init__(self, promised: Promised, journal: Journal, *, moves_by_itself: bool = False, strict: bool = False) -> None:
         self.promised, self.journal = promised, journal
         self.moves_by_itself, self.strict = moves_by_itself, strict
-        self.candidates: set[Candidate] = {(promised.initial, journal.root, None)}
+        self.candidates: Collection[Candidate] = ((promised.initial, journal.root, None),)
         self.points: tuple[PointSeen, ...] = ()
         self.known_ids: set[str] = set()
         self.used: str | None = None
@@ -128,9 +128,7 @@ class Factor:
                     found.append((after, log, old))
                 if isinstance(answer, Accepted):
                     continue
-                if not isinstance(answer, Rejected):
-                    found.append(candidate)
-                elif after is None and answer.code in self.codes(operation, asked, arguments):
+                if not isinstance(answer, Rejected) or (after is None and answer.code in self.codes(operation, asked, arguments)):
                     found.append(candidate)
             return found
 
@@ -213,9 +211,11 @@ class Factor:
         gone: frozenset[str] = frozenset()
         if seen.points is not UNKNOWN:
             before = {p.id for p in self.points}
-            new = tuple(
-                PointSeen(i, kind, read(i) if read is not None else View({}))
-                for i, kind in seen.points if i not in before) if read is not None else None
+            new = (
+                tuple(PointSeen(i, kind, read(i) if read is not None else View({})) for i, kind in seen.points if i not in before)
+                if read is not None
+                else None
+            )
             gone = frozenset(before - {i for i, _ in seen.points})
         side = seen.active if disk and read is not None and isinstance(seen.active, str) else None
         return Sight(seen, new, gone, read(side) if side is not None and read is not None else None, still)
@@ -229,7 +229,7 @@ class Factor:
             return False
         self._stage.ends = {(n[0], n[1], n[2]): n for n in ends}
         self._trail.append(self._stage)
-        self.candidates = set(self._stage.ends)
+        self.candidates = tuple(self._stage.ends)
         self.remember(sight)
         return True
 
@@ -341,9 +341,15 @@ class Factor:
             return None
         job = self._code(at.job, seen.job or "none")
         frozen = tuple(
-            (i, self._code(i, value)) for i, value in (
-                (at.active, seen.active), (at.failover, seen.failover), (at.protection, seen.protection),
-                (at.direction, seen.direction)) if isinstance(value, str))
+            (i, self._code(i, value))
+            for i, value in (
+                (at.active, seen.active),
+                (at.failover, seen.failover),
+                (at.protection, seen.protection),
+                (at.direction, seen.direction),
+            )
+            if isinstance(value, str)
+        )
         quiet = seen.alerts is not UNKNOWN and "StaleSideFenced" not in seen.alerts
         loss, received = seen.loss, seen.received
         unplanned = self._code(at.job, "UnplannedFailover")
@@ -372,10 +378,8 @@ class Factor:
 
     def _code(self, index: int, value: str) -> int:
         variable = self.promised.model.variables[index]
-        for code, one in enumerate(variable.domain.of):
-            if one.value == value:
-                return code
-        return -1
+        names = [variable.domain.decode(code).value for code in variable.domain.values or ()]
+        return names.index(value) if value in names else -1
 
     # ----------------------------------------------------------------------------------------------------- filtering
 
@@ -390,8 +394,7 @@ class Factor:
     def shows(self, node: Node, sight: Sight) -> bool:
         """The plain fields."""
         seen = sight.seen
-        protection, active, direction, failover, job, received, loss, alerted, primary, recovery, _ = \
-            self.promised.shown(node[0])
+        protection, active, direction, failover, job, received, loss, alerted, primary, recovery, _ = self.promised.shown(node[0])
         return (
             (seen.protection is UNKNOWN or seen.protection == protection)
             and (seen.active is UNKNOWN or seen.active == active)
@@ -402,7 +405,8 @@ class Factor:
             and (seen.loss is UNKNOWN or seen.loss == loss)
             and (seen.alerts is UNKNOWN or ("StaleSideFenced" in seen.alerts) == alerted)
             and (seen.running[0] is UNKNOWN or seen.running[0] == primary)
-            and (seen.running[1] is UNKNOWN or seen.running[1] == recovery))
+            and (seen.running[1] is UNKNOWN or seen.running[1] == recovery)
+        )
 
     def allows(self, node: Node, sight: Sight) -> bool:
         """The operations that are advertised."""
@@ -449,4 +453,3 @@ class Factor:
     def rests(self, node: Node, sight: Sight) -> bool:
         """After settling: no fair step is possible."""
         return not sight.still or not self.promised.restless(node[0])
-

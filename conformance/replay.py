@@ -59,10 +59,17 @@ class Replay:
 def save(counterexample: Counterexample, path: Path, driver: str) -> None:
     """Write the file; an existing one is replaced."""
     data = {
-        "kind": KIND, "format": FORMAT, "driver": driver, "case": counterexample.case,
-        "divergence": attrs.asdict(counterexample.divergence), "answers": [s.answer for s in counterexample.steps],
-        "steps": [s.text for s in counterexample.steps], "removal": list(counterexample.removal),
-        "minimal": counterexample.minimal, "seed": counterexample.seed}
+        "kind": KIND,
+        "format": FORMAT,
+        "driver": driver,
+        "case": counterexample.case,
+        "divergence": attrs.asdict(counterexample.divergence),
+        "answers": [s.answer for s in counterexample.steps],
+        "steps": [s.text for s in counterexample.steps],
+        "removal": list(counterexample.removal),
+        "minimal": counterexample.minimal,
+        "seed": counterexample.seed,
+    }
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -87,15 +94,27 @@ def load(path: Path) -> Saved:
         divergence = Divergence(**{**told, "requirements": tuple(told.get("requirements", ()))})
     except TypeError as error:
         raise CaseError(f"{where}, divergence", str(error), "what the tester wrote") from error
-    return Saved(Case.from_json(data.get("case"), f"{where}, case"), data["driver"], divergence, tuple(data["answers"]),
-                 tuple(data.get("removal", ())), bool(data.get("minimal", False)))
+    return Saved(
+        Case.from_json(data.get("case"), f"{where}, case"),
+        data["driver"],
+        divergence,
+        tuple(data["answers"]),
+        tuple(data.get("removal", ())),
+        bool(data.get("minimal", False)),
+    )
 
 
 def replay(saved: Saved, factory: DriverFactory, promised: Promised | None = None, *, name: str = "") -> Replay:
     """Run the case again and compare. Raises `DriverError` when the driver fails."""
     run = run_case(saved.case, factory, promised, record=True, name=name or saved.driver)
-    drift = next((r.index for r, was in zip(run.records, saved.answers, strict=False)
-                  if r.answer != was and r.index < saved.divergence.step), None)
+    drift = next(
+        (
+            r.index
+            for r, was in zip(run.records, saved.answers, strict=False)
+            if r.answer != was and r.index < saved.divergence.step
+        ),
+        None,
+    )
     if run.divergence is not None and run.divergence.promise == saved.divergence.promise:
         return Replay(Status.STILL_FAILING, run.divergence.sentence, run.records, run.divergence, drift)
     if run.divergence is not None:

@@ -36,7 +36,7 @@ FLOOR_TRANSITIONS = 0.5
 FLOOR_ACTIONS = 0.8
 SKIPPED_TOO_MUCH = 0.25
 EVENT_EVERY = 0.25
-POLISH_SECONDS = 1.0
+POLISH_SECONDS = 2.0
 POLISH_CASES = 8
 
 
@@ -70,9 +70,16 @@ class Engine(Protocol):
     def case(self, opened: Callable[[int], Session]) -> Session: ...
 
 
+def _hypothesis(chance: random.Random) -> Engine:
+    from siteproof.conformance.engines.hypothesis_machine import HypothesisEngine
+
+    return HypothesisEngine(chance)
+
+
 ENGINES: dict[str, Callable[[random.Random], Engine]] = {
     "random": RandomEngine,
     "uniform": lambda chance: RandomEngine(chance, guided=False),
+    "hypothesis": _hypothesis,
 }
 
 
@@ -81,8 +88,15 @@ def promised_for(topology: Topology) -> Promised:
     return Promised(topology.id, topology.facts)
 
 
-def run_case(case: Case, factory: DriverFactory, promised: Promised | None = None, *, record: bool = True,
-             base: Base | None = None, name: str = "") -> CaseRun:
+def run_case(
+    case: Case,
+    factory: DriverFactory,
+    promised: Promised | None = None,
+    *,
+    record: bool = True,
+    base: Base | None = None,
+    name: str = "",
+) -> CaseRun:
     """Run one case from its beginning to its end or its divergence."""
     known = promised if promised is not None else promised_for(load_topology(case.scenario.topology))
     session = Session(case.scenario, case.seed, factory, known, record=record, base=base, name=name)
@@ -94,8 +108,7 @@ def run_case(case: Case, factory: DriverFactory, promised: Promised | None = Non
         session.abandon()
         raise
     session.finish()
-    return CaseRun(tuple(session.records or ()), session.divergence, session.overflow, session.model_before,
-                   session.model_after)
+    return CaseRun(tuple(session.records or ()), session.divergence, session.overflow, session.model_before, session.model_after)
 
 
 @attrs.define
@@ -188,7 +201,8 @@ def _warnings(tally: _Tally, promised: Promised) -> tuple[str, ...]:
     if not any(k.endswith("to primary") and v for k, v in seen.items()):
         found.append("no failback ever happened")
     if (facts["forward.planned_failover"] or facts["reverse.planned_failover"]) and not any(
-            k.startswith("planned") and v for k, v in seen.items()):
+        k.startswith("planned") and v for k, v in seen.items()
+    ):
         found.append("no planned failover ever completed")
     if not tally.ledger.taken["commit"]:
         found.append("no failover was ever committed")
@@ -203,11 +217,23 @@ def _warnings(tally: _Tally, promised: Promised) -> tuple[str, ...]:
     return tuple(found)
 
 
-def campaign(topology: Topology | str, driver: DriverFactory, engine: str = "random", seed: int | None = None,
-             max_seconds: float = 10.0, max_cases: int | None = None,
-             on_event: Callable[[CampaignEvent], None] | None = None, *, driver_name: str = "bundled", machines: int = 1,
-             disks: int = 1, blocks: int = 16, image: str = "", shrink: bool = True,
-             promised: Promised | None = None) -> CampaignResult:
+def campaign(
+    topology: Topology | str,
+    driver: DriverFactory,
+    engine: str = "random",
+    seed: int | None = None,
+    max_seconds: float = 10.0,
+    max_cases: int | None = None,
+    on_event: Callable[[CampaignEvent], None] | None = None,
+    *,
+    driver_name: str = "bundled",
+    machines: int = 1,
+    disks: int = 1,
+    blocks: int = 16,
+    image: str = "",
+    shrink: bool = True,
+    promised: Promised | None = None,
+) -> CampaignResult:
     """Run cases until the budget is spent or something diverges. A fresh seed is drawn when none is given; it is in the
     result. Raises `DriverError` when the driver fails, `UsageError` for an unknown engine."""
     if engine not in ENGINES:
@@ -258,22 +284,61 @@ def campaign(topology: Topology | str, driver: DriverFactory, engine: str = "ran
     outcome, reason = _verdict(tally, counterexample, coverage)
     tell("done", reason)
     return CampaignResult(
-        known.id, driver_name, engine, outcome, reason, tally.cases, tally.steps, time.monotonic() - began, start, coverage,
-        dict(sorted((n, tally.ledger.taken[n]) for n in {a.name for a in level.model.actions})), dict(tally.skipped),
-        counterexample, _warnings(tally, level), tally.checks, image)
+        known.id,
+        driver_name,
+        engine,
+        outcome,
+        reason,
+        tally.cases,
+        tally.steps,
+        time.monotonic() - began,
+        start,
+        coverage,
+        dict(sorted((n, tally.ledger.taken[n]) for n in {a.name for a in level.model.actions})),
+        dict(tally.skipped),
+        counterexample,
+        _warnings(tally, level),
+        tally.checks,
+        image,
+    )
 
 
-def _told(session: Session, driver: DriverFactory, level: Promised, seed: int, base: Base, name: str, shrink: bool,
-          tell: Callable[[str, str], None]) -> Counterexample:
+def _told(
+    session: Session,
+    driver: DriverFactory,
+    level: Promised,
+    seed: int,
+    base: Base,
+    name: str,
+    shrink: bool,
+    tell: Callable[[str, str], None],
+) -> Counterexample:
     """The counterexample of a session that diverged, shrunk."""
     from siteproof.conformance.shrink import counterexample_of
 
-    return counterexample_of(session.case, driver, level, seed=seed, base=base, name=name, smaller=shrink,
-                             on_progress=lambda text: tell("shrinking", text))
+    return counterexample_of(
+        session.case,
+        driver,
+        level,
+        seed=seed,
+        base=base,
+        name=name,
+        smaller=shrink,
+        on_progress=lambda text: tell("shrinking", text),
+    )
 
 
-def _shortest(first: Counterexample, player: Engine, opened: Callable[[int], Session], driver: DriverFactory, level: Promised,
-              seed: int, base: Base, name: str, tell: Callable[[str, str], None]) -> Counterexample:
+def _shortest(
+    first: Counterexample,
+    player: Engine,
+    opened: Callable[[int], Session],
+    driver: DriverFactory,
+    level: Promised,
+    seed: int,
+    base: Base,
+    name: str,
+    tell: Callable[[str, str], None],
+) -> Counterexample:
     """One bug has several 1-minimal counterexamples. Look for others for a moment, and keep the shortest."""
     best, until, found = first, time.monotonic() + POLISH_SECONDS, 0
     while time.monotonic() < until and found < POLISH_CASES:
@@ -289,8 +354,11 @@ def _shortest(first: Counterexample, player: Engine, opened: Callable[[int], Ses
 def _verdict(tally: _Tally, counterexample: Counterexample | None, coverage: tuple[Any, ...]) -> tuple[Outcome, str]:
     if counterexample is not None:
         return Outcome.VIOLATION, counterexample.divergence.sentence
-    below = [f"{c.name} {c.covered}/{c.feasible}, floor {floor:.0%}" for c, floor in
-             zip(coverage, (FLOOR_ACTIONS, FLOOR_TRANSITIONS), strict=False) if c.covered < floor * c.feasible]
+    below = [
+        f"{c.name} {c.covered}/{c.feasible}, floor {floor:.0%}"
+        for c, floor in zip(coverage, (FLOOR_ACTIONS, FLOOR_TRANSITIONS), strict=False)
+        if c.covered < floor * c.feasible
+    ]
     skipped = sum(tally.skipped.values())
     if tally.gave_up:
         return Outcome.INCONCLUSIVE, f"in {tally.gave_up} of {tally.cases} cases the explanations grew beyond the bound"
@@ -299,5 +367,3 @@ def _verdict(tally: _Tally, counterexample: Counterexample | None, coverage: tup
     if below:
         return Outcome.INCONCLUSIVE, "too little was covered: " + "; ".join(below)
     return Outcome.CONFORMS, f"{tally.cases} cases, {tally.steps} steps, every one explained by the model"
-
-

@@ -4,8 +4,8 @@ Rules
 1. After every command every machine is observed, and every new recovery point is read. The active side's disk is read when
    authority has moved, when the system stands still, now and then, and at the end; older points are read again now and then
    and at the end, whole.
-2. Symbolic arguments are resolved here, against what the driver has shown. A fault that is already there, or the healing of what is
-   well, does nothing; what the driver cannot do is skipped and counted.
+2. Symbolic arguments are resolved here, against what the driver has shown. A fault that is already there, or the healing
+   of what is well, does nothing; what the driver cannot do is skipped and counted.
 3. A session is a value machine: the same case on the same driver with the same seed does the same, whoever asks (engine,
    shrinker, replay).
 """
@@ -66,8 +66,17 @@ def base_for(scenario: Scenario) -> Base:
 class Session:
     """A case that runs. `step` takes the next command; `finish` ends it. `divergence` is set at most once."""
 
-    def __init__(self, scenario: Scenario, seed: int, factory: DriverFactory, promised: Promised, *, name: str = "",
-                 base: Base | None = None, record: bool = False) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        factory: DriverFactory,
+        promised: Promised,
+        *,
+        name: str = "",
+        base: Base | None = None,
+        record: bool = False,
+    ) -> None:
         self.scenario, self.seed, self.promised, self.factory = scenario, seed, promised, factory
         self.base = base if base is not None else base_for(scenario)
         self.driver = Guarded(factory(), name or "driver")
@@ -89,9 +98,14 @@ class Session:
         self.answer: Answer | bool | None = None
         self._check_scenario()
         self.factors = {
-            m: Factor(promised, Journal(m, self.base, scenario.disks), moves_by_itself=self.can.moves_by_itself,
-                      strict=self.can.strict_order)
-            for m in scenario.machines}
+            m: Factor(
+                promised,
+                Journal(m, self.base, scenario.disks),
+                moves_by_itself=self.can.moves_by_itself,
+                strict=self.can.strict_order,
+            )
+            for m in scenario.machines
+        }
         self._readers: dict[str, Callable[[str], View]] = {m: self._reader(m) for m in scenario.machines}
         self.driver.call("start", self.driver.driver.start, scenario, seed, self.base)
         for machine in scenario.machines:
@@ -100,8 +114,12 @@ class Session:
     def _check_scenario(self) -> None:
         can, scenario = self.can, self.scenario
         if len(scenario.machines) > can.machines or scenario.disks > can.disks:
-            raise DriverError(can.name, f"a scenario of {len(scenario.machines)} machines with {scenario.disks} disks",
-                              f"at most {can.machines} machines with {can.disks} disks", "choose a smaller scenario")
+            raise DriverError(
+                can.name,
+                f"a scenario of {len(scenario.machines)} machines with {scenario.disks} disks",
+                f"at most {can.machines} machines with {can.disks} disks",
+                "choose a smaller scenario",
+            )
 
     # --------------------------------------------------------------------------------------------------------- steps
 
@@ -155,8 +173,10 @@ class Session:
                 factor = self.factors[machine]
                 branch = self.promised.compiled.get(next(iter(factor.candidates))[0], "epoch")
                 record = factor.journal.issue(disk, block, int(branch))
-                answer = driver.call("write", driver.driver.write, machine, side, disk, record.tag.block, record.payload, cached)
-                events[machine] = factor.write(SIDES.index(side), record, cached, answer)
+                done: bool | None = driver.call(
+                    "write", driver.driver.write, machine, side, disk, record.tag.block, record.payload, cached
+                )
+                answer, events[machine] = done, factor.write(SIDES.index(side), record, cached, done)
             case Fault(fault) | Heal(fault):
                 failing = isinstance(command, Fault)
                 if (fault in self.faults) != failing and (fault != "gateway" or self.has_gateway()):
@@ -165,8 +185,8 @@ class Session:
                     name = ("fail_" if failing else "heal_") + fault.replace("-", "_")
                     events = {m: f.world(name) for m, f in self.factors.items()}
             case StartMachine(machine, side):
-                answer = driver.call("start_machine", driver.driver.start_machine, machine, side)
-                events[machine] = self.factors[machine].start(SIDES.index(side), answer)
+                done = driver.call("start_machine", driver.driver.start_machine, machine, side)
+                answer, events[machine] = done, self.factors[machine].start(SIDES.index(side), done)
             case Advance(seconds):
                 self._time += seconds
                 driver.call("advance", driver.driver.advance, seconds)
@@ -205,7 +225,8 @@ class Session:
             self.content_checks += 1
             return self.factors[machine].journal.read(
                 lambda disk, offset, length: driver.read(machine, where, disk, offset, length),
-                whole=self._whole if whole is None else whole)
+                whole=self._whole if whole is None else whole,
+            )
 
         return read
 
@@ -277,13 +298,18 @@ class Session:
             text += ": refused"
         elif answer is None:
             text += ": answer unknown"
-        self.records.append(StepRecord(
-            len(self.commands) - 1, command_to_json(command), told,
-            {m: self.last[m].to_json() for m in self.factors if m in self.last}, text, self._time))
+        self.records.append(
+            StepRecord(
+                len(self.commands) - 1,
+                command_to_json(command),
+                told,
+                {m: self.last[m].to_json() for m in self.factors if m in self.last},
+                text,
+                self._time,
+            )
+        )
 
     @property
     def case(self) -> Case:
         """What has been done so far, as a case."""
         return Case(self.scenario, tuple(self.commands), self.seed)
-
-

@@ -2,9 +2,11 @@
 
 Rules
 1. A smaller case counts only if it breaks the same promise. (Another failure is another bug; it would hide this one.)
-2. Commands are removed in chunks of halving size (delta debugging), then one by one until none can go, then in pairs (a fault
-   and its healing go together). Arguments become simpler: fewer machines, block 0, shorter waits, `latest`, seed 0.
-3. The result is *1-minimal*, and that is certified, not assumed: for each remaining command `removal` says what happens without it.
+2. Commands are removed in chunks of halving size (delta debugging), then one by one until none can go, then in pairs (a
+   fault and its healing go together), then in stretches with the sides exchanged in what follows (a failover and all that
+   belongs to it). Arguments become simpler: fewer machines, block 0, shorter waits, `latest`, seed 0.
+3. The result is *1-minimal*, and that is certified, not assumed: for each remaining command `removal` says what happens
+   without it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
-from siteproof.conformance.case import Advance, Case, Command, Operate, Scenario, Settle, Steps, Write
+from siteproof.conformance.case import Advance, Case, Command, Fault, Heal, Operate, Scenario, Settle, StartMachine, Steps, Write
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base
 from siteproof.conformance.results import Counterexample, Divergence
@@ -55,8 +57,16 @@ class _Trial:
         return session.divergence
 
 
-def shrink(case: Case, factory: DriverFactory, promised: Promised, *, name: str = "", base: Base | None = None,
-           max_runs: int = MAX_RUNS, on_progress: Callable[[str], None] | None = None) -> Shrunk | None:
+def shrink(
+    case: Case,
+    factory: DriverFactory,
+    promised: Promised,
+    *,
+    name: str = "",
+    base: Base | None = None,
+    max_runs: int = MAX_RUNS,
+    on_progress: Callable[[str], None] | None = None,
+) -> Shrunk | None:
     """The smallest case that breaks the promise that `case` breaks; None when `case` does not fail (any more)."""
     trial = _Trial(factory, promised, name, base)
     first = trial(case)
@@ -83,6 +93,7 @@ def shrink(case: Case, factory: DriverFactory, promised: Promised, *, name: str 
         _remove_chunks(lambda: best, better)
         _simplify(lambda: best, better)
         _remove_pairs(lambda: best, better)
+        _remove_rounds(lambda: best, better)
         _remove_for_time(lambda: best, better)
         if best == before or trial.runs >= max_runs:
             break
@@ -130,6 +141,37 @@ def _remove_pairs(now: Callable[[], Case], better: Callable[[Case], bool]) -> No
             else:
                 j += 1
         i += 1
+
+
+def _remove_rounds(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:
+    """A stretch of commands may only have brought the machine to its other side: try without it, the sides exchanged."""
+    count = len(now().commands)
+    if count > MANY:
+        return None
+    for size in range(count - 2, 1, -1):
+        for start in range(count - size + 1):
+            commands = now().commands
+            if len(commands) != count:
+                return _remove_rounds(now, better)
+            after = tuple(_mirrored(c) for c in commands[start + size :])
+            better(attrs.evolve(now(), commands=(*commands[:start], *after)))
+    return None
+
+
+def _mirrored(command: Command) -> Command:
+    """The command with primary and recovery exchanged."""
+    match command:
+        case Write(side=side) | StartMachine(side=side):
+            return attrs.evolve(command, side="recovery" if side == "primary" else "primary")
+        case Fault("primary-site"):
+            return Fault("recovery-site")
+        case Fault("recovery-site"):
+            return Fault("primary-site")
+        case Heal("primary-site"):
+            return Heal("recovery-site")
+        case Heal("recovery-site"):
+            return Heal("primary-site")
+    return command
 
 
 def _remove_for_time(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:
@@ -193,13 +235,21 @@ def _simpler(command: Command, machines: Sequence[str]) -> Iterator[Command]:
                     yield Steps(fewer)
         case _:
             pass
-    machine = getattr(command, "machine", None)
-    if machine is not None and machine != machines[0]:
-        yield attrs.evolve(command, machine=machines[0])  # type: ignore[call-arg]
+    if isinstance(command, Operate | Write | StartMachine) and command.machine != machines[0]:
+        yield attrs.evolve(command, machine=machines[0])
 
 
-def counterexample_of(case: Case, factory: DriverFactory, promised: Promised, *, seed: int = 0, base: Base | None = None,
-                      name: str = "", smaller: bool = True, on_progress: Callable[[str], None] | None = None) -> Counterexample:
+def counterexample_of(
+    case: Case,
+    factory: DriverFactory,
+    promised: Promised,
+    *,
+    seed: int = 0,
+    base: Base | None = None,
+    name: str = "",
+    smaller: bool = True,
+    on_progress: Callable[[str], None] | None = None,
+) -> Counterexample:
     """Shrink a failing case, run it once more with records, and tell it."""
     small = shrink(case, factory, promised, name=name, base=base, on_progress=on_progress) if smaller else None
     last = small.case if small is not None else case
@@ -212,5 +262,13 @@ def counterexample_of(case: Case, factory: DriverFactory, promised: Promised, *,
     if divergence is None:
         raise RuntimeError("a case that failed does not fail again: the driver does not repeat itself")
     return Counterexample(
-        last.to_json(), tuple(session.records or ()), divergence, len(case.commands), small is not None and small.minimal,
-        small.removal if small is not None else (), seed, session.model_before, session.model_after)
+        last.to_json(),
+        tuple(session.records or ()),
+        divergence,
+        len(case.commands),
+        small is not None and small.minimal,
+        small.removal if small is not None else (),
+        seed,
+        session.model_before,
+        session.model_after,
+    )

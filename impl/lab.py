@@ -237,7 +237,7 @@ class Lab:
         self._simulation.advance(seconds)
 
     def step(self) -> bool:
-        """Run one internal event that is due now; ``False`` when none is due without passing of time."""
+        """Run the next internal event, letting time pass up to it; ``False`` when nothing is scheduled."""
         return self._simulation.step()
 
     def settle(self, limit_seconds: float = 86400) -> bool:

@@ -236,11 +236,11 @@ class Simulation:
         action()
 
     def step(self) -> bool:
-        """Run one event that is due now; ``False`` when none is."""
-        if self._queue and self._queue[0][0] <= self.now:
-            self._run_next()
-            return True
-        return False
+        """Run the next event, letting time pass up to it; ``False`` when nothing is scheduled."""
+        if not self._queue:
+            return False
+        self._run_next()
+        return True
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass, with everything that falls due."""

@@ -107,28 +107,33 @@ class _Race:
         self.reasons.setdefault(key, []).append(text)
 
     def look(self, scope: Scope, max_states: int | None, *, only_open: bool = True) -> SearchResult:
-        """Search `scope` for what breaks an open claim and for premises not seen yet; refute what is broken."""
+        """Search `scope` for what breaks an open claim and for premises not seen yet; refute what is broken.
+
+        A small scope may have missed a shorter counterexample, so the wide one is searched below its length.
+        """
         wanted = self.open
         unseen = [g for g in self.goals if not self.witnessed.get(g.key)] if not only_open else []
-        targets = [Target("!" + g.key, z3.Not(g.built.formula), g.claim.is_step, g.claim.on) for g in wanted]
+        targets = [_violation(goal) for goal in wanted]
         targets += [Target("?" + g.key, g.built.premise, g.claim.is_step, g.claim.on) for g in unseen]
-        found = search(self.model, targets, scope, max_states=max_states, max_seconds=max(0.1, self.left),
-                       tick=lambda states, depth: self.tell(f"search: {states:,} states, depth {depth}"))
+        found = self.search(targets, scope, max_states=max_states)
         for goal in unseen:
             self.witnessed[goal.key] = "?" + goal.key in found.found
-        for goal in wanted:
-            if (path := found.found.get("!" + goal.key)) is not None:
-                shortest = self.is_shortest(goal, path, scope)
-                self.refute(goal, path, f"breadth-first search ({scope})", found.seconds, shortest)
+        broken = {goal: path for goal in wanted if (path := found.found.get("!" + goal.key)) is not None}
+        wider = found if scope == WIDE or not broken else self.search(
+            [_violation(goal) for goal in broken], WIDE, max_states=DEEP_STATES,
+            max_depth=max(len(path) for path in broken.values()) - 1)
+        for goal, path in broken.items():
+            least = wider.found.get("!" + goal.key, path)
+            best, where = (least, WIDE) if len(least) < len(path) else (path, scope)
+            self.refute(goal, best, f"breadth-first search ({where})", found.seconds, len(best) <= wider.complete_depth + 1)
         return found
 
-    def is_shortest(self, goal: Goal, path: Sequence[object], scope: Scope) -> bool:
-        """Whether no shorter counterexample exists in the wide scope; a smaller scope may have missed one."""
-        if scope == WIDE:
-            return True
-        target = Target("!", z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on)
-        found = search(self.model, [target], WIDE, max_depth=len(path) - 1, max_states=DEEP_STATES, max_seconds=10.0)
-        return not found.found and not found.stopped.endswith((" states", " s"))
+    def search(self, targets: Sequence[Target], scope: Scope, *, max_states: int | None,
+               max_depth: int | None = None) -> SearchResult:
+        """Search within what is left of the time."""
+        return search(self.model, targets, scope, max_states=max_states, max_depth=max_depth,
+                      max_seconds=max(0.1, self.left),
+                      tick=lambda states, depth: self.tell(f"search: {states:,} states, depth {depth}"))
 
     def refute(self, goal: Goal, path: tuple[tuple[str, tuple[int | bool, ...]], ...], method: str, seconds: float,
                shortest: bool) -> None:
@@ -232,6 +237,11 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     return Outcome(tuple(rows), race.invariant, proved)
 
 
+def _violation(goal: Goal) -> Target:
+    """What refutes a claim."""
+    return Target("!" + goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on)
+
+
 def _reach(verdict: Verdict) -> str:
     """What a verdict on a promise speaks of."""
     if verdict is Verdict.PROVED:
@@ -262,7 +272,7 @@ def prove(topology: Topology, promises: Collection[str] | None = None, overrides
         write_certificate(folder, changed, model, outcome.invariant, outcome.proved)
         checked = certify(folder, on_progress)
         solvers += [name for name in checked.confirmed_by if name not in solvers]
-        kept = {goal.promise.id for goal in outcome.proved}
+        kept = {row.id for row in rows if row.verdict is Verdict.PROVED}
         rows = tuple(
             attrs.evolve(row, certificate=f"{certificate_dir.name}/{changed.id}", confirmed_by=checked.confirmed_by)
             if row.id in kept else row for row in rows)

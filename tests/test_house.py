@@ -73,12 +73,18 @@ def test_every_folder_with_modules_is_a_package_of_the_wheel() -> None:
 
 
 def test_every_file_of_data_is_in_the_wheel() -> None:
-    globs = {package.removeprefix("siteproof.").replace(".", "/"): patterns for package, patterns in packaging()["package-data"].items()}
+    globs = {
+        package.removeprefix("siteproof.").replace(".", "/"): patterns
+        for package, patterns in packaging()["package-data"].items()
+    }
     missing = []
     for path in (p for room in ROOMS for p in (ROOT / room).rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")):
         name = relative(path)
-        if not any(name.startswith(folder + "/") and fnmatch(name.removeprefix(folder + "/"), pattern)
-                   for folder, patterns in globs.items() for pattern in patterns):
+        if not any(
+            name.startswith(folder + "/") and fnmatch(name.removeprefix(folder + "/"), pattern)
+            for folder, patterns in globs.items()
+            for pattern in patterns
+        ):
             missing.append(name)
     assert not missing
 
@@ -89,8 +95,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["prove", "--help"], ["nonsense"], ["list", "topologies"]])
 def test_the_first_answers_load_no_solver(arguments: list[str]) -> None:
-    script = ("import sys; from siteproof.conformance.cli import main; code = main(sys.argv[1:]); "
-              "print('LOADED', *(m for m in ('z3', 'cvc5', 'hypothesis', 'networkx', 'jinja2') if m in sys.modules)); sys.exit(code)")
+    script = (
+        "import sys; from siteproof.conformance.cli import main; code = main(sys.argv[1:]); "
+        "print('LOADED', *(m for m in ('z3', 'cvc5', 'hypothesis', 'networkx', 'jinja2') if m in sys.modules)); sys.exit(code)"
+    )
     done = run("-c", script, *arguments)
     assert done.stdout.splitlines()[-1].split() == ["LOADED"], done.stdout + done.stderr
 

@@ -5,7 +5,7 @@ The bodies are in `proving`, `running`, `checking` and `listing`; here stand the
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,16 +16,25 @@ from siteproof.conformance.exits import Exit
 
 __all__ = ["app"]
 
-EXITS = """Exit codes: 0 conforms, all proved · 1 violation, refuted · 2 inconclusive, undetermined · 3 driver or environment error ·
-4 usage or specification error · 5 a bug of ours · 130 interrupted."""
+EXITS = """Exit codes: 0 conforms, all proved · 1 violation, refuted · 2 inconclusive, undetermined · 3 driver or environment
+error · 4 usage or specification error · 5 a bug of ours · 130 interrupted."""
 
 app = typer.Typer(
-    name="siteproof", no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    name="siteproof",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
     epilog=EXITS,
-    context_settings={"help_option_names": ["-h", "--help"]})
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
-Topologies = Annotated[list[str] | None, typer.Argument(
-    metavar="TOPOLOGY", help="Built-in ids (siteproof list topologies) or TOML files; all built-in ones if none is given.")]
+Topologies = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TOPOLOGY", help="Built-in ids (siteproof list topologies) or TOML files; all built-in ones if none is given."
+    ),
+]
 MaxTime = Annotated[str, typer.Option("--max-time", metavar="TIME", help="Time for each flow, such as 30s, 10m or 1h30m.")]
 
 
@@ -37,7 +46,9 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def siteproof(
-    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Proofs and conformance tests for site-recovery replication.
 
@@ -49,9 +60,12 @@ def siteproof(
 @app.command(epilog="Example: siteproof check --report drill && open drill/index.html")
 @shared
 def check(
-    session: Session, topologies: Topologies = None,
+    session: Session,
+    topologies: Topologies = None,
     image: Annotated[Path | None, typer.Option(metavar="PATH", help="A disk image to work on; it is opened read-only.")] = None,
-    report: Annotated[Path, typer.Option(metavar="DIR", help="The report folder; an earlier report there is replaced.")] = Path("siteproof-report"),
+    report: Annotated[Path, typer.Option(metavar="DIR", help="The report folder; an earlier report there is replaced.")] = Path(
+        "siteproof-report"
+    ),
     max_time: MaxTime = "25s",
 ) -> Exit:
     """Prove, run the bundled implementation, and write a report.
@@ -67,11 +81,22 @@ def check(
 @app.command(epilog="Example: siteproof prove --what-if hyper-v-to-secondary-site:reverse.requires_commit=false")
 @shared
 def prove(
-    session: Session, topologies: Topologies = None,
-    properties: Annotated[list[str] | None, typer.Option("--property", metavar="ID", help="Only this promise (P1, P2, …); may be repeated.")] = None,
-    what_if: Annotated[list[str] | None, typer.Option(
-        "--what-if", metavar="[FLOW:]FACT=VALUE", help="Change a fact and show the verdicts before and after; may be repeated.")] = None,
-    certificates: Annotated[Path | None, typer.Option(metavar="DIR", help="Write certificates here and have two solvers confirm them.")] = None,
+    session: Session,
+    topologies: Topologies = None,
+    properties: Annotated[
+        list[str] | None, typer.Option("--property", metavar="ID", help="Only this promise (P1, P2, …); may be repeated.")
+    ] = None,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--what-if",
+            metavar="[FLOW:]FACT=VALUE",
+            help="Change a fact and show the verdicts before and after; may be repeated.",
+        ),
+    ] = None,
+    certificates: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write certificates here and have two solvers confirm them.")
+    ] = None,
     max_time: MaxTime = "2m",
 ) -> Exit:
     """Prove the promises of a flow, or find the shortest way to break one."""
@@ -96,11 +121,17 @@ def certify(
 @shared
 def run(
     session: Session,
-    driver: Annotated[str, typer.Option(metavar="D", help="The system under test: a name (siteproof list drivers) or module:Class.")],
-    topology: Annotated[list[str] | None, typer.Option(metavar="T", help="A flow to test; may be repeated. All built-in ones if none is given.")] = None,
+    driver: Annotated[
+        str, typer.Option(metavar="D", help="The system under test: a name (siteproof list drivers) or module:Class.")
+    ],
+    topology: Annotated[
+        list[str] | None, typer.Option(metavar="T", help="A flow to test; may be repeated. All built-in ones if none is given.")
+    ] = None,
     max_time: MaxTime = "10m",
-    engine: Annotated[list[str] | None, typer.Option(
-        metavar="E", help="How cases are chosen: random (guided by the model's state) or uniform; may be repeated.")] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(metavar="E", help="How cases are chosen: random (guided by the model's state) or uniform; may be repeated."),
+    ] = None,
     max_cases: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N cases.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a report folder with counterexamples.")] = None,
 ) -> Exit:
@@ -115,7 +146,9 @@ def run(
 def replay(
     session: Session,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A counterexample or a test case.")],
-    driver: Annotated[str | None, typer.Option(metavar="D", help="Another system under test than the one it was found on.")] = None,
+    driver: Annotated[
+        str | None, typer.Option(metavar="D", help="Another system under test than the one it was found on.")
+    ] = None,
 ) -> Exit:
     """Run a counterexample again, step by step."""
     from siteproof.conformance.cli import running
@@ -135,7 +168,7 @@ def explain(
     return running.explain(session, file)
 
 
-class Listing(str, Enum):
+class Listing(StrEnum):
     TOPOLOGIES = "topologies"
     PROPERTIES = "properties"
     REQUIREMENTS = "requirements"

@@ -33,7 +33,7 @@ from siteproof.model.errors import UsageError
 from siteproof.model.results import Verdict
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
-__all__ = ["check", "machine_facts", "now"]
+__all__ = ["check", "machine_facts", "now", "short_path"]
 
 COPIES = 4
 """How often the image may lie in a work folder at once: both sides, a resynchronisation under way, a restored point."""
@@ -49,14 +49,25 @@ def check(session: Session, names: list[str], image: Path | None, place: Path, m
     folder = ReportFolder.begin(place)
     try:
         with _image(image, len(sources)) as (disk, work):
-            session.out.print(Text.assemble(
-                (f"siteproof {version()}", "bold"), f" checks {count(len(sources), 'flow')} on {disk.about}"))
-            jobs = [FlowJob(topology, source, str(folder.draft / "proofs"), disk, str(work), session.seed or 0, seconds)
-                    for topology, source in zip(topologies, sources, strict=True)]
+            session.out.print(
+                Text.assemble((f"siteproof {version()}", "bold"), f" checks {count(len(sources), 'flow')} on {disk.about}")
+            )
+            jobs = [
+                FlowJob(topology, source, str(folder.draft / "proofs"), disk, str(work), session.seed or 0, seconds)
+                for topology, source in zip(topologies, sources, strict=True)
+            ]
             with _Display(session, topologies) as display:
                 flows, interrupted = check_flows(jobs, display.show)
-        report = RunReport(version(), "siteproof " + shlex.join(sys.argv[1:]), started, time.perf_counter() - began, tuple(flows),
-                           machine_facts(), disk.about, interrupted)
+        report = RunReport(
+            version(),
+            "siteproof " + shlex.join(sys.argv[1:]),
+            started,
+            time.perf_counter() - began,
+            tuple(flows),
+            machine_facts(),
+            disk.about,
+            interrupted,
+        )
         page, report = publish(folder, report)
     except BaseException:
         folder.discard()
@@ -76,8 +87,12 @@ def machine_facts() -> dict[str, str]:
     """On what it ran, as far as it matters to the result."""
     from importlib.metadata import version as installed
 
-    return {"Python": platform.python_version(), "z3-solver": installed("z3-solver"), "cvc5": installed("cvc5"),
-            "system": platform.system()}
+    return {
+        "Python": platform.python_version(),
+        "z3-solver": installed("z3-solver"),
+        "cvc5": installed("cvc5"),
+        "system": platform.system(),
+    }
 
 
 def _check_supported(topologies: list[Topology]) -> None:
@@ -93,8 +108,11 @@ def _check_supported(topologies: list[Topology]) -> None:
         try:
             flow_of(parse_topology(tomllib.loads(topology.text), topology.file or topology.id))
         except TopologyError as error:
-            raise UsageError(str(error), "a flow that the bundled implementation has",
-                             f"prove it alone: siteproof prove {shlex.quote(topology.file or topology.id)}") from None
+            raise UsageError(
+                str(error),
+                "a flow that the bundled implementation has",
+                f"prove it alone: siteproof prove {shlex.quote(topology.file or topology.id)}",
+            ) from None
 
 
 @contextlib.contextmanager
@@ -133,8 +151,14 @@ class _Display:
         self.stages[progress.flow] = progress
         if progress.finished:
             spent = duration(time.monotonic() - self.began)
-            self.session.out.print(Text.assemble(
-                ("  ✓ ", "dim"), (self.topologies[progress.flow].id, "bold"), f"  {progress.stage} done ", (f"after {spent}", "dim")))
+            self.session.out.print(
+                Text.assemble(
+                    ("  ✓ ", "dim"),
+                    (self.topologies[progress.flow].id, "bold"),
+                    f"  {progress.stage} done ",
+                    (f"after {spent}", "dim"),
+                )
+            )
 
     def _rows(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
@@ -156,7 +180,7 @@ def _tell(session: Session, report: RunReport, page: Path) -> None:
     out.print(final_table(report))
     out.print()
     out.print(verdict_lines(report))
-    out.print(text(f"  Report: {_short(page)}"))
+    out.print(text(f"  Report: {short_path(page)}"))
 
 
 def _stories(flow: FlowReport) -> Iterator[object]:
@@ -172,7 +196,8 @@ def _stories(flow: FlowReport) -> Iterator[object]:
         told.add(what)
 
 
-def _short(path: Path) -> str:
+def short_path(path: Path) -> str:
+    """A path as the user would type it from where they stand."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:

@@ -9,11 +9,14 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import typer
 
@@ -30,7 +33,8 @@ def guarded(arguments: Sequence[str]) -> int:
     from siteproof.conformance.cli.app import app
 
     try:
-        code = app(args=list(arguments), standalone_mode=False, prog_name="siteproof")
+        with _terminated_like_interrupted():
+            code = app(args=list(arguments), standalone_mode=False, prog_name="siteproof")
     except SiteproofError as error:
         say(str(error))
         return error.exit_code
@@ -48,6 +52,24 @@ def guarded(arguments: Sequence[str]) -> int:
             return Exit.ENVIRONMENT
         return _bug(error, debug=_wants_debug(arguments))
     return int(code) if isinstance(code, int) else Exit.OK
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A polite request to end is treated like Ctrl-C, so that what is there is reported and nothing is left behind."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread: whoever runs us there handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def say(text: str) -> None:
@@ -69,8 +91,7 @@ def _of_parser(error: Exception) -> int:
 
 
 def _wants_debug(arguments: Sequence[str]) -> bool:
-    pairs = zip(arguments, arguments[1:], strict=False)
-    return "--log-level=debug" in arguments or any(pair == ("--log-level", "debug") for pair in pairs)
+    return "--log-level=debug" in arguments or ("--log-level", "debug") in pairwise(arguments)
 
 
 def _bug(error: Exception, *, debug: bool) -> int:

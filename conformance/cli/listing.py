@@ -51,8 +51,10 @@ def _topologies() -> Rows:
 def _properties() -> Rows:
     from siteproof.model.promise import PROMISES
 
-    return [{"id": p.id, "title": p.title, "promise": p.sentence, "claims": len(p.claims), "requirements": list(p.requirements)}
-            for p in PROMISES]
+    return [
+        {"id": p.id, "title": p.title, "promise": p.sentence, "claims": len(p.claims), "requirements": list(p.requirements)}
+        for p in PROMISES
+    ]
 
 
 def _requirements() -> Rows:
@@ -63,26 +65,27 @@ def _requirements() -> Rows:
 
 def _drivers() -> Rows:
     from siteproof.conformance.drivers.bugs import VARIANTS
+    from siteproof.conformance.drivers.registry import drivers
 
-    rows = [
-        ("bundled", "the bundled implementation, in its deterministic simulation"),
-        ("model", "the model itself as a system under test; it always conforms"),
-        ("bundled+BUG", "the bundled implementation with a seeded bug (siteproof list bugs)"),
-        *((f"bundled+{one.name}", f"a correct variant: {one.story}") for one in VARIANTS),
-        ("MODULE:CLASS", "a driver of your own (docs/interface.md)"),
-    ]
+    rows = [*drivers(), *((f"bundled+{variant.id}", f"a correct variant: {variant.story}") for variant in VARIANTS)]
     return [{"driver": name, "system under test": about} for name, about in rows]
 
 
 def _bugs() -> Rows:
     from siteproof.conformance.drivers.bugs import BUGS
 
-    return [{"driver": f"bundled+{bug.name}", "story": bug.story, "breaks": list(bug.promises), "flows": list(bug.flows),
-             "shortest": bug.shortest} for bug in BUGS]
+    return [
+        {"driver": f"bundled+{bug.id}", "family": bug.family, "story": bug.story, "breaks": bug.breaks, "flows": list(bug.flows)}
+        for bug in BUGS
+    ]
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {
-    "topologies": _topologies, "properties": _properties, "requirements": _requirements, "drivers": _drivers, "bugs": _bugs,
+    "topologies": _topologies,
+    "properties": _properties,
+    "requirements": _requirements,
+    "drivers": _drivers,
+    "bugs": _bugs,
 }
 
 
@@ -110,9 +113,14 @@ def doctor(session: Session) -> Exit:
         table.add_row(Text(mark, style), text(one.name, "bold"), text(one.found or "missing"), text(one.adds, "dim"))
     missing = [one for one in findings if one.needed and not one.found]
     session.out.print(table)
-    session.out.print(text(
-        f"{len(missing)} needed part(s) missing; reinstall siteproof with pip" if missing else "Everything that is needed is here.",
-        "bold red" if missing else "green"))
+    session.out.print(
+        text(
+            f"{len(missing)} needed part(s) missing; reinstall siteproof with pip"
+            if missing
+            else "Everything that is needed is here.",
+            "bold red" if missing else "green",
+        )
+    )
     code = Exit.ENVIRONMENT if missing else Exit.OK
     session.emit("siteproof.doctor/1", code, {"findings": findings})
     return code
@@ -122,26 +130,42 @@ def _packages() -> Iterable[Finding]:
     yield Finding("siteproof", version(), True, "this tool")
     yield Finding("Python", f"{platform.python_version()} ({sys.platform})", True, "3.11 or later")
     needed: Sequence[tuple[str, str, str]] = (
-        ("z3-solver", "z3", "proofs, and the first check of certificates"), ("cvc5", "cvc5", "the second, independent check of certificates"),
-        ("hypothesis", "hypothesis", "the stateful engine of the tester"), ("networkx", "networkx", "coverage of the state graph"),
+        ("z3-solver", "z3", "proofs, and the first check of certificates"),
+        ("cvc5", "cvc5", "the second, independent check of certificates"),
+        ("hypothesis", "hypothesis", "the stateful engine of the tester"),
+        ("networkx", "networkx", "coverage of the state graph"),
         ("cryptography", "cryptography", "the bundled implementation's encryption"),
-        ("zstandard", "zstandard", "the bundled implementation's compression"), ("jinja2", "jinja2", "the HTML report"))
+        ("zstandard", "zstandard", "the bundled implementation's compression"),
+        ("jinja2", "jinja2", "the HTML report"),
+    )
     for name, module, adds in needed:
         yield Finding(name, metadata.version(name) if importlib.util.find_spec(module) else "", True, adds)
-    yield Finding("pytest-xdist", metadata.version("pytest-xdist") if importlib.util.find_spec("xdist") else "", False,
-                  "siteproof's own tests on all cores")
+    yield Finding(
+        "pytest-xdist",
+        metadata.version("pytest-xdist") if importlib.util.find_spec("xdist") else "",
+        False,
+        "siteproof's own tests on all cores",
+    )
 
 
 def _programs() -> Iterable[Finding]:
     from siteproof.conformance.image import find_mke2fs
 
-    yield Finding("mke2fs", find_mke2fs() or "", False,
-                  "a real ext4 file system as the disk of `siteproof check` (package e2fsprogs); without it a generated image is used")
+    yield Finding(
+        "mke2fs",
+        find_mke2fs() or "",
+        False,
+        "a real ext4 file system as the disk of `siteproof check` (package e2fsprogs); without it a generated image is used",
+    )
 
 
 def _places() -> Iterable[Finding]:
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
-    yield Finding("temporary space", f"{free / 2**30:.1f} GiB free in {folder}" if os.access(folder, os.W_OK) else "", True,
-                  "work folders of the bundled implementation")
+    yield Finding(
+        "temporary space",
+        f"{free / 2**30:.1f} GiB free in {folder}" if os.access(folder, os.W_OK) else "",
+        True,
+        "work folders of the bundled implementation",
+    )
     yield Finding("processors", str(os.cpu_count() or 1), True, "flows are checked side by side")

@@ -39,8 +39,9 @@ def told(session: Session, title: str) -> Iterator[Callable[[str], None]]:
         yield lambda line: status.update(Text(f"{title}: {line}"))
 
 
-def prove(session: Session, names: list[str], properties: list[str], what_if: list[str], certificates: Path | None,
-          max_time: str) -> Exit:
+def prove(
+    session: Session, names: list[str], properties: list[str], what_if: list[str], certificates: Path | None, max_time: str
+) -> Exit:
     """Prove flows one after the other; with `what_if`, before and after."""
     limit = parse_duration(max_time, "--max-time")
     overrides = [parse_override(one) for one in what_if]
@@ -74,7 +75,9 @@ def _check_meant(overrides: list[Override], topologies: list[Topology]) -> None:
     ids = [topology.id for topology in topologies]
     for one in overrides:
         if one.topology is not None and one.topology not in ids:
-            raise UsageError(f"--what-if for {one.topology}", "a flow that is proved here: " + join(ids), "name that flow as well")
+            raise UsageError(
+                f"--what-if for {one.topology}", "a flow that is proved here: " + join(ids), "name that flow as well"
+            )
 
 
 def _facts(changes: dict[str, bool | int | str]) -> dict[str, bool]:
@@ -88,7 +91,9 @@ def _facts(changes: dict[str, bool | int | str]) -> dict[str, bool]:
 def certify(session: Session, folder: Path) -> Exit:
     """Check one certificate, or every one in a folder."""
     if not folder.is_dir():
-        raise UsageError(f"{folder}, which is no folder", "a folder that siteproof prove --certificates wrote", "name that folder")
+        raise UsageError(
+            f"{folder}, which is no folder", "a folder that siteproof prove --certificates wrote", "name that folder"
+        )
     inside = [folder] if (folder / "manifest.json").is_file() else sorted(p.parent for p in folder.glob("*/manifest.json"))
     reports: list[CertificateReport] = []
     for one in inside or [folder]:
@@ -96,10 +101,15 @@ def certify(session: Session, folder: Path) -> Exit:
             report = certify_folder(one, progress)
         reports.append(report)
         mark, style = ("✓", "green") if report.confirmed else ("?", "yellow")
-        session.out.print(Text.assemble(
-            (f"{mark} ", style), (report.topology, "bold"),
-            f"  {count(report.claims, 'claim')} of {join(report.promises)}: {count(report.obligations, 'obligation')} confirmed by "
-            f"{join(report.confirmed_by) or 'no solver'} in {duration(report.seconds)}"))
+        session.out.print(
+            Text.assemble(
+                (f"{mark} ", style),
+                (report.topology, "bold"),
+                f"  {count(report.claims, 'claim')} of {join(report.promises)}: "
+                f"{count(report.obligations, 'obligation')} confirmed by "
+                f"{join(report.confirmed_by) or 'no solver'} in {duration(report.seconds)}",
+            )
+        )
         for row in report.unconfirmed:
             session.out.print(text(f"  {row}", "yellow"))
     code = Exit.OK if all(report.confirmed for report in reports) else Exit.INCONCLUSIVE

@@ -11,10 +11,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from siteproof.conformance.case import command_to_json, describe
-from siteproof.conformance.cli.checking import machine_facts, now
+from siteproof.conformance.cli.checking import machine_facts, now, short_path
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, parse_duration, version
-from siteproof.conformance.drivers.bugs import driver_factory
+from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.explain import explain_steps
 from siteproof.conformance.replay import Saved, Status, load
@@ -32,8 +32,9 @@ from siteproof.model.topology import Topology, load_topology
 __all__ = ["explain", "replay", "run"]
 
 
-def run(session: Session, driver: str, names: list[str], max_time: str, engines: list[str], max_cases: int | None,
-        out: Path | None) -> Exit:
+def run(
+    session: Session, driver: str, names: list[str], max_time: str, engines: list[str], max_cases: int | None, out: Path | None
+) -> Exit:
     """A campaign for each flow and engine, the time of a flow shared among its engines. With `out`, a report folder."""
     began, started = time.perf_counter(), now()
     seconds = parse_duration(max_time, "--max-time") / len(engines)
@@ -51,8 +52,16 @@ def run(session: Session, driver: str, names: list[str], max_time: str, engines:
             flows.append(flow)
             if interrupted:
                 break
-        report = RunReport(version(), "siteproof " + shlex.join(sys.argv[1:]), started, time.perf_counter() - began, tuple(flows),
-                           machine_facts(), "", interrupted)
+        report = RunReport(
+            version(),
+            "siteproof " + shlex.join(sys.argv[1:]),
+            started,
+            time.perf_counter() - began,
+            tuple(flows),
+            machine_facts(),
+            "",
+            interrupted,
+        )
         if folder is not None:
             page, report = publish(folder, report)
     except BaseException:
@@ -65,7 +74,7 @@ def run(session: Session, driver: str, names: list[str], max_time: str, engines:
         for missing in flow.unfinished:
             session.out.print(text(f"{flow.id}: {missing}", "yellow"))
     if folder is not None:
-        session.out.print(text(f"Report: {page}"))
+        session.out.print(text(f"Report: {short_path(page)}"))
     elif any(flow.counterexamples for flow in report.flows):
         session.out.print(text("Give --out DIR to keep the counterexample as a file that replays.", "dim"))
     code = Exit.INTERRUPTED if interrupted else report.exit
@@ -81,13 +90,22 @@ def _factory(name: str) -> DriverFactory:
     return factory
 
 
-def _campaigns(session: Session, topology: Topology, source: str, factory: DriverFactory, driver: str, seconds: float,
-               engines: list[str], max_cases: int | None) -> tuple[FlowReport, bool]:
+def _campaigns(
+    session: Session,
+    topology: Topology,
+    source: str,
+    factory: DriverFactory,
+    driver: str,
+    seconds: float,
+    engines: list[str],
+    max_cases: int | None,
+) -> tuple[FlowReport, bool]:
     """One campaign for each engine, until one finds something; and whether it was interrupted."""
     results: list[CampaignResult] = []
     last = CampaignEvent("progress", 0, 0, 0.0)
     promised = promised_for(topology)
     with told(session, f"{topology.id} against {driver}") as progress:
+
         def show(event: CampaignEvent) -> None:
             nonlocal last
             last = event
@@ -95,8 +113,11 @@ def _campaigns(session: Session, topology: Topology, source: str, factory: Drive
 
         try:
             for engine in engines:
-                results.append(campaign(source, factory, engine, session.seed, seconds, max_cases, show, driver_name=driver,
-                                        promised=promised))
+                results.append(
+                    campaign(
+                        source, factory, engine, session.seed, seconds, max_cases, show, driver_name=driver, promised=promised
+                    )
+                )
                 if results[-1].counterexample is not None:
                     break
         except KeyboardInterrupt:
@@ -121,9 +142,19 @@ def replay(session: Session, file: Path, driver: str | None) -> Exit:
     session.out.print()
     session.out.print(Text.assemble((shown.status.value, style), f" against {name}: {shown.text}"))
     code = {Status.STILL_FAILING: Exit.VIOLATION, Status.FIXED: Exit.OK, Status.DRIFTED: Exit.INCONCLUSIVE}[shown.status]
-    session.emit("siteproof.replay/1", code, {
-        "file": str(file), "driver": name, "status": shown.status, "text": shown.text, "steps": shown.records,
-        "divergence": shown.divergence, "drift": shown.drift})
+    session.emit(
+        "siteproof.replay/1",
+        code,
+        {
+            "file": str(file),
+            "driver": name,
+            "status": shown.status,
+            "text": shown.text,
+            "steps": shown.records,
+            "divergence": shown.divergence,
+            "drift": shown.drift,
+        },
+    )
     return code
 
 
@@ -132,8 +163,11 @@ def explain(session: Session, file: Path) -> Exit:
     found = _of_file(load(file), file)
     promise, requirements = _sources(found)
     session.out.print(counterexample_story(found), "", _told_sources(found, promise, requirements))
-    session.emit("siteproof.explain/1", Exit.OK, {
-        "file": str(file), "counterexample": found, "promise": promise, "requirements": requirements})
+    session.emit(
+        "siteproof.explain/1",
+        Exit.OK,
+        {"file": str(file), "counterexample": found, "promise": promise, "requirements": requirements},
+    )
     return Exit.OK
 
 
@@ -141,9 +175,11 @@ def _of_file(saved: Saved, file: Path) -> Counterexample:
     """A counterexample as its file has it: without the observations, which belong to the run that found it."""
     steps = tuple(
         StepRecord(number, command_to_json(command), answer, {}, describe(command) + _said(answer))
-        for number, (command, answer) in enumerate(zip(saved.case.commands, saved.answers, strict=False)))
-    return Counterexample(saved.case.to_json(), steps, saved.divergence, len(steps), saved.minimal, saved.removal, saved.case.seed,
-                          file=str(file))
+        for number, (command, answer) in enumerate(zip(saved.case.commands, saved.answers, strict=False))
+    )
+    return Counterexample(
+        saved.case.to_json(), steps, saved.divergence, len(steps), saved.minimal, saved.removal, saved.case.seed, file=str(file)
+    )
 
 
 def _said(answer: dict[str, object]) -> str:

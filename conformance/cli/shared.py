@@ -16,7 +16,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["LogLevel", "Session", "parse_duration", "shared", "version"]
 
 
-class LogLevel(str, Enum):
+class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"
@@ -70,8 +70,12 @@ class Session:
         """Write the JSON document, if one was asked for."""
         if self.json is None:
             return
-        text = json.dumps({"schema": schema, "siteproof": version(), "exit": int(code), **emitted(content)},
-                          indent=2, ensure_ascii=False) + "\n"
+        text = (
+            json.dumps(
+                {"schema": schema, "siteproof": version(), "exit": int(code), **emitted(content)}, indent=2, ensure_ascii=False
+            )
+            + "\n"
+        )
         if self.json == "-":
             sys.stdout.write(text)
         else:
@@ -85,14 +89,25 @@ def version() -> str:
     return installed("siteproof")
 
 
-_JSON = Annotated[str | None, typer.Option(
-    "--json", metavar="FILE", help="Also write the result as JSON ('-': to standard output).", rich_help_panel="Shared options")]
-_SEED = Annotated[int | None, typer.Option(
-    "--seed", min=0, help="Decides everything that is left to chance.", rich_help_panel="Shared options")]
-_QUIET = Annotated[bool, typer.Option("--quiet", "-q", help="No output but errors; the exit code tells.",
-                                      rich_help_panel="Shared options")]
-_LOG = Annotated[LogLevel, typer.Option(
-    "--log-level", help="How much the tool says about itself, on standard error.", rich_help_panel="Shared options")]
+_JSON = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Also write the result as JSON ('-': to standard output).",
+        rich_help_panel="Shared options",
+    ),
+]
+_SEED = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Decides everything that is left to chance.", rich_help_panel="Shared options")
+]
+_QUIET = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No output but errors; the exit code tells.", rich_help_panel="Shared options")
+]
+_LOG = Annotated[
+    LogLevel,
+    typer.Option("--log-level", help="How much the tool says about itself, on standard error.", rich_help_panel="Shared options"),
+]
 
 
 def shared(verb: Callable[..., Exit]) -> Callable[..., int]:
@@ -101,7 +116,12 @@ def shared(verb: Callable[..., Exit]) -> Callable[..., int]:
     common = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         for name, annotation, default in (
-            ("json_file", _JSON, None), ("seed", _SEED, None), ("quiet", _QUIET, False), ("log_level", _LOG, LogLevel.WARNING))]
+            ("json_file", _JSON, None),
+            ("seed", _SEED, None),
+            ("quiet", _QUIET, False),
+            ("log_level", _LOG, LogLevel.WARNING),
+        )
+    ]
 
     @functools.wraps(verb)
     def run(*, json_file: str | None, seed: int | None, quiet: bool, log_level: LogLevel, **arguments: Any) -> int:

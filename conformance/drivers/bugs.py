@@ -1,8 +1,9 @@
 """Seeded bugs and correct variants of the bundled implementation: how good is the tester, and is it fair?
 
-Each bug is a small override of one or two component classes, injected by the driver; the implementation stays clean. Each tells the
-story it is drawn from, the requirement and the promise that it breaks (any of them may be what a run shows first), the flows that it
-concerns, and the length of the shortest case that shows it. A *variant* is different and correct: it must never be accused.
+Each bug is a small override of one or two component classes, injected by the driver; the implementation stays clean. Each
+tells the story it is drawn from, the requirement and the promise that it breaks (any of them may be what a run shows first),
+the flows that it concerns, and the length of the shortest case that shows it. A *variant* is different and correct: it must
+never be accused.
 
 `siteproof run --driver bundled+switch-before-drain` selects one.
 """
@@ -10,24 +11,21 @@ concerns, and the length of the shortest case that shows it. A *variant* is diff
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import Any
 
 import attrs
 
-from siteproof.conformance.driver import Driver, load_driver_class
-from siteproof.conformance.drivers.bundled import BundledDriver
-from siteproof.conformance.drivers.model import ModelDriver
-from siteproof.conformance.errors import DriverError
 from siteproof.impl.agent import HyperVReplicationAgent, MobilityService, ReplicationAgent
-from siteproof.impl.coordinator import ConfigurationServer, Coordinator, Job, Provider, StepResult
-from siteproof.impl.messages import Ack, ChangeBatch, Send
+from siteproof.impl.control import Job, StepResult
+from siteproof.impl.coordinator import ConfigurationServer, Coordinator, Provider
+from siteproof.impl.messages import Ack, ChangeBatch, Message, Send
+from siteproof.impl.process_server import ProcessServer
 from siteproof.impl.target import MasterTarget, ReplicaHost, ReplicationTarget, StorageAccount
 from siteproof.impl.values import Point, other
 from siteproof.impl.vault import MachineRecord, Vault
 from siteproof.impl.vm_host import VmHost
 
-__all__ = ["BUGS", "VARIANTS", "Bug", "Variant", "driver_factory"]
+__all__ = ["BUGS", "VARIANTS", "Bug", "Variant"]
 
 V2A, H2S = "vmware-to-azure", "hyper-v-to-secondary-site"
 
@@ -36,7 +34,8 @@ V2A, H2S = "vmware-to-azure", "hyper-v-to-secondary-site"
 class Bug:
     """A seeded bug. `shortest` is the least number of commands in a case that shows it (known by search)."""
 
-    name: str
+    id: str
+    family: str
     story: str
     requirements: tuple[str, ...]
     promises: tuple[str, ...]
@@ -44,12 +43,17 @@ class Bug:
     shortest: int
     components: dict[str, type]
 
+    @property
+    def breaks(self) -> str:
+        """The promises in one line."""
+        return " or ".join(self.promises)
+
 
 @attrs.frozen
 class Variant:
     """A correct system that does things in another way."""
 
-    name: str
+    id: str
     story: str
     components: dict[str, type]
 
@@ -61,7 +65,10 @@ def _everywhere(make: Callable[[Any], type], *classes: tuple[str, type]) -> dict
 _COORDINATORS: tuple[tuple[str, type], ...] = (("configuration-server", ConfigurationServer), ("provider", Provider))
 _AGENTS: tuple[tuple[str, type], ...] = (("mobility-service", MobilityService), ("hyper-v-agent", HyperVReplicationAgent))
 _TARGETS: tuple[tuple[str, type], ...] = (
-    ("storage-account", StorageAccount), ("master-target", MasterTarget), ("replica-host", ReplicaHost))
+    ("storage-account", StorageAccount),
+    ("master-target", MasterTarget),
+    ("replica-host", ReplicaHost),
+)
 
 
 class _SwitchesBeforeDrain(Provider):
@@ -76,13 +83,33 @@ class _SwitchesBeforeDrain(Provider):
         return True
 
 
-class _ClearsOnHandOver(MobilityService):
-    def pump(self, now: float) -> list[Send]:
-        sends = super().pump(now)
-        for send in sends:
-            if isinstance(send.message, ChangeBatch):
-                self.receive(Ack(self.machine, self.epoch, send.message.number, send.message.last, ()), now)
-        return sends
+class _AcknowledgesOnHandOver(ProcessServer):
+    """Acknowledges a batch when it has it, and takes its time to send it on."""
+
+    DELAY = 30
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.waiting: dict[tuple[str, int, int], int] = {}
+
+    def receive(self, message: Message, now: float) -> list[Send]:
+        route = self.routes.get(message.machine)
+        if route is None or not isinstance(message, ChangeBatch):
+            return super().receive(message, now)
+        key = (message.machine, message.epoch, message.number)
+        waited = self.waiting.get(key, 0)
+        self.waiting[key] = waited + 1
+        if not waited:
+            self.forward(message, route)
+            return [
+                Send(route.agent, Ack(message.machine, message.epoch, message.number, message.last, ())),
+                Send(self.name, message),
+            ]
+        return super().receive(message, now) if waited >= self.DELAY else [Send(self.name, message)]
+
+    def crash(self) -> None:
+        super().crash()
+        self.waiting.clear()
 
 
 def _no_fence(of: type[Coordinator]) -> type:
@@ -92,18 +119,20 @@ def _no_fence(of: type[Coordinator]) -> type:
             if stale is not None and self.reach.in_contact():
                 self.record.loss = self.count_loss(self.sides[stale].host)
                 self.record.stale = None
+
     return Unfenced
 
 
 def _ships_nothing(of: type[Coordinator]) -> type:
     class ShipsNothing(of):  # type: ignore[valid-type, misc]
-        def step_prepare_reverse(self, job: Job, now: float) -> StepResult:
+        def step_prepare_reverse(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
             if not self.reach.data_path() or self.record.stale is not None:
                 return StepResult.WAIT
             source = self.sides[self.record.active]
             source.agent.start_tracking(self.record.epoch, source.host.acknowledged)
             self.open_session(self.record.active, received=source.host.acknowledged, fresh=False)
             return StepResult.DONE
+
     return ShipsNothing
 
 
@@ -112,6 +141,7 @@ def _latest_unprocessed(of: type[Coordinator]) -> type:
         def choose_point(self, job: Job, now: float) -> Point | None:
             target = self.sides[other(self.record.active)].target
             return target.points[-1] if job.point in (None, "latest") else super().choose_point(job, now)  # type: ignore[no-any-return]
+
     return Unprocessed
 
 
@@ -129,6 +159,7 @@ def _commit_keeps(of: type[Coordinator]) -> type:
             if result is StepResult.DONE:
                 self.record.points_at = kept
             return result
+
     return Keeps
 
 
@@ -136,6 +167,7 @@ def _points_stay(of: type[ReplicationTarget]) -> type:
     class Stay(of):  # type: ignore[valid-type, misc]
         def delete_points(self) -> None:
             """Keeps them."""
+
     return Stay
 
 
@@ -146,6 +178,7 @@ def _forgets_logs(of: type[ReplicationAgent]) -> type:
                 log.reset()
             self.in_flight = None
             return []
+
     return Forgets
 
 
@@ -153,6 +186,7 @@ def _counts_from_received(of: type[Coordinator]) -> type:
     class Counts(of):  # type: ignore[valid-type, misc]
         def count_loss(self, host: VmHost) -> int:
             return host.acknowledged - (self.record.received or 0)
+
     return Counts
 
 
@@ -165,38 +199,107 @@ class _ReversesUncommitted(Vault):
 
 
 BUGS: tuple[Bug, ...] = (
-    Bug("switch-before-drain",
+    Bug(
+        "switch-before-drain",
+        "failover and commit",
         "A planned failover stops the source and switches at once; what the stop had flushed is still on the way.",
-        ("H2S-25",), ("P1",), (H2S,), 5, {"provider": _SwitchesBeforeDrain}),
-    Bug("log-cleared-on-hand-over",
-        "The agent clears its log when it has handed the data to the process server, not when Azure has it; a crash of the process "
-        "server then loses what was in its cache.",
-        ("V2A-12", "V2A-13"), ("P4", "P8", "P19"), (V2A,), 6, {"mobility-service": _ClearsOnHandOver}),
-    Bug("no-fence-on-return",
-        "The old source comes back after an unplanned failover and is counted, but not stopped: two machines serve the same users.",
-        ("H2S-31",), ("P3",), (V2A, H2S), 5, _everywhere(_no_fence, *_COORDINATORS)),
-    Bug("reverse-ships-nothing",
+        ("H2S-25",),
+        ("P1",),
+        (H2S,),
+        5,
+        {"provider": _SwitchesBeforeDrain},
+    ),
+    Bug(
+        "acknowledged-on-hand-over",
+        "durability and crash",
+        "The agent clears its log when the process server has the data, not when Azure has it; a crash of the process server "
+        "then loses what was in its cache.",
+        ("V2A-12", "V2A-13"),
+        ("P4", "P8", "P19"),
+        (V2A,),
+        7,
+        {"process-server": _AcknowledgesOnHandOver},
+    ),
+    Bug(
+        "no-fence-on-return",
+        "authority",
+        "The old source comes back after an unplanned failover and is not stopped: two machines serve the same users.",
+        ("H2S-31",),
+        ("P3",),
+        (V2A, H2S),
+        5,
+        _everywhere(_no_fence, *_COORDINATORS),
+    ),
+    Bug(
+        "reverse-ships-nothing",
+        "reprotect and failback",
         "Reverse replication starts to follow new changes and declares the machine protected without resynchronising it.",
-        ("V2A-49", "H2S-31"), ("P4", "P20"), (V2A, H2S), 9, _everywhere(_ships_nothing, *_COORDINATORS)),
-    Bug("latest-unprocessed",
+        ("V2A-49", "H2S-31"),
+        ("P4", "P20"),
+        (V2A, H2S),
+        9,
+        _everywhere(_ships_nothing, *_COORDINATORS),
+    ),
+    Bug(
+        "latest-unprocessed",
+        "recovery points",
         "A failover to “latest” takes the newest point there is and leaves what was received after it.",
-        ("V2A-43",), ("P2",), (V2A, H2S), 6, _everywhere(_latest_unprocessed, *_COORDINATORS)),
-    Bug("stop-before-flush",
+        ("V2A-43",),
+        ("P2",),
+        (V2A, H2S),
+        6,
+        _everywhere(_latest_unprocessed, *_COORDINATORS),
+    ),
+    Bug(
+        "stop-before-flush",
+        "durability and crash",
         "The source of a planned failover is powered off instead of shut down; what the guest had in its cache is gone.",
-        ("H2S-24",), ("P1",), (H2S,), 5, {"provider": _StopsBeforeFlush}),
-    Bug("commit-keeps-points",
+        ("H2S-24",),
+        ("P1",),
+        (H2S,),
+        5,
+        {"provider": _StopsBeforeFlush},
+    ),
+    Bug(
+        "commit-keeps-points",
+        "failover and commit",
         "Commit leaves the other recovery points advertised, and somebody fails over to one of them a week later.",
-        ("V2A-47", "H2S-29"), ("P7",), (V2A, H2S), 6,
-        {**_everywhere(_commit_keeps, *_COORDINATORS), **_everywhere(_points_stay, *_TARGETS)}),
-    Bug("log-cleared-at-handshake",
+        ("V2A-47", "H2S-29"),
+        ("P7",),
+        (V2A, H2S),
+        6,
+        {**_everywhere(_commit_keeps, *_COORDINATORS), **_everywhere(_points_stay, *_TARGETS)},
+    ),
+    Bug(
+        "log-cleared-at-handshake",
+        "durability and crash",
         "When the link is back, source and target agree on a fresh start, and the change log is cleared before it was sent.",
-        ("H2S-20", "V2A-28"), ("P4", "P8", "P19"), (V2A, H2S), 6, _everywhere(_forgets_logs, *_AGENTS)),
-    Bug("loss-counted-from-received",
+        ("H2S-20", "V2A-28"),
+        ("P4", "P8", "P19"),
+        (V2A, H2S),
+        6,
+        _everywhere(_forgets_logs, *_AGENTS),
+    ),
+    Bug(
+        "loss-counted-from-received",
+        "reports",
         "After a failover to an older point the reported loss counts from what was received, not from the point.",
-        ("H2S-27",), ("P2",), (V2A, H2S), 6, _everywhere(_counts_from_received, *_COORDINATORS)),
-    Bug("reverse-without-commit",
-        "Reverse replication is offered before the failover is committed, and overwrites the old source that could still have served.",
-        ("V2A-49", "H2S-30"), ("P13", "P18"), (V2A, H2S), 4, {"vault": _ReversesUncommitted}),
+        ("H2S-27",),
+        ("P2",),
+        (V2A, H2S),
+        6,
+        _everywhere(_counts_from_received, *_COORDINATORS),
+    ),
+    Bug(
+        "reverse-without-commit",
+        "capability",
+        "Reverse replication is offered before the failover is committed, and overwrites the old source.",
+        ("V2A-49", "H2S-30"),
+        ("P13", "P18"),
+        (V2A, H2S),
+        4,
+        {"vault": _ReversesUncommitted},
+    ),
 )
 
 
@@ -207,13 +310,15 @@ def _two_points(of: type[Coordinator]) -> type:
                 self.cut(other(self.session), now)
                 self.cut(other(self.session), now)
             super().periodic_cut(now)
+
     return TwoPoints
 
 
 def _thins(of: type[ReplicationTarget]) -> type:
     class Thins(of):  # type: ignore[valid-type, misc]
-        def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:
+        def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:  # noqa: ARG002
             return [p for p in self.points[-2:0:-2] if p.id not in in_use]
+
     return Thins
 
 
@@ -221,13 +326,15 @@ def _never_stops(of: type[Coordinator]) -> type:
     class NeverStops(of):  # type: ignore[valid-type, misc]
         def step_try_stop(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
             return StepResult.DONE
+
     return NeverStops
 
 
 def _one_by_one(of: type[ReplicationTarget]) -> type:
     class OnlyNewest(of):  # type: ignore[valid-type, misc]
-        def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:
+        def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:  # noqa: ARG002
             return [p for p in self.points[:-1] if p.id not in in_use]
+
     return OnlyNewest
 
 
@@ -235,24 +342,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("two-points", "Every cut makes two points of the same instant.", _everywhere(_two_points, *_COORDINATORS)),
     Variant("thins-points", "Retention thins the points out instead of cutting the old end off.", _everywhere(_thins, *_TARGETS)),
     Variant("only-newest", "Retention keeps the newest point only.", _everywhere(_one_by_one, *_TARGETS)),
-    Variant("never-stops-source", "An unplanned failover does not try to stop the source.",
-            _everywhere(_never_stops, *_COORDINATORS)),
+    Variant(
+        "never-stops-source", "An unplanned failover does not try to stop the source.", _everywhere(_never_stops, *_COORDINATORS)
+    ),
 )
-
-
-def driver_factory(name: str) -> Callable[[], Driver]:
-    """The driver that `name` selects: `bundled`, `bundled+BUG`, `bundled+VARIANT`, `model`, or `module:Class`. Raises
-    `DriverError` when there is none."""
-    if name == "bundled":
-        return BundledDriver
-    if name == "model":
-        return ModelDriver
-    if name.startswith("bundled+"):
-        wanted = name.removeprefix("bundled+")
-        known = {one.name: one.components for one in (*BUGS, *VARIANTS)}
-        if wanted not in known:
-            raise DriverError(name, f"no seeded bug or variant {wanted!r}", "one of " + ", ".join(known))
-        return partial(BundledDriver, known[wanted], name)
-    if ":" not in name:
-        raise DriverError(name, "an unknown name", "bundled, bundled+BUG, model, or module:Class")
-    return load_driver_class(name)

@@ -1,10 +1,11 @@
 """The driver of the bundled implementation: `siteproof.impl.lab.Lab` in its deterministic simulation.
 
-Beside the command line this is the only file of the tester that knows an implementation. It translates, and decides nothing.
-Replacement component classes (`components`) are how a seeded bug or a variant gets in.
+Beside the command line this is the only file of the tester that knows an implementation. It translates, and decides
+nothing. Replacement component classes (`components`) are how a seeded bug or a variant gets in.
 
-Each case gets a work folder of its own, under one temporary folder that is on memory where the system has such a place, and
-goes with the case; `work` puts it elsewhere, for images that are too large for memory. Base images are made once for each size, and are opened read-only.
+Each case gets a work folder of its own, under one temporary folder that is on memory where the system has such a place,
+and goes with the case; `work` puts it elsewhere, for images that are too large for memory. Base images are made once
+for each size, and are opened read-only.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ from siteproof.model.topology import load_topology
 
 __all__ = ["BundledDriver"]
 
-MOMENT = 0.02
-"""Virtual seconds in which seldom more than one thing happens."""
 
 
 @functools.cache
@@ -64,8 +63,13 @@ class BundledDriver:
     def start(self, scenario: Scenario, seed: int, base: Base) -> None:
         self.folder = (self.work or _folder()) / f"case-{next(_serial)}"
         image = self._image(base)
-        self.lab = Lab(_topology_file(scenario.topology), {m: [image] * scenario.disks for m in scenario.machines}, self.folder,
-                       seed, components=self.components)
+        self.lab = Lab(
+            _topology_file(scenario.topology),
+            {m: [image] * scenario.disks for m in scenario.machines},
+            self.folder,
+            seed,
+            components=self.components,
+        )
 
     @staticmethod
     def _image(base: Base) -> Path:
@@ -102,10 +106,8 @@ class BundledDriver:
         self.running.advance(seconds)
 
     def step(self) -> bool:
-        """One event that is due; where none is, a moment passes."""
-        if not self.running.step():
-            self.running.advance(MOMENT)
-        return True
+        """The next event of the simulation; False when nothing is scheduled."""
+        return self.running.step()
 
     def settle(self) -> bool:
         return self.running.settle()
@@ -114,10 +116,19 @@ class BundledDriver:
         lab = self.running
         status = lab.status(machine)
         return Observation(
-            str(status.protection), str(status.active), str(status.direction), str(status.failover),
-            None if status.job is None else str(status.job), tuple(sorted(map(str, status.allowed_operations))),
-            tuple((str(p.id), str(p.kind)) for p in status.points), status.failover_point, status.received, status.loss,
-            tuple(status.alerts), (lab.running(machine, "primary"), lab.running(machine, "recovery")))
+            str(status.protection),
+            str(status.active),
+            str(status.direction),
+            str(status.failover),
+            None if status.job is None else str(status.job),
+            tuple(sorted(map(str, status.allowed_operations))),
+            tuple((str(p.id), str(p.kind)) for p in status.points),
+            status.failover_point,
+            status.received,
+            status.loss,
+            tuple(status.alerts),
+            (lab.running(machine, "primary"), lab.running(machine, "recovery")),
+        )
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
         return self.running.read(machine, where, disk, offset, length)

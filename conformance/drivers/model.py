@@ -108,9 +108,13 @@ class _Machine:
             arguments = (False,) * len(action.action.parameters)
             if action.step(self.state, *arguments) is None:
                 continue
-            odds = {"cut_equal_point": self.style.extra_points, "fail_planned": self.style.gives_up,
-                    "stop_if_reachable": self.style.stops_source, "flush": self.style.flushes,
-                    "flush_former_source": self.style.flushes}.get(action.name, 1.0)
+            odds = {
+                "cut_equal_point": self.style.extra_points,
+                "fail_planned": self.style.gives_up,
+                "stop_if_reachable": self.style.stops_source,
+                "flush": self.style.flushes,
+                "flush_former_source": self.style.flushes,
+            }.get(action.name, 1.0)
             if self.chance.random() < odds:
                 found.append(action)
         return found
@@ -163,8 +167,9 @@ class ModelDriver:
             arguments = (kinds.index(point) if point in kinds else kinds.index("custom"),)
             if point not in ("latest", "latest-processed"):
                 target = next((p for p in one.points if p.id == point), None)
-                asked = one.compiled.put(one.state, point=target is not None,
-                                         point_at=len(target.content) if target is not None else 0)
+                asked = one.compiled.put(
+                    one.state, point=target is not None, point_at=len(target.content) if target is not None else 0
+                )
         failing = action.failing(asked, *arguments)
         if failing:
             return Rejected(action.action.guards[failing[0]].code)
@@ -209,7 +214,8 @@ class ModelDriver:
                 one.move()
 
     def step(self) -> bool:
-        return any([one.move() for one in self.machines.values()])
+        moved = [one.move() for one in self.machines.values()]
+        return any(moved)
 
     def settle(self) -> bool:
         for one in self.machines.values():
@@ -222,12 +228,19 @@ class ModelDriver:
         failover, job = one.get("failover").value, one.get("job")
         running = one.get("running"), one.get("passive_running")
         return Observation(
-            one.get("protection").value, one.get("active").value, one.get("direction").value, failover,
-            None if job is Job.NONE else job.value, one.compiled.allowed_operations(one.state),
-            tuple((p.id, p.kind) for p in one.points), one.used if failover == "unplanned" else None,
-            one.get("received") if one.get("received_known") else None, one.get("loss") if one.get("loss_known") else None,
+            one.get("protection").value,
+            one.get("active").value,
+            one.get("direction").value,
+            failover,
+            None if job is Job.NONE else job.value,
+            one.compiled.allowed_operations(one.state),
+            tuple((p.id, p.kind) for p in one.points),
+            one.used if failover == "unplanned" else None,
+            one.get("received") if one.get("received_known") else None,
+            one.get("loss") if one.get("loss_known") else None,
             ("StaleSideFenced",) if one.get("alerted") else (),
-            running if one.get("active").value == "primary" else running[::-1])
+            running if one.get("active").value == "primary" else running[::-1],
+        )
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
         one = self.machines[machine]

@@ -1,7 +1,8 @@
 """Which commands make sense now: the model's answer, from the oracle's present explanations.
 
 Every engine draws from here. Commands come with a weight and a group (`operation`, `write`, `fault`…), so that an engine can
-turn groups up and down. Faults are weighted and budgeted: an unweighted engine keeps the system broken and finds nothing.
+turn groups up and down. Faults are weighted and budgeted: an unweighted engine keeps the system broken and finds nothing. While
+something is on its way to the replica, small steps and faults are likelier (found by this: `acknowledged-on-hand-over`).
 """
 
 from __future__ import annotations
@@ -64,19 +65,20 @@ def choices(session: Session, mood: Mood, chance: random.Random) -> list[Option]
     for machine in session.factors:
         found.extend(_of_machine(session, machine, mood, chance))
     factor = mood.factor.get
+    lags = any(s[f.promised.at.head] > s[f.promised.at.passive] for f in session.factors.values() for s, _, _ in f.candidates)
     caused = sum(isinstance(c, Fault) for c in session.commands)
     if caused < mood.faults and len(session.faults) < mood.at_once:
         for fault in FAULTS:
             if fault not in session.faults and (fault != "gateway" or session.has_gateway()):
-                found.append((0.5 * factor("fault", 1.0), Fault(fault)))
-    found.extend((1.2, Heal(fault)) for fault in sorted(session.faults))
+                found.append(((1.0 if lags else 0.5) * factor("fault", 1.0), Fault(fault)))
+    found.extend((2.5, Heal(fault)) for fault in sorted(session.faults))
     advancing = factor("advance", 1.0)
     found.extend((0.5 * advancing, Advance(seconds)) for seconds in (1, 10, 60, 600, 7200))
     busy = any(o.job for o in session.last.values())
     found.append((2.5 if busy else 0.7, Settle()))
     if session.can.stepping:
-        found.extend((1.0 if busy else 0.2, Steps(count)) for count in (1, 3, 10, 30))
-    return [(w, c) for w, c in found if w > 0 and session.why_not(c) is None]
+        found.extend((1.0 if busy or lags else 0.2, Steps(count)) for count in (1, 3, 10, 30))
+    return [(w, c) for w, c in found if w > 0]
 
 
 def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Random) -> Iterator[Option]:
@@ -97,8 +99,11 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
             continue
         for point in ("latest", "latest-processed", chance.choice(NAMED)) if operation == "UnplannedFailover" else (None,):
             code = promised.points_coded.get(point or "", promised.points_coded["custom"])
-            asked = promised.with_point(state, True, 0) if point is not None and factor.points and not state[at.point] \
-                and point not in ("point:unknown", "point:gone") else state
+            asked = (
+                promised.with_point(state, True, 0)
+                if point is not None and factor.points and not state[at.point] and point not in ("point:unknown", "point:gone")
+                else state
+            )
             legal = action.step(asked, *((code,) if action.action.parameters else ())) is not None
             yield (1.5 if legal else 0.25 * wish("illegal", 1.0)) * (0.7 if point else 1.0), Operate(machine, operation, point)
 

@@ -1,4 +1,4 @@
-"""A Hypothesis state machine over the same sessions: for people who test with Hypothesis, and for its shrinker's different habits.
+"""A Hypothesis state machine over the same sessions, for people who test with Hypothesis.
 
     from siteproof.conformance.engines.hypothesis_machine import machine_for
     TestMyBuild = machine_for("hyper-v-to-secondary-site", MyDriver).TestCase
@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from hypothesis import HealthCheck, settings, target
+from hypothesis import HealthCheck, Phase, settings, target
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
@@ -47,8 +48,15 @@ class ConformanceViolation(SiteproofError, AssertionError):
         return f"{d.sentence} Broken: {d.promise}, {d.promise_title}. Found {d.field}: {d.found}; expected: {d.expected}"
 
 
-def machine_for(topology: str, factory: DriverFactory, *, promised: Promised | None = None, blocks: int = 8,
-                machines: int = 1, opened: Callable[[int], Session] | None = None) -> type[RuleBasedStateMachine]:
+def machine_for(
+    topology: str,
+    factory: DriverFactory,
+    *,
+    promised: Promised | None = None,
+    blocks: int = 8,
+    machines: int = 1,
+    opened: Callable[[int], Session] | None = None,
+) -> type[RuleBasedStateMachine]:
     """A state machine class that drives `factory`'s system under `topology`."""
     level = promised if promised is not None else Promised(topology, load_topology(topology).facts)
     scenario = Scenario(topology, tuple(f"m{i}" for i in range(machines)), 1, blocks)
@@ -69,8 +77,10 @@ def machine_for(topology: str, factory: DriverFactory, *, promised: Promised | N
         @rule(draw=st.data())
         def command(self, draw: st.DataObject) -> None:
             """Something that the model has an opinion on, the likely ones first."""
-            options = sorted(choices(self.session, Mood(factor={"fault": 0.0}), random.Random(len(self.session.commands))),
-                             key=lambda one: -one[0])
+            options = sorted(
+                choices(self.session, Mood(factor={"fault": 0.0}), random.Random(len(self.session.commands))),
+                key=lambda one: -one[0],
+            )
             self.take(draw.draw(st.sampled_from([c for _, c in options])))
 
         @rule(fault=st.sampled_from(FAULTS))
@@ -105,8 +115,8 @@ def machine_for(topology: str, factory: DriverFactory, *, promised: Promised | N
                     raise ConformanceViolation(self.session.divergence, self.session.case)
 
     ConformanceMachine.TestCase.settings = settings(
-        settings.get_profile("default"), deadline=None, database=None, derandomize=False,
-        suppress_health_check=list(HealthCheck))
+        settings.get_profile("default"), deadline=None, database=None, derandomize=False, suppress_health_check=list(HealthCheck)
+    )
     return ConformanceMachine
 
 
@@ -132,23 +142,16 @@ class HypothesisEngine:
         first.finish(thorough=False)
         machine = machine_for(first.scenario.topology, first.factory, promised=first.promised, opened=watched)
 
-        def seeded() -> RuleBasedStateMachine:
-            return machine()
-
-        seeded._hypothesis_internal_use_seed = seed  # type: ignore[attr-defined]
-        try:
-            run_state_machine_as_test(seeded, settings=settings(
-                machine.TestCase.settings, max_examples=self.examples, stateful_step_count=self.steps, phases=_GENERATE,
-                print_blob=False))
-        except (ConformanceViolation, Flaky):
-            pass
+        machine._hypothesis_internal_use_seed = seed
+        with suppress(ConformanceViolation, Flaky):
+            run_state_machine_as_test(
+                machine,
+                settings=settings(
+                    machine.TestCase.settings,
+                    max_examples=self.examples,
+                    stateful_step_count=self.steps,
+                    phases=(Phase.generate, Phase.target),
+                    print_blob=False,
+                ),
+            )
         return next((s for s in sessions if s.divergence is not None), sessions[-1] if sessions else first)
-
-
-def _phases() -> tuple[Any, ...]:
-    from hypothesis import Phase
-
-    return (Phase.generate, Phase.target)
-
-
-_GENERATE = _phases()

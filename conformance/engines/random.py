@@ -4,8 +4,10 @@ Rules
 1. The next command is drawn by weight from those that make sense in the state that the oracle believes the system to be in, and
    some that must be refused.
 2. A corpus keeps the shortest way to each abstract state (lifecycle, faults, whether the replica lags) that was ever met. Half of
-   the cases begin with the way to a state that has been chosen seldom so far, and go on from there.
-3. Every case ends with liveness: all faults are healed, time passes, and an operator brings the machine home to "protected,
+   the cases begin with the way to a state that has been chosen seldom so far, and go on from there; most others begin with a
+   machine that is protected, since little is promised before.
+3. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more. Every case
+   ends with liveness: all faults are healed, time passes, and an operator brings the machine home to "protected,
    active at primary", with a write on the way whose arrival is checked.
 """
 
@@ -16,7 +18,7 @@ from collections.abc import Callable
 
 import attrs
 
-from siteproof.conformance.case import Command, Heal, Settle, Write
+from siteproof.conformance.case import Command, Heal, Operate, Settle, Write
 from siteproof.conformance.engines.choice import Mood, choices, homeward
 from siteproof.conformance.session import Session
 
@@ -53,8 +55,12 @@ class RandomEngine:
         goes = True
         for command in way.commands if way is not None else ():
             goes = goes and session.step(command)
+        if way is None and chance.random() < 0.7:
+            opening: tuple[Command, ...] = (*(Operate(m, "EnableProtection") for m in session.factors), Settle())
+            for command in opening:
+                goes = goes and session.step(command)
         mood = Mood.drawn(chance, session.base.blocks)
-        target = len(session.commands) + chance.randrange(4, self.length)
+        target = len(session.commands) + chance.choice((3, 6, 12, self.length))
         while goes and len(session.commands) < target:
             options = choices(session, mood, chance)
             command = chance.choices([c for _, c in options], [w for w, _ in options])[0]
@@ -71,9 +77,15 @@ class RandomEngine:
         for factor in session.factors.values():
             state = next(iter(factor.candidates))[0]
             at = factor.promised.at
-            key += [factor.promised.lifecycle(state), state[at.head] > state[at.passive], state[at.running],
-                    state[at.passive_running], state[at.epoch] == state[at.passive_epoch], bool(state[at.cached]),
-                    min(2, len(factor.points))]
+            key += [
+                factor.promised.lifecycle(state),
+                state[at.head] > state[at.passive],
+                state[at.running],
+                state[at.passive_running],
+                state[at.epoch] == state[at.passive_epoch],
+                bool(state[at.cached]),
+                min(2, len(factor.points)),
+            ]
         known = self.corpus.get(tuple(key))
         if known is None or len(session.commands) < len(known.commands):
             self.corpus[tuple(key)] = _Way(tuple(session.commands), session.seed, known.used if known else 0)

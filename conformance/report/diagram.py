@@ -68,15 +68,18 @@ def draw_components(topology: Topology) -> Markup:
         if link.source in drawing.boxes and link.target in drawing.boxes:
             _link(drawing, link)
     width, height = 2 * _COLUMN + _GAP, max(left, right)
-    return Markup(
-        '<svg class="diagram" viewBox="0 0 {} {}" role="img" aria-label="Components of {}">{}</svg>'
-    ).format(width, height, topology.title, Markup("\n").join(drawing.shapes))
+    return Markup('<svg class="diagram" viewBox="0 0 {} {}" role="img" aria-label="Components of {}">{}</svg>').format(
+        width, height, topology.title, Markup("\n").join(drawing.shapes)
+    )
 
 
 ARROWS: Final = Markup("").join(
-    Markup('<marker id="arrow-{0}" class="arrow {0}" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" '
-           'markerWidth="9" markerHeight="9" orient="auto-start-reverse"><path d="M0 .6 7.4 4 0 7.4z"/></marker>').format(kind)
-    for kind in ("data-forward", "data-reverse", "control", "group"))
+    Markup(
+        '<marker id="arrow-{0}" class="arrow {0}" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" '
+        'markerWidth="9" markerHeight="9" orient="auto-start-reverse"><path d="M0 .6 7.4 4 0 7.4z"/></marker>'
+    ).format(kind)
+    for kind in ("data-forward", "data-reverse", "control", "group")
+)
 """Arrow heads that the links refer to; they stand once on a page."""
 
 
@@ -94,9 +97,13 @@ def _column(drawing: _Drawing, sides: tuple[Side, ...], left: float) -> float:
                 if component.place == place.id and not component.host:
                     below += _component(drawing, component, left + inset, below, _COLUMN - _MARGIN - _PAD) + _BETWEEN
             height = max(below - top + _PAD - _BETWEEN, _TITLE + 20)
-            drawing.shapes.insert(at, Markup(
-                '<rect class="place" x="{}" y="{}" width="{}" height="{}" rx="10"/><text class="place-title" x="{}" y="{}">{}</text>'
-            ).format(left + 1, top + 1, _COLUMN - 2, height - 2, left + inset, top + 22, place.title))
+            drawing.shapes.insert(
+                at,
+                Markup(
+                    '<rect class="place" x="{}" y="{}" width="{}" height="{}" rx="10"/>'
+                    '<text class="place-title" x="{}" y="{}">{}</text>'
+                ).format(left + 1, top + 1, _COLUMN - 2, height - 2, left + inset, top + 22, place.title),
+            )
             top += height + 18
     return max(top - 18, 0)
 
@@ -112,12 +119,24 @@ def _component(drawing: _Drawing, component: Component, left: float, top: float,
     height = below - top + (2 if below > top + head else 0)
     drawing.boxes[component.id] = _Box(left, top, width, height)
     text = Markup("").join(
-        Markup('<tspan x="{}" y="{}">{}</tspan>').format(left + 10, top + 20 + n * _LINE, line)
-        for n, line in enumerate(lines))
-    drawing.shapes.insert(at, Markup(
-        '<g><title>{}{}</title><rect class="part{}" x="{}" y="{}" width="{}" height="{}" rx="6"/><text class="part-title">{}</text></g>'
-    ).format(component.id, " (optional)" if component.optional else "", " optional" if component.optional else "",
-             left, top, width, height, text))
+        Markup('<tspan x="{}" y="{}">{}</tspan>').format(left + 10, top + 20 + n * _LINE, line) for n, line in enumerate(lines)
+    )
+    drawing.shapes.insert(
+        at,
+        Markup(
+            '<g><title>{}{}</title><rect class="part{}" x="{}" y="{}" width="{}" height="{}" rx="6"/>'
+            '<text class="part-title">{}</text></g>'
+        ).format(
+            component.id,
+            " (optional)" if component.optional else "",
+            " optional" if component.optional else "",
+            left,
+            top,
+            width,
+            height,
+            text,
+        ),
+    )
     return height
 
 
@@ -136,7 +155,7 @@ def _link(drawing: _Drawing, link: Link) -> None:
     if not across:
         edge = min(x1, x2) - 62 if starts_left else max(x1, x2) + 62
         path = f"M{x1} {y1} C{edge} {y1} {edge} {y2} {x2} {y2}"
-        x = (x1 + x2) / 8 + edge * .75
+        x = (x1 + x2) / 8 + edge * 0.75
     else:
         middle = (x1 + x2) / 2
         path = f"M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}"

@@ -41,8 +41,9 @@ class ReportFolder:
             place.parent.mkdir(parents=True, exist_ok=True)
             draft = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         except OSError as error:
-            raise UsageError(f"--report {place}", "a place where a folder can be made",
-                             f"choose another one ({error.strerror})") from None
+            raise UsageError(
+                f"--report {place}", "a place where a folder can be made", f"choose another one ({error.strerror})"
+            ) from None
         draft.chmod(0o755)
         (draft / MARKER).write_text("This folder is written by siteproof and replaced by its next report.\n", encoding="utf-8")
         for name in ("proofs", "counterexamples"):
@@ -68,7 +69,12 @@ class ReportFolder:
 
 def _check_ours(place: Path) -> None:
     if place.is_symlink() or (place.exists() and not place.is_dir()):
-        raise UsageError(f"--report {place}, which is not a folder", "a new folder, or one with an earlier report", "choose another place")
+        raise UsageError(
+            f"--report {place}, which is not a folder", "a new folder, or one with an earlier report", "choose another place"
+        )
     if place.is_dir() and any(place.iterdir()) and not (place / MARKER).is_file():
-        raise UsageError(f"--report {place}, a folder with files that are not siteproof's",
-                         "a new folder, or one with an earlier report", "choose another place, or empty it yourself")
+        raise UsageError(
+            f"--report {place}, a folder with files that are not siteproof's",
+            "a new folder, or one with an earlier report",
+            "choose another place, or empty it yourself",
+        )

@@ -33,31 +33,66 @@ __all__ = ["markdown", "render_html"]
 def render_html(report: RunReport) -> str:
     """The whole page. Links to certificates and counterexamples are relative to the page's folder."""
     promises = list(dict.fromkeys(p.id for flow in report.flows if flow.proof for p in flow.proof.promises))
-    return _environment().get_template("report.html").render(
-        report=report, headline=words.headline(report), promise_ids=promises, assumptions=assumptions(), arrows=ARROWS,
-        Verdict=Verdict)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            headline=words.headline(report),
+            promise_ids=promises,
+            assumptions=assumptions(),
+            arrows=ARROWS,
+            Verdict=Verdict,
+        )
+    )
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("siteproof.conformance.report", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True)
+        loader=PackageLoader("siteproof.conformance.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
-        "duration": words.duration, "plain": words.plain, "mark": words.MARKS.__getitem__, "tone": words.TONES.__getitem__,
-        "tone_of": words.tone_of, "join_words": words.join, "markdown": markdown, "percent": _percent, "spaced": _spaced,
+        "duration": words.duration,
+        "plain": words.plain,
+        "mark": words.MARKS.__getitem__,
+        "tone": words.TONES.__getitem__,
+        "tone_of": words.tone_of,
+        "join_words": words.join,
+        "markdown": markdown,
+        "percent": _percent,
+        "spaced": _spaced,
+        "unbroken": _unbroken,
     }
     environment.globals |= {
-        "draw_components": draw_components, "link_words": link_words, "draw_timeline": draw_timeline,
-        "moments_of_trace": moments_of_trace, "moments_of_counterexample": moments_of_counterexample,
-        "draw_lifecycle": draw_lifecycle, "claims_of": claims_of, "count": count, "difference": _difference, "solvers": words.solvers, "removals": words.removals,
-        "statements": _statements, "sentence_of": _sentence_of,
+        "draw_components": draw_components,
+        "link_words": link_words,
+        "draw_timeline": draw_timeline,
+        "moments_of_trace": moments_of_trace,
+        "moments_of_counterexample": moments_of_counterexample,
+        "draw_lifecycle": draw_lifecycle,
+        "claims_of": claims_of,
+        "count": count,
+        "difference": _difference,
+        "solvers": words.solvers,
+        "removals": words.removals,
+        "statements": _statements,
+        "sentence_of": _sentence_of,
     }
     return environment
 
 
 def _percent(coverage: Coverage) -> float:
     return 100 * coverage.covered / coverage.feasible if coverage.feasible else 0
+
+
+def _unbroken(text: str) -> str:
+    """Names such as Hyper-V are not broken at their hyphen (a word joiner follows it)."""
+    return re.sub(r"(?<=\w)-(?=\w\b)", "-\u2060", text)
 
 
 def _spaced(name: str) -> str:
@@ -116,4 +151,5 @@ def _inline(text: str) -> str:
     safe = str(escape(text))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     safe = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
+    safe = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", safe)
     return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", safe)

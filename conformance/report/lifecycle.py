@@ -29,15 +29,21 @@ _PLACES: dict[str, tuple[int, int, str, str]] = {
 
 def draw_lifecycle(facts: Mapping[str, bool], title: str) -> Markup:
     """The picture as an `<svg>` element."""
-    parts = [Markup('<text class="lane-title" x="10" y="20">at primary</text><text class="lane-title" x="10" y="236">at recovery</text>')]
+    parts = [
+        Markup(
+            '<text class="lane-title" x="10" y="52">at primary</text><text class="lane-title" x="10" y="236">at recovery</text>'
+        )
+    ]
     shown = set(_PLACES) - ({"back-final"} if facts.get("failback.ends_protection") else set())
     for name in _PLACES:
         if name in shown:
             x, y, text, more = _PLACES[name]
-            parts.append(Markup(
-                '<rect class="part" x="{}" y="{}" width="{}" height="{}" rx="23"/>'
-                '<text class="state" x="{}" y="{}">{}</text><text class="state-more" x="{}" y="{}">{}</text>'
-            ).format(x, y, _WIDTH, _HEIGHT, x + _WIDTH / 2, y + 20, text, x + _WIDTH / 2, y + 35, more))
+            parts.append(
+                Markup(
+                    '<rect class="part" x="{}" y="{}" width="{}" height="{}" rx="23"/>'
+                    '<text class="state" x="{}" y="{}">{}</text><text class="state-more" x="{}" y="{}">{}</text>'
+                ).format(x, y, _WIDTH, _HEIGHT, x + _WIDTH / 2, y + 20, text, x + _WIDTH / 2, y + 35, more)
+            )
     parts.append(_arrow("M168 85 H260", 214, 76, "Enable"))
     parts.append(_arrow("M341 108 V206", 351, 150, *_failovers(facts, "forward"), anchor="start"))
     parts.append(_arrow("M420 231 H512", 466, 222, "Commit"))
@@ -51,8 +57,11 @@ def draw_lifecycle(facts: Mapping[str, bool], title: str) -> Markup:
         else:
             parts.append(_arrow("M786 85 H684", 735, 76, "Commit"))
             parts.append(_arrow("M524 85 H422", 473, 76, "Reverse"))
-    return Markup('<svg class="lifecycle" viewBox="0 0 954 300" role="img" aria-label="Lifecycle of a machine in {}">{}</svg>').format(
-        title, Markup("\n").join(parts))
+    top = 0 if facts.get("failback.ends_protection") else 34
+    height = 264 if facts.get("reverse.requires_commit", True) else 300
+    return Markup(
+        '<svg class="lifecycle" viewBox="0 {} 954 {}" role="img" aria-label="Lifecycle of a machine in {}">{}</svg>'
+    ).format(top, height - top, title, Markup("\n").join(parts))
 
 
 def _failovers(facts: Mapping[str, bool], direction: str) -> list[str]:
@@ -62,6 +71,9 @@ def _failovers(facts: Mapping[str, bool], direction: str) -> list[str]:
 
 def _arrow(path: str, x: float, y: float, *lines: str, anchor: str = "middle") -> Markup:
     text = Markup("").join(
-        Markup('<tspan x="{}" dy="{}">{}</tspan>').format(x, 0 if n == 0 else 15, line) for n, line in enumerate(lines))
-    return Markup('<path class="link control" d="{}" marker-end="url(#arrow-control)"/>'
-                  '<text class="arrow-label" text-anchor="{}" x="{}" y="{}">{}</text>').format(path, anchor, x, y, text)
+        Markup('<tspan x="{}" dy="{}">{}</tspan>').format(x, 0 if n == 0 else 15, line) for n, line in enumerate(lines)
+    )
+    return Markup(
+        '<path class="link control" d="{}" marker-end="url(#arrow-control)"/>'
+        '<text class="arrow-label" text-anchor="{}" x="{}" y="{}">{}</text>'
+    ).format(path, anchor, x, y, text)

@@ -24,8 +24,15 @@ from siteproof.conformance.results import CampaignResult, Counterexample
 from siteproof.model.errors import one_line
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict
 
-__all__ = ["campaign_story", "counterexample_story", "final_table", "proof_story", "refutation_story", "side_by_side",
-           "verdict_lines"]
+__all__ = [
+    "campaign_story",
+    "counterexample_story",
+    "final_table",
+    "proof_story",
+    "refutation_story",
+    "side_by_side",
+    "verdict_lines",
+]
 
 COLOURS = {"good": "green", "bad": "bold red", "unsure": "yellow", "broken": "bold magenta", "calm": "dim"}
 
@@ -67,11 +74,16 @@ def final_table(report: RunReport) -> Table:
         seconds = (flow.proof.seconds if flow.proof else 0) + sum(c.seconds for c in flow.campaigns)
         outcome = _word(flow.outcome) if flow.outcome else Text("– not run", "dim")
         table.add_row(
-            text(flow.id, "bold"), *(_mark(verdicts[id]) if id in verdicts else Text("·", "dim") for id in ids),
-            _certificates(flow.proof), text("! " + flow.error, COLOURS["broken"]) if flow.error else outcome,
-            *(f"{sum(values):,}" if flow.campaigns else "–" for values in (
-                [c.cases for c in flow.campaigns], [c.steps for c in flow.campaigns])),
-            duration(seconds))
+            text(flow.id, "bold"),
+            *(_mark(verdicts[id]) if id in verdicts else Text("·", "dim") for id in ids),
+            _certificates(flow.proof),
+            text("! " + flow.error, COLOURS["broken"]) if flow.error else outcome,
+            *(
+                f"{sum(values):,}" if flow.campaigns else "–"
+                for values in ([c.cases for c in flow.campaigns], [c.steps for c in flow.campaigns])
+            ),
+            duration(seconds),
+        )
     return table
 
 
@@ -89,19 +101,36 @@ def _certificates(proof: ProofReport | None) -> Text:
 def proof_story(proof: ProofReport) -> RenderableType:
     """The promises of a flow, one line each, and below it whatever was refuted or left open."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for title, justify in (("", "left"), ("id", "left"), ("promise", "left"), ("verdict", "left"), ("claims", "right"),
-                           ("certificate", "left"), ("time", "right")):
+    for title, justify in (
+        ("", "left"),
+        ("id", "left"),
+        ("promise", "left"),
+        ("verdict", "left"),
+        ("claims", "right"),
+        ("certificate", "left"),
+        ("time", "right"),
+    ):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for promise in proof.promises:
         proved = sum(c.verdict is Verdict.PROVED for c in promise.claims)
         applicable = sum(c.verdict is not Verdict.NOT_APPLICABLE for c in promise.claims)
         table.add_row(
-            _mark(promise.verdict), text(promise.id, "bold"), text(promise.title),
-            Text(promise.verdict.value, COLOURS[TONES[promise.verdict]]), f"{proved}/{applicable}" if applicable else "–",
-            text("confirmed by " + join(solvers([promise])) if promise.confirmed_by else "–", "dim"), duration(promise.seconds))
-    parts: list[RenderableType] = [Text.assemble(
-        (one_line(proof.title), "bold"), (f"  {one_line(proof.topology)}", "dim"),
-        *((f"  what if {one_line(path)} = {plain_fact(value)}", "yellow") for path, value in proof.overrides.items())), table]
+            _mark(promise.verdict),
+            text(promise.id, "bold"),
+            text(promise.title),
+            Text(promise.verdict.value, COLOURS[TONES[promise.verdict]]),
+            f"{proved}/{applicable}" if applicable else "–",
+            text("confirmed by " + join(solvers([promise])) if promise.confirmed_by else "–", "dim"),
+            duration(promise.seconds),
+        )
+    parts: list[RenderableType] = [
+        Text.assemble(
+            (one_line(proof.title), "bold"),
+            (f"  {one_line(proof.topology)}", "dim"),
+            *((f"  what if {one_line(path)} = {plain_fact(value)}", "yellow") for path, value in proof.overrides.items()),
+        ),
+        table,
+    ]
     for promise in proof.promises:
         for claim in promise.claims:
             if claim.verdict is Verdict.REFUTED and claim.trace is not None:
@@ -127,15 +156,25 @@ def refutation_story(promise: PromiseResult, claim: ClaimResult, trace: Trace) -
     for number, step in enumerate(trace.steps, 1):
         last = number == len(trace.steps)
         given = ", ".join(f"{name} = {plain(value)}" for name, value in step.arguments.items())
-        title = Text.assemble((one_line(step.action.replace("_", " ")), "bold red" if last else "bold"),
-                              (one_line(f" ({given})") if given else "", "dim"))
+        title = Text.assemble(
+            (one_line(step.action.replace("_", " ")), "bold red" if last else "bold"),
+            (one_line(f" ({given})") if given else "", "dim"),
+        )
         rows.add_row(str(number), Group(title, text(step.doc), *_changes(step.changed)))
     shortest = "the fewest possible" if trace.shortest else "not shown to be the fewest"
-    return Panel(Group(
-        text(trace.conclusion), Text(), rows, Text(),
-        text(f"{count(len(trace.steps), 'step')}, {shortest}; {trace.method}, replayed on the compiled model.", "dim")),
-        title=text(f"{promise.id} {promise.title}: “{claim.name}” is refuted", "bold red"), title_align="left", border_style="red",
-        padding=(1, 2))
+    return Panel(
+        Group(
+            text(trace.conclusion),
+            Text(),
+            rows,
+            Text(),
+            text(f"{count(len(trace.steps), 'step')}, {shortest}; {trace.method}, replayed on the compiled model.", "dim"),
+        ),
+        title=text(f"{promise.id} {promise.title}: “{claim.name}” is refuted", "bold red"),
+        title_align="left",
+        border_style="red",
+        padding=(1, 2),
+    )
 
 
 def _changes(changed: Mapping[str, Any]) -> Iterable[Text]:
@@ -163,9 +202,13 @@ def counterexample_story(found: Counterexample) -> RenderableType:
     footer = [text(f"Breaks {wrong.promise}, {wrong.promise_title}{asked}."), text(f"{shortest} Seed {found.seed}.", "dim")]
     if found.file:
         footer.append(text(f"See it again: siteproof replay {found.file}", "dim"))
-    return Panel(Group(text(wrong.sentence, "bold"), Text(), rows, Text(), *footer),
-                 title=text(f"first divergence: {wrong.machine}, {wrong.field}", "bold red"), title_align="left",
-                 border_style="red", padding=(1, 2))
+    return Panel(
+        Group(text(wrong.sentence, "bold"), Text(), rows, Text(), *footer),
+        title=text(f"first divergence: {wrong.machine}, {wrong.field}", "bold red"),
+        title_align="left",
+        border_style="red",
+        padding=(1, 2),
+    )
 
 
 def campaign_story(result: CampaignResult) -> RenderableType:
@@ -180,8 +223,11 @@ def campaign_story(result: CampaignResult) -> RenderableType:
         table.add_row(text(one.name), f"{one.covered:,} / {one.feasible:,}", share, text(one.how))
     parts: list[RenderableType] = [
         Text.assemble((one_line(f"{result.topology}  "), "bold"), _word(result.outcome), ("  " + one_line(result.reason), "dim")),
-        text(f"{count(result.cases, 'case')}, {count(result.steps, 'step')}, {count(result.content_checks, 'content check')} in "
-             f"{duration(result.seconds)}; driver {result.driver}, engine {result.engine}, seed {result.seed}", "dim"),
+        text(
+            f"{count(result.cases, 'case')}, {count(result.steps, 'step')}, {count(result.content_checks, 'content check')} in "
+            f"{duration(result.seconds)}; driver {result.driver}, engine {result.engine}, seed {result.seed}",
+            "dim",
+        ),
         table,
     ]
     if result.skipped:
@@ -201,14 +247,29 @@ def side_by_side(before: ProofReport, after: ProofReport) -> RenderableType:
     for promise in after.promises:
         old = then.get(promise.id)
         changed = old is not None and old.verdict is not promise.verdict
-        table.add_row(text(promise.id, "bold"), text(promise.title), _word(old.verdict) if old else Text("–", "dim"),
-                      _word(promise.verdict), Text("← changed", "bold") if changed else Text())
-    facts = Columns([text(f"{path} = {plain_fact(value)} (documented: {plain_fact(before.facts.get(path))})", "yellow")
-                     for path, value in after.overrides.items()])
+        table.add_row(
+            text(promise.id, "bold"),
+            text(promise.title),
+            _word(old.verdict) if old else Text("–", "dim"),
+            _word(promise.verdict),
+            Text("← changed", "bold") if changed else Text(),
+        )
+    facts = Columns(
+        [
+            text(f"{path} = {plain_fact(value)} (documented: {plain_fact(before.facts.get(path))})", "yellow")
+            for path, value in after.overrides.items()
+        ]
+    )
     parts: list[RenderableType] = [
-        Text.assemble((one_line(after.title), "bold"), (f"  {one_line(after.topology)}", "dim")), facts, Padding(table, (1, 0, 0, 0))]
+        Text.assemble((one_line(after.title), "bold"), (f"  {one_line(after.topology)}", "dim")),
+        facts,
+        Padding(table, (1, 0, 0, 0)),
+    ]
     for promise in after.promises:
         old_claims = {c.name: c.verdict for c in then[promise.id].claims} if promise.id in then else {}
-        parts += [Padding(refutation_story(promise, claim, claim.trace), (1, 0, 0, 0)) for claim in promise.claims
-                  if claim.trace is not None and claim.verdict is Verdict.REFUTED and old_claims.get(claim.name) is not Verdict.REFUTED]
+        parts += [
+            Padding(refutation_story(promise, claim, claim.trace), (1, 0, 0, 0))
+            for claim in promise.claims
+            if claim.trace is not None and claim.verdict is Verdict.REFUTED and old_claims.get(claim.name) is not Verdict.REFUTED
+        ]
     return Group(*parts)

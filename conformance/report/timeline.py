@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -66,9 +67,16 @@ def _of_state(label: str, lane: str, kind: str, state: Mapping[str, Any], bad: b
     active = plain(state.get("active", "primary"))
     own, other = bool(state.get("running")), bool(state.get("passive_running"))
     return Moment(
-        label, lane, kind, active, (own, other) if active == "primary" else (other, own),
-        (bool(state.get("primary_up", True)), bool(state.get("recovery_up", True))), bool(state.get("link_up", True)),
-        {title: int(state[name]) for name, title in _CURVES.items() if name in state}, bad=bad)
+        label,
+        lane,
+        kind,
+        active,
+        (own, other) if active == "primary" else (other, own),
+        (bool(state.get("primary_up", True)), bool(state.get("recovery_up", True))),
+        bool(state.get("link_up", True)),
+        {title: int(state[name]) for name, title in _CURVES.items() if name in state},
+        bad=bad,
+    )
 
 
 def _lane_of_action(action: str, active: str) -> str:
@@ -102,10 +110,19 @@ def moments_of_counterexample(found: Counterexample) -> list[Moment]:
         lane = _lane_of_command(step.command, active or "primary")
         active = seen.get("active", active)
         running = seen.get("running") or {}
-        moments.append(Moment(
-            _short(step), lane, "command" if kind == "operation" else "environment", active,
-            (running.get("primary"), running.get("recovery")), (up[0], up[1]), link,
-            refused=step.answer.get("answer") in ("rejected", "refused"), bad=step.index == found.divergence.step))
+        moments.append(
+            Moment(
+                _short(step),
+                lane,
+                "command" if kind == "operation" else "environment",
+                active,
+                (running.get("primary"), running.get("recovery")),
+                (up[0], up[1]),
+                link,
+                refused=step.answer.get("answer") in ("rejected", "refused"),
+                bad=step.index == found.divergence.step,
+            )
+        )
     return moments
 
 
@@ -149,91 +166,103 @@ def _short(step: StepRecord) -> str:
 
 # ------------------------------------------------------------------------------------------------------------ the picture
 
-_LEFT, _STEP, _LANES, _LANE_GAP, _BELOW = 92, 86, 34, 74, 46
+_LEFT, _LANES, _LANE_GAP, _BELOW = 92, 34, 74, 46
+_NARROW, _WIDE, _PAGE = 60, 96, 830
+"""How wide a step may be, and what fits on a page without scrolling."""
+
+
+@attrs.frozen
+class _Picture:
+    """The measures of one picture: `step` is the width of a step."""
+
+    step: float
+
+    def x(self, n: int) -> float:
+        return round(_LEFT + self.step * (n + 0.5), 1)
+
+    def stretch(self, moment: Moment, row: int, n: int) -> Markup:
+        """The line of one side from this step to the next."""
+        start, end, y = self.x(n), self.x(n + 1), _y(row)
+        if not moment.up[row]:
+            return Markup('<rect class="dark-site" x="{}" y="{}" width="{}" height="18"/>').format(start, y - 9, self.step)
+        runs, authority = moment.running[row], moment.active == SIDES[row]
+        look = (
+            "unknown" if runs is None else ("authority" if authority else "stale") if runs else "halted" if authority else "disk"
+        )
+        return Markup('<line class="lane {0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>').format(look, start, end, y)
+
+    def cut(self, moment: Moment, n: int) -> Markup:
+        """The link between the sites, where it is cut."""
+        if moment.link:
+            return Markup("")
+        y = _LANES + _LANE_GAP / 2
+        return Markup(
+            '<g class="cut"><line x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}">link cut</text></g>'
+        ).format(self.x(n), self.x(n + 1), y, self.x(n) + self.step / 2, y - 5)
+
+    def switch(self, before: Moment, after: Moment, n: int) -> Markup:
+        """The arrow where authority changes sides."""
+        if before.active == after.active or after.active not in SIDES or before.active not in SIDES:
+            return Markup("")
+        start, end = _y(SIDES.index(before.active)), _y(SIDES.index(after.active))
+        return Markup('<path class="switch" d="M{0} {1} C{0} {2} {3} {2} {3} {4}"/>').format(
+            self.x(n) - 26, start, (start + end) / 2, self.x(n), end + (-9 if end > start else 9)
+        )
+
+    def mark(self, moment: Moment, n: int) -> Markup:
+        """The number of the step on its lane, and its name below."""
+        row = {"primary": 0.0, "recovery": 1.0}.get(moment.lane, 0.5)
+        x, y = self.x(n), _LANES + row * _LANE_GAP
+        lines = textwrap.wrap(moment.label, max(int(self.step / 6.2), 8))[:3]
+        name = Markup("").join(
+            Markup('<tspan x="{}" dy="{}">{}</tspan>').format(x, 0 if k == 0 else 12, line) for k, line in enumerate(lines)
+        )
+        dot = Markup('<circle cx="{0}" cy="{1}" r="9"/><text class="number" x="{0}" y="{2}">{3}</text>').format(x, y, y + 3.5, n)
+        if moment.kind == "start":
+            dot = Markup('<circle cx="{}" cy="{}" r="3.5"/>').format(x, _y(0))
+        look = " ".join(["step", moment.kind, *(["bad"] if moment.bad else []), *(["refused"] if moment.refused else [])])
+        return Markup('<g class="{}"><title>{}</title>{}<text class="name" x="{}" y="{}">{}</text></g>').format(
+            look, moment.label, dot, x, _LANES + _LANE_GAP + 30, name
+        )
+
+    def curves(self, moments: Sequence[Moment], names: Sequence[str], top: float) -> Markup:
+        """Counts of writes over the steps, as stairs."""
+        most = max((m.positions.get(name, 0) for m in moments for name in names), default=0) or 1
+        parts = [Markup('<text class="lane-title" x="0" y="{}">writes</text>').format(top + 14)]
+        for k, name in enumerate(names):
+            path = ""
+            for n, moment in enumerate(moments):
+                y = round(top + 60 - 50 * moment.positions.get(name, 0) / most - 2 * k, 1)
+                path += f"{'M' if n == 0 else 'L'}{self.x(n)} {y} H{self.x(n + 1)} "
+            parts.append(Markup('<path class="curve c{}" d="{}"/>').format(k, path))
+            parts.append(Markup('<text class="curve-name c{}" x="0" y="{}">{}</text>').format(k, top + 30 + 13 * k, name))
+        for n, moment in enumerate(moments):
+            values = "/".join(str(moment.positions.get(name, 0)) for name in names)
+            parts.append(
+                Markup('<text class="curve-value" x="{}" y="{}">{}</text>').format(self.x(n) + self.step / 2, top + 74, values)
+            )
+        return Markup("").join(parts)
 
 
 def draw_timeline(moments: Sequence[Moment], title: str) -> Markup:
-    """The picture as an `<svg>` element; as wide as the run is long (the page scrolls it)."""
+    """The picture as an `<svg>` element; steps are narrower in a long run, and a very long one makes the page scroll."""
     names = list(dict.fromkeys(name for m in moments for name in m.positions))
-    height = _LANES + _LANE_GAP + _BELOW + 18 + (92 if names else 0)
-    width = _LEFT + _STEP * len(moments) + 8
+    picture = _Picture(min(max(_PAGE / len(moments), _NARROW), _WIDE))
     parts: list[Markup] = []
     for row, side in enumerate(SIDES):
-        y = _y(row)
-        parts.append(Markup('<text class="lane-title" x="0" y="{}">{}</text>').format(y + 4, side))
-        for n, moment in enumerate(moments):
-            parts.append(_stretch(moment, row, n, y))
-    parts += [_middle(moment, n) for n, moment in enumerate(moments)]
-    parts += [_switch(before, after, n + 1) for n, (before, after) in enumerate(zip(moments, moments[1:], strict=False))]
-    parts += [_mark(moment, n) for n, moment in enumerate(moments)]
+        parts.append(Markup('<text class="lane-title" x="0" y="{}">{}</text>').format(_y(row) + 4, side))
+        parts += [picture.stretch(moment, row, n) for n, moment in enumerate(moments)]
+    parts += [picture.cut(moment, n) for n, moment in enumerate(moments)]
+    parts += [picture.switch(before, after, n) for n, (before, after) in enumerate(pairwise(moments), 1)]
+    parts += [picture.mark(moment, n) for n, moment in enumerate(moments)]
     if names:
-        parts.append(_curves(moments, names, _LANES + _LANE_GAP + _BELOW + 22))
-    return Markup('<svg class="timeline" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">{3}</svg>').format(
-        width, height, title, Markup("\n").join(parts))
-
-
-def _x(n: int) -> float:
-    return _LEFT + _STEP * n + _STEP / 2
+        parts.append(picture.curves(moments, names, _LANES + _LANE_GAP + _BELOW + 22))
+    height = _LANES + _LANE_GAP + _BELOW + 18 + (92 if names else 0)
+    width = round(picture.x(len(moments)) + 4)
+    return Markup(
+        '<svg class="timeline" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">{3}</svg>'
+    ).format(width, height, title, Markup("\n").join(parts))
 
 
 def _y(row: int) -> int:
     return _LANES + row * _LANE_GAP
-
-
-def _stretch(moment: Moment, row: int, n: int, y: float) -> Markup:
-    """The line of one side from this step to the next."""
-    start, end = _x(n), _x(n) + _STEP
-    if not moment.up[row]:
-        return Markup('<rect class="dark-site" x="{}" y="{}" width="{}" height="18"/>').format(start, y - 9, _STEP)
-    runs, authority = moment.running[row], moment.active == SIDES[row]
-    look = "unknown" if runs is None else ("authority" if authority else "stale") if runs else "halted" if authority else "disk"
-    return Markup('<line class="lane {}" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(look, start, end, y, y)
-
-
-def _middle(moment: Moment, n: int) -> Markup:
-    """The link between the sites, where it is cut."""
-    if moment.link:
-        return Markup("")
-    y = _LANES + _LANE_GAP / 2
-    return Markup('<g class="cut"><line x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}">link cut</text></g>').format(
-        _x(n), _x(n) + _STEP, y, _x(n) + _STEP / 2, y - 5)
-
-
-def _switch(before: Moment, after: Moment, n: int) -> Markup:
-    """The arrow where authority changes sides."""
-    if before.active == after.active or after.active not in SIDES or before.active not in SIDES:
-        return Markup("")
-    start, end = _y(SIDES.index(before.active)), _y(SIDES.index(after.active))
-    return Markup('<path class="switch" d="M{0} {1} C{0} {2} {3} {2} {3} {4}"/>').format(
-        _x(n) - 26, start, (start + end) / 2, _x(n), end + (-9 if end > start else 9))
-
-
-def _mark(moment: Moment, n: int) -> Markup:
-    """The number of the step on its lane, and its name below."""
-    row = {"primary": 0.0, "recovery": 1.0}.get(moment.lane, 0.5)
-    y = _LANES + row * _LANE_GAP
-    lines = textwrap.wrap(moment.label, 13)[:3]
-    text = Markup("").join(
-        Markup('<tspan x="{}" dy="{}">{}</tspan>').format(_x(n), 0 if k == 0 else 12, line) for k, line in enumerate(lines))
-    look = " ".join(["step", moment.kind, *(["bad"] if moment.bad else []), *(["refused"] if moment.refused else [])])
-    mark = Markup('<circle cx="{0}" cy="{1}" r="9"/><text class="number" x="{0}" y="{2}">{3}</text>').format(
-        _x(n), y, y + 3.5, n) if moment.kind != "start" else Markup('<circle cx="{}" cy="{}" r="3.5"/>').format(_x(n), _y(0))
-    return Markup('<g class="{}"><title>{}</title>{}<text class="name" x="{}" y="{}">{}</text></g>').format(
-        look, moment.label, mark, _x(n), _LANES + _LANE_GAP + 30, text)
-
-
-def _curves(moments: Sequence[Moment], names: Sequence[str], top: float) -> Markup:
-    """Counts of writes over the steps, as stairs."""
-    most = max((m.positions.get(name, 0) for m in moments for name in names), default=0) or 1
-    parts = [Markup('<text class="lane-title" x="0" y="{}">writes</text>').format(top + 14)]
-    for k, name in enumerate(names):
-        path = ""
-        for n, moment in enumerate(moments):
-            y = top + 60 - 50 * moment.positions.get(name, 0) / most - 2 * k
-            path += f"{'M' if n == 0 else 'L'}{_x(n)} {y} H{_x(n) + _STEP} "
-        parts.append(Markup('<path class="curve c{}" d="{}"/>').format(k, path))
-        parts.append(Markup('<text class="curve-name c{}" x="0" y="{}">{}</text>').format(k, top + 30 + 13 * k, name))
-    for n, moment in enumerate(moments):
-        values = "/".join(str(moment.positions.get(name, 0)) for name in names)
-        parts.append(Markup('<text class="curve-value" x="{}" y="{}">{}</text>').format(_x(n) + _STEP / 2, top + 74, values))
-    return Markup("").join(parts)

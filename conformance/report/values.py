@@ -15,7 +15,7 @@ import attrs
 
 from siteproof.conformance.exits import Exit, of_campaign, of_proof, overall
 from siteproof.conformance.results import CampaignResult, Counterexample, Outcome
-from siteproof.model.results import ProofReport, PromiseResult, Verdict
+from siteproof.model.results import PromiseResult, ProofReport, Verdict
 from siteproof.model.topology import Topology
 
 __all__ = ["FlowReport", "RunReport", "claims_of", "count"]
@@ -23,11 +23,13 @@ __all__ = ["FlowReport", "RunReport", "claims_of", "count"]
 
 @attrs.frozen
 class FlowReport:
-    """One flow of a run. `actions` are the model's actions in English; `error` is a failure of the environment or of ours,
+    """One flow of a run. `actions` are the model's actions in English,
+    `words` its variables with what they mean; `error` is a failure of the environment or of ours,
     `error_code` what it means for the exit code; `unfinished` names what was asked for and is missing."""
 
     topology: Topology
     actions: tuple[dict[str, Any], ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
     proof: ProofReport | None = None
     campaigns: tuple[CampaignResult, ...] = ()
     unfinished: tuple[str, ...] = ()

@@ -22,13 +22,25 @@ from siteproof.model.results import PromiseResult, Verdict
 __all__ = ["MARKS", "TONES", "Headline", "duration", "headline", "join", "plain", "removals", "solvers", "tone_of"]
 
 MARKS: dict[Enum, str] = {
-    Verdict.PROVED: "✓", Verdict.REFUTED: "✗", Verdict.BY_CONSTRUCTION: "◇", Verdict.NOT_APPLICABLE: "–",
-    Verdict.UNDETERMINED: "?", Outcome.CONFORMS: "✓", Outcome.VIOLATION: "✗", Outcome.INCONCLUSIVE: "?",
+    Verdict.PROVED: "✓",
+    Verdict.REFUTED: "✗",
+    Verdict.BY_CONSTRUCTION: "◇",
+    Verdict.NOT_APPLICABLE: "–",
+    Verdict.UNDETERMINED: "?",
+    Outcome.CONFORMS: "✓",
+    Outcome.VIOLATION: "✗",
+    Outcome.INCONCLUSIVE: "?",
 }
 
 TONES: dict[Enum, str] = {
-    Verdict.PROVED: "good", Verdict.REFUTED: "bad", Verdict.BY_CONSTRUCTION: "calm", Verdict.NOT_APPLICABLE: "calm",
-    Verdict.UNDETERMINED: "unsure", Outcome.CONFORMS: "good", Outcome.VIOLATION: "bad", Outcome.INCONCLUSIVE: "unsure",
+    Verdict.PROVED: "good",
+    Verdict.REFUTED: "bad",
+    Verdict.BY_CONSTRUCTION: "calm",
+    Verdict.NOT_APPLICABLE: "calm",
+    Verdict.UNDETERMINED: "unsure",
+    Outcome.CONFORMS: "good",
+    Outcome.VIOLATION: "bad",
+    Outcome.INCONCLUSIVE: "unsure",
 }
 
 
@@ -79,7 +91,10 @@ def removals(found: Counterexample) -> tuple[tuple[str, ...], str]:
     if not found.minimal:
         return found.removal, f"{size}; not certified to be the shortest."
     if len(set(found.removal)) == 1 and len(found.removal) == len(found.steps) > 1:
-        return (), f"{size}; none can be left out: without any one of them, {found.removal[0].replace(' without it', '')}."
+        return (
+            (),
+            f"{size}; none can be left out: without any one of them the case {found.removal[0].replace(' without it', '')}.",
+        )
     return found.removal, f"{size}; none can be left out."
 
 
@@ -141,7 +156,9 @@ def _proof_line(report: RunReport) -> str:
     all_confirmed = bool(certified) and all(solvers([p]) == confirmed for p in certified)
     text = f"{count(total[Verdict.PROVED], 'claim')} proved for any number of writes"
     if confirmed:
-        text += f", {'each' if all_confirmed else 'most'} certificate{'' if all_confirmed else 's'} confirmed by {join(confirmed)}"
+        text += (
+            f", {'each' if all_confirmed else 'most'} certificate{'' if all_confirmed else 's'} confirmed by {join(confirmed)}"
+        )
     rest = [f"{total[v]} {v.value}" for v in Verdict if v is not Verdict.PROVED and total[v]]
     return text + (f"; {join(rest)}." if rest else ".")
 
@@ -151,6 +168,7 @@ def _campaign_line(campaigns: list[CampaignResult]) -> str:
     checks = sum(c.content_checks for c in campaigns)
     drivers = join(sorted({c.driver for c in campaigns}))
     text = f"{count(cases, 'case')} with {count(steps, 'step')} ran against {drivers}; "
-    text += f"{count(checks, 'disk or recovery point', 'disks and recovery points')} {'was' if checks == 1 else 'were'} read back and compared."
+    was = "was" if checks == 1 else "were"
+    text += f"{count(checks, 'disk or recovery point', 'disks and recovery points')} {was} read back and compared."
     skipped = sum(sum(c.skipped.values()) for c in campaigns)
     return text + (f" {count(skipped, 'step')} skipped for want of a capability." if skipped else "")

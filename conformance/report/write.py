@@ -51,6 +51,7 @@ def _with_file(draft: Path, flow: str, campaign: CampaignResult) -> CampaignResu
 
 def _placed(place: Path, flow: FlowReport) -> FlowReport:
     """The same, with file names that work from where the user stands."""
+
     def moved(campaign: CampaignResult) -> CampaignResult:
         found = campaign.counterexample
         if found is None or found.file is None:
@@ -65,9 +66,22 @@ def _placed(place: Path, flow: FlowReport) -> FlowReport:
 def run_json(report: RunReport) -> dict[str, Any]:
     """A run as JSON data, without the envelope. Of a topology it has what was judged; its text stays in its file."""
     flows = [
-        {"topology": {"id": flow.id, "title": flow.title, "file": flow.topology.file, "facts": dict(flow.topology.facts)},
-         "exit": int(flow.exit), "proof": emitted(flow.proof), "campaigns": emitted(flow.campaigns),
-         "unfinished": list(flow.unfinished), "error": flow.error}
-        for flow in report.flows]
-    return {"command": report.command, "started": report.started, "seconds": report.seconds, "partial": report.partial,
-            "machine": report.machine, "image": report.image, "flows": flows}
+        {
+            "topology": {"id": flow.id, "title": flow.title, "file": flow.topology.file, "facts": dict(flow.topology.facts)},
+            "exit": int(flow.exit),
+            "proof": emitted(flow.proof),
+            "campaigns": emitted(flow.campaigns),
+            "unfinished": list(flow.unfinished),
+            "error": flow.error,
+        }
+        for flow in report.flows
+    ]
+    return {
+        "command": report.command,
+        "started": report.started,
+        "seconds": report.seconds,
+        "partial": report.partial,
+        "machine": report.machine,
+        "image": report.image,
+        "flows": flows,
+    }

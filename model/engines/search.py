@@ -44,15 +44,16 @@ class Target:
 
 @attrs.frozen
 class SearchResult:
-    """What was found and what was seen. `found` maps keys of targets to shortest paths; `depth` is the length of the
-    longest shortest path entered; `stopped` is empty when the scope was exhausted or all was found, else the bound that
-    ended it."""
+    """What was found and what was seen. `complete_depth`: every path of so many steps has been followed. `found` maps
+    keys of targets to shortest paths; `depth` is the length of the longest shortest path entered; `stopped` is empty
+    when the scope was exhausted or all was found, else the bound that ended it."""
 
     scope: Scope
     found: Mapping[str, Path]
     states: int
     edges: int
     depth: int
+    complete_depth: int
     exhausted: bool
     stopped: str
     deadlocks: int
@@ -86,7 +87,7 @@ def search(model: Model, targets: Iterable[Target], scope: Scope, *, max_states:
     pending = {target.key for target in generator.targets}
     expand, check = generator.functions(pending)
     found |= dict.fromkeys(check(model.initial), ())
-    level, depth, edges, deadlocks, stuck, stopped = 0, 0, 0, 0, None, ""
+    level, depth, complete, edges, deadlocks, stuck, stopped = 0, 0, 0, 0, 0, None, ""
     while level < len(states) and not stopped:
         if not pending.isdisjoint(found):
             pending -= found.keys()
@@ -121,6 +122,7 @@ def search(model: Model, targets: Iterable[Target], scope: Scope, *, max_states:
                 break
         level = end
         depth += len(states) > end
+        complete += not stopped
         for index in range(end, len(states)):
             for key in check(states[index]):
                 if key not in found:
@@ -128,7 +130,7 @@ def search(model: Model, targets: Iterable[Target], scope: Scope, *, max_states:
         if tick:
             tick(len(states), depth)
     exhausted = level >= len(states) and not stopped
-    return SearchResult(scope, found, len(states), edges, depth, exhausted, stopped, deadlocks, stuck,
+    return SearchResult(scope, found, len(states), edges, depth, complete, exhausted, stopped, deadlocks, stuck,
                         time.perf_counter() - began)
 
 

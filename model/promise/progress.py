@@ -159,10 +159,10 @@ def fail_planned(_t: Facts, m: Machine) -> Step:
 
 @internal((), fair=False)
 def stop_if_reachable(_t: Facts, m: Machine) -> Step:
-    """An unplanned failover stops the source, if it can be reached; it need not succeed."""
+    """An unplanned failover stops the source, if it can be reached: in good order or not, or not at all."""
     return Step(
-        requires=[m.job == Job.UNPLANNED, m.running, m.connected, m.contacted, m.cached == 0],
-        changes=[m.running.becomes(False)],
+        requires=[m.job == Job.UNPLANNED, m.running, m.connected, m.contacted],
+        changes=[m.running.becomes(False), m.cached.becomes(0)],
     )
 
 

@@ -35,15 +35,32 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("arguments", [
-    ["nonsense"], ["prove", "--nonsense"], ["certify"], ["list", "nonsense"], ["prove", "no-such-flow"], ["prove", "--property", "P999"],
-    ["prove", "--what-if", "nonsense"], ["prove", HYPER_V, "--what-if", "no.such_fact=true"],
-    ["prove", HYPER_V, "--what-if", "reverse.requires_commit=7"], ["prove", "--max-time", "soon"],
-    ["prove", HYPER_V, "--what-if", "vmware-to-azure:reverse.requires_commit=false"], ["prove", HYPER_V, HYPER_V],
-    ["check", "--image", "no-such-file"], ["check", "--max-time", "0"], ["check", "--json", "no/such/folder/x.json"],
-    ["explain", "no-such-file"], ["replay", "no-such-file"], ["certify", "no-such-folder"], ["run"],
-    ["run", "--driver", "bundled", "--engine", "no-such-engine", "--max-time", "1s"],
-], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["prove", "--nonsense"],
+        ["certify"],
+        ["list", "nonsense"],
+        ["prove", "no-such-flow"],
+        ["prove", "--property", "P999"],
+        ["prove", "--what-if", "nonsense"],
+        ["prove", HYPER_V, "--what-if", "no.such_fact=true"],
+        ["prove", HYPER_V, "--what-if", "reverse.requires_commit=7"],
+        ["prove", "--max-time", "soon"],
+        ["prove", HYPER_V, "--what-if", "vmware-to-azure:reverse.requires_commit=false"],
+        ["prove", HYPER_V, HYPER_V],
+        ["check", "--image", "no-such-file"],
+        ["check", "--max-time", "0"],
+        ["check", "--json", "no/such/folder/x.json"],
+        ["explain", "no-such-file"],
+        ["replay", "no-such-file"],
+        ["certify", "no-such-folder"],
+        ["run"],
+        ["run", "--driver", "bundled", "--engine", "no-such-engine", "--max-time", "1s"],
+    ],
+    ids=" ".join,
+)
 def test_a_mistake_is_told_in_one_line_and_ends_with_4(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 4
     lines = told(capsys)
@@ -74,7 +91,8 @@ def test_an_unknown_driver_is_an_error_and_not_a_verdict(capsys: pytest.CaptureF
 
 
 def test_a_bug_of_ours_asks_to_be_reported_and_keeps_its_traceback(
-        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def broken(*_arguments: object) -> None:
         raise KeyError("something of ours")
 
@@ -176,8 +194,8 @@ def test_an_image_of_a_wrong_size_is_refused_before_any_work(tmp_path: Path, cap
     assert [p.name for p in tmp_path.iterdir()] == ["disk.img"]
 
 
-def run_check(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "siteproof.conformance.cli", "check", *arguments]
+def started(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "siteproof.conformance.cli", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -190,7 +208,7 @@ def test_check_leaves_a_whole_report_and_does_not_touch_the_image(tmp_path: Path
     image.write_bytes(os.urandom(64 * 4096))
     image.chmod(0o444)
     before = image.read_bytes()
-    work = run_check("vmware-to-azure", "--image", "disk.img", "--max-time", "4s", "--report", "out", "--seed", "1")
+    work = started("check", "vmware-to-azure", "--image", "disk.img", "--max-time", "4s", "--report", "out", "--seed", "1")
     words, errors = work.communicate(timeout=170)
     assert work.returncode in (0, 2), words + errors  # four seconds may be too few for the floor of coverage
     assert image.read_bytes() == before
@@ -208,7 +226,7 @@ def test_check_leaves_a_whole_report_and_does_not_touch_the_image(tmp_path: Path
 
 
 def test_an_interrupted_check_leaves_a_valid_partial_report(tmp_path: Path) -> None:
-    work = run_check("hyper-v-to-secondary-site", "--max-time", "10m", "--report", "out")
+    work = started("check", "hyper-v-to-secondary-site", "--max-time", "10m", "--report", "out")
     assert work.stdout is not None
     assert "checks 1 flow" in work.stdout.readline()
     time.sleep(1)
@@ -220,6 +238,35 @@ def test_an_interrupted_check_leaves_a_valid_partial_report(tmp_path: Path) -> N
     assert document["flows"][0]["unfinished"]
     assert "Not finished" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_campaign_leaves_a_valid_partial_report(tmp_path: Path, number: signal.Signals) -> None:
+    work = started("run", "--driver", "bundled", "--topology", HYPER_V, "--max-time", "10m", "--out", "out")
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1.5)
+    os.killpg(work.pid, number)
+    words, errors = work.communicate(timeout=60)
+    assert work.returncode == 130, words + errors
+    document = document_of(tmp_path / "out")
+    assert document["partial"] is True
+    assert "interrupted after" in document["flows"][0]["unfinished"][0]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_seeded_bug_is_found_explained_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bug = "bundled+no-fence-on-return"
+    assert main(["run", "--driver", bug, "--topology", HYPER_V, "--max-time", "60s", "--seed", "3", "--out", "out"]) == 1
+    assert "P3" in capsys.readouterr().out
+    (file,) = (tmp_path / "out" / "counterexamples").iterdir()
+    assert "counterexamples/" + file.name in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert main(["explain", str(file)]) == 0
+    assert "One authority" in capsys.readouterr().out
+    assert main(["replay", str(file), "--json", "-"]) == 1
+    assert json.loads(capsys.readouterr().out)["status"] == "still failing"
+    assert main(["replay", str(file), "--driver", "bundled"]) == 0
 
 
 def test_a_report_of_ours_is_replaced(tmp_path: Path) -> None:

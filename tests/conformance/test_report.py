@@ -25,8 +25,20 @@ HOSTILE = "<script>alert('x')</script>\"'&{{ 7*7 }}"
 
 def sample_trace() -> Trace:
     initial = {
-        "active": "primary", "running": True, "passive_running": False, "epoch": 1, "passive_epoch": 1, "head": 0, "passive": 0,
-        "latest": 0, "primary_up": True, "recovery_up": True, "link_up": True, "protection": "none", "failover": "none"}
+        "active": "primary",
+        "running": True,
+        "passive_running": False,
+        "epoch": 1,
+        "passive_epoch": 1,
+        "head": 0,
+        "passive": 0,
+        "latest": 0,
+        "primary_up": True,
+        "recovery_up": True,
+        "link_up": True,
+        "protection": "none",
+        "failover": "none",
+    }
     steps = (
         ("enable_protection", "command", {}, {"protection": "initial", "job": "EnableProtection"}),
         ("copy_base", "internal", {}, {"half": True}),
@@ -37,24 +49,48 @@ def sample_trace() -> Trace:
         ("write", "environment", {"mark": False}, {"head": 2}),
         ("fail_link", "environment", {}, {"link_up": False}),
         ("unplanned_failover", "command", {"point": "latest"}, {"job": "UnplannedFailover", "chosen": "latest"}),
-        ("switch_unplanned", "internal", {}, {
-            "active": "recovery", "epoch": 2, "running": True, "passive_running": True, "head": 1, "passive": 2, "job": "none",
-            "failover": "unplanned"}),
+        (
+            "switch_unplanned",
+            "internal",
+            {},
+            {
+                "active": "recovery",
+                "epoch": 2,
+                "running": True,
+                "passive_running": True,
+                "head": 1,
+                "passive": 2,
+                "job": "none",
+                "failover": "unplanned",
+            },
+        ),
         ("heal_link", "environment", {}, {"link_up": True}),
         ("contact", "internal", {}, {"passive_epoch": 2}),
     )
-    return Trace(initial, tuple(
-        TraceStep(name, kind, "What this step means, in a sentence.", arguments, changed)
-        for name, kind, arguments, changed in steps),
-        "Both sides run although the former source has been contacted: fencing came too late.", True, "breadth-first search")
+    return Trace(
+        initial,
+        tuple(
+            TraceStep(name, kind, "What this step means, in a sentence.", arguments, changed)
+            for name, kind, arguments, changed in steps
+        ),
+        "Both sides run although the former source has been contacted: fencing came too late.",
+        True,
+        "breadth-first search",
+    )
 
 
 def sample_proof(topology: str, title: str, *, refuted: bool = False) -> ProofReport:
     sentences = {
-        "P1": ("Planned failover loses nothing", "A planned failover that is done has every write acknowledged before the source "
-               "stopped, shutdown flushes included, on the new side; one that failed left everything as it was."),
-        "P2": ("Unplanned failover is exact", "After an unplanned failover the content is exactly the prefix at the chosen point, "
-               "which was advertised; “latest” holds all that was received."),
+        "P1": (
+            "Planned failover loses nothing",
+            "A planned failover that is done has every write acknowledged before the source "
+            "stopped, shutdown flushes included, on the new side; one that failed left everything as it was.",
+        ),
+        "P2": (
+            "Unplanned failover is exact",
+            "After an unplanned failover the content is exactly the prefix at the chosen point, "
+            "which was advertised; “latest” holds all that was received.",
+        ),
         "P3": ("One authority", "Only the side that holds the current epoch is the machine."),
         "P7": ("Commit is final, and only commit is", "Until commit the points and the old side's disk stay."),
         "P12": ("A round trip restores", "Back at primary it is as it was at the start."),
@@ -64,8 +100,14 @@ def sample_proof(topology: str, title: str, *, refuted: bool = False) -> ProofRe
     for id, (name, sentence) in sentences.items():
         verdict = Verdict.PROVED
         claims = [
-            ClaimResult("every acknowledged write is on the new side", Verdict.PROVED, "induction with lemmas", 0.041,
-                        text="if x fate is written and x active then x active afterwards", witnessed=True),
+            ClaimResult(
+                "every acknowledged write is on the new side",
+                Verdict.PROVED,
+                "induction with lemmas",
+                0.041,
+                text="if x fate is written and x active then x active afterwards",
+                witnessed=True,
+            ),
             ClaimResult("what was received is reported", Verdict.PROVED, "Spacer", 0.71, text="received known afterwards"),
         ]
         if id == "P1" and topology.startswith("vmware"):
@@ -74,81 +116,187 @@ def sample_proof(topology: str, title: str, *, refuted: bool = False) -> ProofRe
             claims = [attrs.evolve(claim, verdict=verdict, reason=reason, method="") for claim in claims]
         if id == "P3" and refuted:
             verdict = Verdict.REFUTED
-            claims[0] = ClaimResult("both sides run only while the old one has not been contacted", verdict,
-                                    "breadth-first search", 0.012, text="if running and passive running then …", trace=sample_trace())
-        rows.append(PromiseResult(
-            id, name, sentence, ("H2S-24", "V2A-50"), verdict, tuple(claims), 0.75, "one machine, any number of writes",
-            certificate=f"proofs/{topology}/{id}" if verdict is Verdict.PROVED else None,
-            confirmed_by=("z3", "cvc5") if verdict is Verdict.PROVED else ()))
+            claims[0] = ClaimResult(
+                "both sides run only while the old one has not been contacted",
+                verdict,
+                "breadth-first search",
+                0.012,
+                text="if running and passive running then …",
+                trace=sample_trace(),
+            )
+        rows.append(
+            PromiseResult(
+                id,
+                name,
+                sentence,
+                ("H2S-24", "V2A-50"),
+                verdict,
+                tuple(claims),
+                0.75,
+                "one machine, any number of writes",
+                certificate=f"proofs/{topology}/{id}" if verdict is Verdict.PROVED else None,
+                confirmed_by=("z3", "cvc5") if verdict is Verdict.PROVED else (),
+            )
+        )
     return ProofReport(topology, title, "promise", {}, {}, tuple(rows), ("z3 4.15.3", "cvc5 1.3.1"), 6.2)
 
 
 def sample_counterexample() -> Counterexample:
     def seen(active: str, primary: bool, recovery: bool, failover: str = "none") -> dict[str, Any]:
         return {"vm1": {"active": active, "running": {"primary": primary, "recovery": recovery}, "failover": failover}}
+
     rows = (
-        ({"kind": "operation", "operation": "EnableProtection", "machine": "vm1"}, {"answer": "accepted"}, seen("primary", True, False),
-         "Protection is enabled; a full copy starts."),
+        (
+            {"kind": "operation", "operation": "EnableProtection", "machine": "vm1"},
+            {"answer": "accepted"},
+            seen("primary", True, False),
+            "Protection is enabled; a full copy starts.",
+        ),
         ({"kind": "settle"}, {"answer": "done"}, seen("primary", True, False), "Time passes until nothing moves."),
-        ({"kind": "write", "machine": "vm1", "side": "primary", "disk": 0, "block": 3}, {"answer": "acknowledged"},
-         seen("primary", True, False), "The workload writes block 3 of disk 0; it is acknowledged."),
-        ({"kind": "fault", "fault": "link"}, {"answer": "done"}, seen("primary", True, False), "The link between the sites is cut."),
-        ({"kind": "operation", "operation": "UnplannedFailover", "point": "latest", "machine": "vm1"}, {"answer": "accepted"},
-         seen("recovery", True, True, "unplanned"), "An unplanned failover to the latest point is asked for, and accepted."),
-        ({"kind": "heal", "fault": "link"}, {"answer": "done"}, seen("recovery", True, True, "unplanned"),
-         "The sites can reach each other again."),
+        (
+            {"kind": "write", "machine": "vm1", "side": "primary", "disk": 0, "block": 3},
+            {"answer": "acknowledged"},
+            seen("primary", True, False),
+            "The workload writes block 3 of disk 0; it is acknowledged.",
+        ),
+        (
+            {"kind": "fault", "fault": "link"},
+            {"answer": "done"},
+            seen("primary", True, False),
+            "The link between the sites is cut.",
+        ),
+        (
+            {"kind": "operation", "operation": "UnplannedFailover", "point": "latest", "machine": "vm1"},
+            {"answer": "accepted"},
+            seen("recovery", True, True, "unplanned"),
+            "An unplanned failover to the latest point is asked for, and accepted.",
+        ),
+        (
+            {"kind": "heal", "fault": "link"},
+            {"answer": "done"},
+            seen("recovery", True, True, "unplanned"),
+            "The sites can reach each other again.",
+        ),
     )
     return Counterexample(
-        {"format": 1}, tuple(StepRecord(n, c, a, o, t) for n, (c, a, o, t) in enumerate(rows)),
-        Divergence(5, "vm1", "running.primary", "yes", "no", "P3", "One authority", ("GEN-18", "H2S-31"), "contact",
-                   "The former source still runs although the two sides are in contact again; it was never fenced."),
-        41, True, (
-            "without it: the failover is refused, nothing diverges", "without it: the copy has not finished, the failover is refused",
-            "without it: still diverges? no, the point is missing", "without it: the source is stopped in time",
-            "without it: nothing fails over", "without it: both sides may run"), 7,
-        {"passive_running": True, "passive_epoch": 1, "alerted": False}, {"passive_running": False, "passive_epoch": 2, "alerted": True},
-        "counterexamples/hyper-v-to-secondary-site.json")
+        {"format": 1},
+        tuple(StepRecord(n, c, a, o, t) for n, (c, a, o, t) in enumerate(rows)),
+        Divergence(
+            5,
+            "vm1",
+            "running.primary",
+            "yes",
+            "no",
+            "P3",
+            "One authority",
+            ("GEN-18", "H2S-31"),
+            "contact",
+            "The former source still runs although the two sides are in contact again; it was never fenced.",
+        ),
+        41,
+        True,
+        (
+            "without it: the failover is refused, nothing diverges",
+            "without it: the copy has not finished, the failover is refused",
+            "without it: still diverges? no, the point is missing",
+            "without it: the source is stopped in time",
+            "without it: nothing fails over",
+            "without it: both sides may run",
+        ),
+        7,
+        {"passive_running": True, "passive_epoch": 1, "alerted": False},
+        {"passive_running": False, "passive_epoch": 2, "alerted": True},
+        "counterexamples/hyper-v-to-secondary-site.json",
+    )
 
 
 def sample_campaign(topology: str, *, violation: bool = False) -> CampaignResult:
     return CampaignResult(
-        topology, "bundled", "portfolio", Outcome.VIOLATION if violation else Outcome.CONFORMS,
-        "the system diverged from every explanation" if violation else "no run diverged, coverage is above its floor", 214, 6120, 21.4, 1,
+        topology,
+        "bundled",
+        "portfolio",
+        Outcome.VIOLATION if violation else Outcome.CONFORMS,
+        "the system diverged from every explanation" if violation else "no run diverged, coverage is above its floor",
+        214,
+        6120,
+        21.4,
+        1,
         (
             Coverage("all-actions", 41, 41, "Counted from the model without marks; all are reachable."),
-            Coverage("all-transitions (0-switch)", 1804, 2310, "Reachable transitions of one machine with up to two writes, by breadth-first search.",
-                     ("fail_planned in {job=PlannedFailover}", "prune_point in {failover=planned}")),
+            Coverage(
+                "all-transitions (0-switch)",
+                1804,
+                2310,
+                "Reachable transitions of one machine with up to two writes, by breadth-first search.",
+                ("fail_planned in {job=PlannedFailover}", "prune_point in {failover=planned}"),
+            ),
             Coverage("fault × state", 31, 36, "Every fault in every lifecycle state in which it can strike."),
         ),
-        {"write": 1803, "replicate": 1604, "cut_point": 702, "enable_protection": 240, "unplanned_failover": 201, "commit": 160,
-         "reverse_replicate": 120, "fail_link": 92, "heal_link": 88, "fail_primary_site": 61, "start_former_source": 12},
-        {}, sample_counterexample() if violation else None,
-        ("3 planned failovers without a test failover before (GEN-16)",) if violation else (), 1288, "base.img (32 MiB ext4)")
+        {
+            "write": 1803,
+            "replicate": 1604,
+            "cut_point": 702,
+            "enable_protection": 240,
+            "unplanned_failover": 201,
+            "commit": 160,
+            "reverse_replicate": 120,
+            "fail_link": 92,
+            "heal_link": 88,
+            "fail_primary_site": 61,
+            "start_former_source": 12,
+        },
+        {},
+        sample_counterexample() if violation else None,
+        ("3 planned failovers without a test failover before (GEN-16)",) if violation else (),
+        1288,
+        "base.img (32 MiB ext4)",
+    )
 
 
 def sample_run(*, red: bool = False, partial: bool = False) -> RunReport:
     flows = []
     for id in ("hyper-v-to-secondary-site", "vmware-to-azure"):
         topology, bad = load_topology(id), red and id.startswith("hyper")
-        flows.append(FlowReport(
-            topology, proof=sample_proof(id, topology.title, refuted=bad),
-            campaigns=() if partial and not bad else (sample_campaign(id, violation=bad),),
-            unfinished=("the conformance run",) if partial and not bad else ()))
-    return RunReport("0.1.0", "siteproof check", "2026-11-23 06:42 UTC", 61.3, tuple(flows), {"Python": "3.11.7", "z3": "4.15.3"},
-                     "32 MiB ext4, made for this run", partial)
+        flows.append(
+            FlowReport(
+                topology,
+                proof=sample_proof(id, topology.title, refuted=bad),
+                campaigns=() if partial and not bad else (sample_campaign(id, violation=bad),),
+                unfinished=("the conformance run",) if partial and not bad else (),
+            )
+        )
+    return RunReport(
+        "0.1.0",
+        "siteproof check",
+        "2026-11-23 06:42 UTC",
+        61.3,
+        tuple(flows),
+        {"Python": "3.11.7", "z3": "4.15.3"},
+        "32 MiB ext4, made for this run",
+        partial,
+    )
 
 
 def test_everything_from_outside_is_escaped() -> None:
     run = sample_run(red=True)
     flow = run.flows[0]
-    topology = attrs.evolve(flow.topology, title=HOSTILE, summary=HOSTILE, components=tuple(
-        attrs.evolve(c, title=HOSTILE) for c in flow.topology.components))
+    topology = attrs.evolve(
+        flow.topology,
+        title=HOSTILE,
+        summary=HOSTILE,
+        components=tuple(attrs.evolve(c, title=HOSTILE) for c in flow.topology.components),
+    )
     found = flow.campaigns[0].counterexample
     assert found is not None
-    bad = attrs.evolve(found, steps=tuple(attrs.evolve(s, text=HOSTILE, command={"kind": HOSTILE}) for s in found.steps),
-                       divergence=attrs.evolve(found.divergence, found=HOSTILE, sentence=HOSTILE, field=HOSTILE, machine=HOSTILE))
+    bad = attrs.evolve(
+        found,
+        steps=tuple(attrs.evolve(s, text=HOSTILE, command={"kind": HOSTILE}) for s in found.steps),
+        divergence=attrs.evolve(found.divergence, found=HOSTILE, sentence=HOSTILE, field=HOSTILE, machine=HOSTILE),
+    )
     campaign = attrs.evolve(flow.campaigns[0], driver=HOSTILE, counterexample=bad, warnings=(HOSTILE,), taken={HOSTILE: 1})
-    page = render_html(attrs.evolve(run, command=HOSTILE, flows=(attrs.evolve(flow, topology=topology, campaigns=(campaign,), error=HOSTILE),)))
+    page = render_html(
+        attrs.evolve(run, command=HOSTILE, flows=(attrs.evolve(flow, topology=topology, campaigns=(campaign,), error=HOSTILE),))
+    )
     assert "<script" not in page
     assert "7*7" in page
     assert ">49<" not in page
@@ -181,8 +329,11 @@ def test_an_undetermined_claim_is_in_the_headline() -> None:
     run = sample_run()
     proof = run.flows[0].proof
     assert proof is not None
-    first = attrs.evolve(proof.promises[0], verdict=Verdict.UNDETERMINED, claims=(
-        attrs.evolve(proof.promises[0].claims[0], verdict=Verdict.UNDETERMINED, reason="time limit of 60 s"),))
+    first = attrs.evolve(
+        proof.promises[0],
+        verdict=Verdict.UNDETERMINED,
+        claims=(attrs.evolve(proof.promises[0].claims[0], verdict=Verdict.UNDETERMINED, reason="time limit of 60 s"),),
+    )
     unsure = attrs.evolve(proof, promises=(first, *proof.promises[1:]))
     run = attrs.evolve(run, flows=(attrs.evolve(run.flows[0], proof=unsure), run.flows[1]))
     assert run.exit is Exit.INCONCLUSIVE
@@ -211,7 +362,7 @@ def test_the_component_diagram_shows_every_component_and_port(topology: str) -> 
 def test_words() -> None:
     assert [duration(0.0004), duration(4.24), duration(103), duration(7300)] == ["0 ms", "4.2 s", "1 min 43 s", "2 h 1 min"]
     assert [join([]), join(["a"]), join(["a", "b", "c"])] == ["", "a", "a, b and c"]
-    assert "<em>" not in markdown("a <em>b</em>")
+    assert markdown("a <em>b</em> *c*") == "<p>a &lt;em&gt;b&lt;/em&gt; <em>c</em></p>"
     assert markdown("* one\n* `two`") == "<ul><li>one</li><li><code>two</code></li></ul>"
 
 

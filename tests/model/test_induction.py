@@ -12,7 +12,7 @@ from siteproof.model.engines.obligations import Goal, Proof, goals_of
 from siteproof.model.readings.smt import Named
 from siteproof.model.system import Facts, Model, Step, Vocabulary, build_model, environment, internal, nat
 
-from .proving import FLOWS, H2S, V2A, candidates, goals, model_of
+from .proving import FLOWS, H2S, V2A, candidates, goal, goals, model_of
 
 
 class _Counters(Vocabulary):
@@ -104,6 +104,17 @@ def test_spacer_finds_an_invariant_that_passes_plain_induction(counters: Model) 
     assert proves(counters, found.invariant, [wanted])[wanted.key].answer == "unsat"
 
 
+def test_spacer_carries_a_claim_whose_lemmas_have_fallen() -> None:
+    """Without content in a reversed copy most lemmas are false, and with them the hand-made proof of this claim."""
+    model = model_of(V2A, ("reverse.ships_content", False))
+    wanted = goal(model, "P2.latest-has-every-write-that-had-been-received")
+    left = induct(model, candidates(model)).invariant
+    assert proves(model, left, [wanted])[wanted.key].answer == "sat"
+    found = infer(model, wanted, left)
+    assert found.invariant is not None
+    assert proves(model, found.invariant, [wanted])[wanted.key].answer == "unsat"
+
+
 def test_spacer_does_not_prove_what_is_false(counters: Model) -> None:
     wrong = goals_of(counters, [NUMBERS])[1]
     found = infer(counters, wrong, [], max_seconds=10)
@@ -117,9 +128,9 @@ def test_every_action_and_claim_has_its_obligations() -> None:
     names = [row.name for row in rows]
     assert len(names) == len(set(names))
     assert {row.action.name for row in rows if row.kind == "consecution" and row.action} == {a.name for a in model.actions}
-    for goal in goals(model):
-        mine = [row for row in rows if row.claim == goal.key]
-        assert len(mine) == (1 if not goal.claim.is_step else len(goal.claim.on or model.actions))
+    for one in goals(model):
+        mine = [row for row in rows if row.claim == one.key]
+        assert len(mine) == (1 if not one.claim.is_step else len(one.claim.on or model.actions))
 
 
 def test_a_claim_about_an_unknown_action_is_an_error() -> None:

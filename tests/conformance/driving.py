@@ -1,0 +1,26 @@
+"""Shared by the tests of the tester: flows, models, campaigns with a seed that is printed when a test fails."""
+
+import functools
+import random
+
+from siteproof.conformance.closure import Promised
+from siteproof.conformance.results import CampaignResult
+from siteproof.conformance.runner import campaign, promised_for
+from siteproof.conformance.session import DriverFactory
+from siteproof.model.topology import load_topology
+
+FLOWS = ("vmware-to-azure", "hyper-v-to-secondary-site")
+
+
+@functools.cache
+def promised(flow: str) -> Promised:
+    return promised_for(load_topology(flow))
+
+
+def run(flow: str, driver: DriverFactory, *, seconds: float = 20.0, cases: int | None = None, seed: int | None = None,
+        machines: int = 1, disks: int = 1, shrink: bool = True) -> CampaignResult:  # fmt: skip
+    """A campaign on a fresh seed; pytest shows the printed seed when the test fails."""
+    drawn = random.SystemRandom().getrandbits(31) if seed is None else seed
+    print(f"seed {drawn}")
+    return campaign(flow, driver, seed=drawn, max_seconds=seconds, max_cases=cases, machines=machines, disks=disks,
+                    shrink=shrink, promised=promised(flow))  # fmt: skip

@@ -1,0 +1,209 @@
+"""The oracle accepts whatever conforms, and rejects what does not."""
+
+import random
+from functools import partial
+
+import attrs
+import pytest
+
+from siteproof.conformance.case import Case, Fault, Operate, Scenario, Settle, StartMachine, Write
+from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observation, Rejected, Unknown
+from siteproof.conformance.drivers.model import ModelDriver, Style
+from siteproof.conformance.oracle import Factor
+from siteproof.conformance.results import Outcome
+from siteproof.conformance.runner import run_case
+
+from .driving import FLOWS, promised, run
+
+STYLES = (
+    Style(),
+    Style(eagerness=1, extra_points=0.5, keep_points=1),
+    Style(eagerness=40, extra_points=0.0, keep_points=2, stops_source=0.0, flushes=0.9),
+    Style(eagerness=3, keep_points=30, gives_up=1.0, stops_source=1.0, flushes=0.0),
+)
+
+OPENING = (Operate("m0", "EnableProtection"), Settle(), Write("m0", "primary", 0), Settle())
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("style", STYLES, ids=range(len(STYLES)))
+def test_every_run_of_the_model_is_explained(flow: str, style: Style) -> None:
+    result = run(flow, partial(ModelDriver, style), cases=60)
+    assert result.counterexample is None, result.reason
+    assert result.content_checks > 100
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_two_machines_with_two_disks_are_explained(flow: str) -> None:
+    result = run(flow, ModelDriver, cases=25, machines=2, disks=2)
+    assert result.counterexample is None, result.reason
+
+
+@pytest.mark.parametrize(
+    ("flow", "fact", "value", "promises"),
+    [
+        (FLOWS[1], "planned.drains", False, {"P1"}),
+        (FLOWS[1], "planned.stops_source", False, {"P1", "P3"}),
+        (FLOWS[0], "returning.fenced_first", False, {"P3"}),
+        (FLOWS[1], "returning.fenced_first", False, {"P3"}),
+        (FLOWS[0], "commit.removes_points", False, {"P7"}),
+        (FLOWS[0], "unplanned.latest_processes_received", False, {"P2"}),
+        (FLOWS[0], "reverse.requires_commit", False, {"P13", "P18"}),
+        (FLOWS[0], "forward.planned_failover", True, {"P13", "P18"}),
+        (FLOWS[1], "forward.planned_failover", False, {"P13", "P18"}),
+        (FLOWS[1], "unplanned.leaves_protected", True, {"P18"}),
+        (FLOWS[0], "failback.ends_protection", False, {"P18", "P12", "P7"}),
+    ],
+)
+def test_a_system_with_another_fact_is_told_apart(flow: str, fact: str, value: bool, promises: set[str]) -> None:
+    result = run(flow, partial(ModelDriver, Style(extra_points=0.0), {fact: value}), seconds=30)
+    assert result.outcome is Outcome.VIOLATION
+    assert result.counterexample is not None
+    assert result.counterexample.divergence.promise in promises
+
+
+class Lying(ModelDriver):
+    """A conforming system whose observations are falsified in one field from some call on."""
+
+    def __init__(self, **lies: object) -> None:
+        super().__init__(Style(extra_points=0.0))
+        self.lies = lies
+
+    def observe(self, machine: str) -> Observation:
+        seen = super().observe(machine)
+        return attrs.evolve(seen, **self.lies) if seen.protection == "protected" else seen  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lies", "field"),
+    [
+        ({"direction": "reverse"}, "direction"),
+        ({"active": "recovery"}, "active"),
+        ({"failover": "planned"}, "failover"),
+        ({"job": "Commit"}, "job"),
+        ({"points": ()}, "points"),
+        ({"received": 3}, "received"),
+        ({"loss": 0}, "loss"),
+        ({"alerts": ("StaleSideFenced",)}, "alerts"),
+        ({"allowed_operations": ("Commit",)}, "allowed_operations"),
+        ({"failover_point": "rp-1"}, "failover_point"),
+        ({"running": (False, False)}, "running at primary"),
+        ({"running": (True, True)}, "running at both sides"),
+    ],
+)
+def test_a_false_field_is_named(lies: dict[str, object], field: str) -> None:
+    case = Case(Scenario(FLOWS[1]), OPENING)
+    found = run_case(case, partial(Lying, **lies), promised(FLOWS[1])).divergence
+    assert found is not None
+    assert found.field == field
+    assert found.sentence
+
+
+class Answers(ModelDriver):
+    """A conforming system whose answer to one operation is replaced."""
+
+    def __init__(self, operation: str, answer: Answer) -> None:
+        super().__init__()
+        self.operation, self.answer = operation, answer
+
+    def handshake(self) -> Capabilities:
+        return attrs.evolve(super().handshake(), strict_order=False)
+
+    def execute(self, machine: str, operation: str, point: str | None) -> Answer:
+        true = super().execute(machine, operation, point)
+        return self.answer if operation == self.operation else true
+
+
+def answered(operation: str, answer: Answer, *commands: object) -> object:
+    case = Case(Scenario(FLOWS[0]), (*OPENING, *commands))  # type: ignore[arg-type]
+    return run_case(case, partial(Answers, operation, answer), promised(FLOWS[0])).divergence
+
+
+def test_a_lost_answer_is_explained_either_way() -> None:
+    assert answered("UnplannedFailover", Unknown(), Operate("m0", "UnplannedFailover", "latest"), Settle()) is None
+    assert answered("Commit", Unknown(), Operate("m0", "Commit"), Settle()) is None
+
+
+def test_a_wrong_code_and_a_wrong_acceptance_are_told() -> None:
+    wrong = answered("Commit", Rejected("JobInProgress"), Operate("m0", "Commit"))
+    assert wrong is not None
+    assert (wrong.field, wrong.promise, wrong.expected) == ("answer", "P13", "rejected (NoFailoverToCommit)")  # type: ignore[attr-defined]
+    granted = answered("PlannedFailover", Accepted(), Operate("m0", "PlannedFailover"))
+    assert granted is not None
+    assert granted.promise == "P18"  # type: ignore[attr-defined]
+
+
+def test_strict_order_demands_the_first_code() -> None:
+    """Without a planned failover to reverse and with the link down, two codes apply; strictly, only the first."""
+    model = promised(FLOWS[0])
+    for strict, codes in ((False, ("FailoverNotCommitted", "SitesNotConnected")), (True, ("FailoverNotCommitted",))):
+        session_factor = Factor(model, _journal(), strict=strict)
+        state = model.environment["fail_link"].step(model.initial)
+        assert state is not None
+        assert session_factor.codes("ReverseReplicate", state, ()) == codes
+
+
+def _journal() -> object:
+    from siteproof.conformance.content import Base, Journal
+
+    return Journal("m0", Base(4))
+
+
+class Corrupt(ModelDriver):
+    """A conforming system that damages what is read from one place."""
+
+    def __init__(self, where: str, damage: bytes) -> None:
+        super().__init__(Style(extra_points=0.0))
+        self.where, self.damage = where, damage
+
+    def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
+        data = super().read(machine, where, disk, offset, length)
+        return self.damage + data[len(self.damage) :] if where == self.where else data
+
+
+@pytest.mark.parametrize(("where", "field"), [("rp-2", "content of point rp-2"), ("primary", "content at primary")])
+def test_damaged_content_is_named_with_its_block(where: str, field: str) -> None:
+    case = Case(Scenario(FLOWS[1]), OPENING)
+    found = run_case(case, partial(Corrupt, where, b"rubbish"), promised(FLOWS[1])).divergence
+    assert found is not None
+    assert found.field == field
+    assert "block 0" in found.found
+
+
+class Stuck(ModelDriver):
+    """A conforming system that stands still although it could go on."""
+
+    def settle(self) -> bool:
+        return True
+
+
+def test_standing_still_is_seen() -> None:
+    found = run_case(Case(Scenario(FLOWS[1]), OPENING[:2]), Stuck, promised(FLOWS[1])).divergence
+    assert found is not None
+    assert (found.field, found.promise) == ("progress", "P19")
+
+
+def test_power_button_of_a_fenced_side_is_refused() -> None:
+    case = Case(Scenario(FLOWS[1]), (*OPENING, Operate("m0", "PlannedFailover"), Settle(), StartMachine("m0", "primary")))
+    run_ = run_case(case, ModelDriver, promised(FLOWS[1]))
+    assert run_.divergence is None
+    assert run_.records[-1].answer == {"answer": "refused"}
+
+
+def test_a_fault_that_the_flow_lacks_does_nothing() -> None:
+    case = Case(Scenario(FLOWS[1]), (Fault("gateway"), Operate("m0", "EnableProtection"), Settle()))
+    run_ = run_case(case, ModelDriver, promised(FLOWS[1]))
+    assert run_.divergence is None
+    assert run_.records[-1].observation["m0"]["protection"] == "protected"
+
+
+def test_the_explanation_tells_the_internal_steps() -> None:
+    from siteproof.conformance.session import Session
+
+    session = Session(Scenario(FLOWS[1]), random.Random(1).getrandbits(8), ModelDriver, promised(FLOWS[1]))
+    for command in OPENING:
+        assert session.step(command)
+    steps = session.factors["m0"].explanation()
+    session.finish()
+    assert "finish_copy" in steps[2]
+    assert any("replicate" in some for some in steps)

@@ -1,0 +1,34 @@
+"""How fair is the tester: different but correct systems are never accused."""
+
+import random
+from functools import partial
+
+import pytest
+
+from siteproof.conformance.drivers.bugs import VARIANTS, Variant
+from siteproof.conformance.drivers.model import ModelDriver, Style
+from siteproof.conformance.drivers.registry import driver_factory
+from siteproof.conformance.runner import campaign
+
+FLOWS = ("vmware-to-azure", "hyper-v-to-secondary-site")
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.id)
+def test_a_correct_variant_is_not_accused(variant: Variant, flow: str) -> None:
+    seed = random.SystemRandom().getrandbits(31)
+    print(f"seed {seed}")
+    result = campaign(flow, driver_factory(f"bundled+{variant.id}"), seed=seed, max_seconds=20, max_cases=80)
+    assert result.counterexample is None, result.counterexample
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_systems_of_any_rhythm_are_not_accused(flow: str) -> None:
+    seed = random.SystemRandom().getrandbits(31)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(6):
+        style = Style(chance.choice((1, 3, 20)), chance.random(), chance.choice((1, 2, 5, 50)), chance.random(),
+                      chance.random(), chance.random())  # fmt: skip
+        result = campaign(flow, partial(ModelDriver, style), seed=seed, max_seconds=20, max_cases=25)
+        assert result.counterexample is None, (style, result.counterexample)

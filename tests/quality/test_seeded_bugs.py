@@ -1,0 +1,33 @@
+"""How good is the tester: every seeded bug is found within seconds, shrunk, and blamed on the right promise."""
+
+import random
+
+import pytest
+
+from siteproof.conformance.drivers.bugs import BUGS, Bug
+from siteproof.conformance.drivers.registry import driver_factory
+from siteproof.conformance.results import Outcome
+from siteproof.conformance.runner import campaign
+
+BUDGET_SECONDS = 30.0
+
+
+@pytest.mark.parametrize(
+    ("bug", "flow"), [(b, f) for b in BUGS for f in b.flows], ids=lambda x: x.id if isinstance(x, Bug) else x
+)
+def test_a_seeded_bug_is_found_shrunk_and_blamed(bug: Bug, flow: str) -> None:
+    seed = random.SystemRandom().getrandbits(31)
+    print(f"seed {seed}")
+    result = campaign(flow, driver_factory(f"bundled+{bug.id}"), seed=seed, max_seconds=BUDGET_SECONDS)
+    assert result.outcome is Outcome.VIOLATION, f"{bug.story} was not found: {result.reason}"
+    found = result.counterexample
+    assert found is not None
+    assert found.divergence.promise in bug.promises, found.divergence
+    assert found.minimal
+    assert len(found.removal) == len(found.steps)
+    assert bug.shortest <= len(found.steps) <= bug.shortest + 2, [s.text for s in found.steps]
+
+
+def test_bugs_have_stories_and_names_of_their_own() -> None:
+    assert len({bug.id for bug in BUGS}) == len(BUGS) >= 5
+    assert all(bug.story and bug.requirements and bug.promises and bug.flows for bug in BUGS)
