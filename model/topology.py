@@ -311,8 +311,8 @@ def _on_its_base(spec: SpecFile, folder: Path | None, seen: tuple[str, ...]) -> 
     _check_format(base.top)
     base.data = {key: value for key, value in base.data.items() if key not in OWN}
     merged = spec.over(base, IDENTITY, REMOVABLE)
-    first = {key: merged.data[key] for key in OWN if key in merged.data}
-    merged.data = {key: value for key, value in {**first, **merged.data}.items() if key != "extends"}
+    order = (*OWN, *(key for key in merged.data if key not in (*OWN, "extends")))
+    merged.data = {key: merged.data[key] for key in order if key in merged.data}
     return merged
 
 
