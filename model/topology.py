@@ -311,6 +311,7 @@ def _on_its_base(spec: SpecFile, folder: Path | None, seen: tuple[str, ...]) -> 
     _check_format(base.top)
     base.data = {key: value for key, value in base.data.items() if key not in OWN}
     merged = spec.over(base, IDENTITY, REMOVABLE)
+    merged.finish()
     order = (*OWN, *(key for key in merged.data if key not in (*OWN, "extends")))
     merged.data = {key: merged.data[key] for key in order if key in merged.data}
     return merged
@@ -322,7 +323,7 @@ def _base(spec: SpecFile, name: str, folder: Path | None) -> tuple[str, str, str
     if name in known:
         return name, _builtin_text(name), f"{name}.toml", None
     if folder is None or Path(name).is_absolute():
-        reason = "a path from the root" if Path(name).is_absolute() else "a text without a folder extends built-in ones only"
+        reason = "a path from the root" if Path(name).is_absolute() else "no such built-in topology"
     else:
         path = folder / name
         try:
@@ -376,7 +377,8 @@ def _write(lines: list[str], header: str, table: Mapping[str, Any]) -> None:
             lines += ["", f"[[{inner}]]"]
             _write(lines, inner, element)
         if isinstance(value, dict):
-            lines += ["", f"[{inner}]"]
+            has_own = not value or any(not isinstance(item, dict) and not _is_array_of_tables(item) for item in value.values())
+            lines += ["", f"[{inner}]"] if has_own else []
             _write(lines, inner, value)
 
 
