@@ -327,7 +327,8 @@ def _base(spec: SpecFile, name: str, folder: Path | None) -> tuple[str, str, str
     else:
         path = folder / name
         try:
-            return str(path.resolve()), _file_text(path), str(path), path.parent
+            text = _file_text(path)  # before the path is resolved: a circle of symbolic links is an OSError only here
+            return str(path.resolve()), text, str(path), path.parent
         except (OSError, ValueError) as error:
             reason = _why_unreadable(error)
     expected = "a built-in topology or the path of a readable file, relative to this one"

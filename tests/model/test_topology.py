@@ -84,8 +84,9 @@ def test_all_six_flows_of_the_source_are_built_in() -> None:
 @pytest.mark.parametrize(("id", "family"), [(P2A, "P2A"), (SCOUT, "S-V2S")])
 def test_a_flow_whose_requirements_are_all_about_its_deployment_cites_every_one_of_them(id: str, family: str) -> None:
     topology = load_topology(id)
-    parts = (*topology.places, *topology.components, *topology.links, *topology.reasons, topology.failback)
-    cited = {requirement for part in parts for requirement in part.requirements}
+    cited = set(topology.failback.requirements)
+    for group in (topology.places, topology.components, topology.links, topology.reasons):
+        cited |= {requirement for part in group for requirement in part.requirements}
     assert {requirement for requirement in requirement_ids() if requirement.startswith(f"{family}-")} <= cited
 
 
@@ -522,9 +523,11 @@ def test_a_base_that_cannot_be_used_is_told_at_extends(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(TEXT[H2S])
     assert parse_topology(text.replace("BASE", "other.toml"), "own.toml", tmp_path).id == "own"
     absolute = str(tmp_path / "other.toml")
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
     for name, folder, found in [
         ("nothing.toml", tmp_path, "No such file"),
         (".", tmp_path, "Is a directory"),
+        ("loop.toml", tmp_path, "symbolic links"),
         ("a\\u0000b", tmp_path, "not a file name"),
         (absolute, tmp_path, "a path from the root"),
         ("other.toml", None, "no such built-in topology"),
@@ -872,7 +875,7 @@ OPTIONAL = {
 }
 
 
-@pytest.mark.parametrize("id", [V2A, H2S])
+@pytest.mark.parametrize("id", [V2A, VMM, H2S])
 def test_a_missing_key_is_missed_unless_it_is_optional(id: str) -> None:
     lines = TEXT[id].splitlines()
     table = ""
