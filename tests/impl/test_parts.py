@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siteproof.impl.codec import Codec
 from siteproof.impl.diskset import BaseImage, DiskSet
 from siteproof.impl.errors import IntegrityError, TopologyError, UnknownFlowError, UsageError
 from siteproof.impl.extents import ExtentSpace
@@ -19,7 +20,7 @@ from siteproof.impl.flows import FLOWS, flow_of
 from siteproof.impl.lab import Lab
 from siteproof.impl.loader import load_topology, parse_topology
 from siteproof.impl.messages import Ack, ChangeBatch
-from siteproof.impl.process_server import Codec, ProcessServer, ProcessServerRoute
+from siteproof.impl.process_server import ProcessServer, ProcessServerRoute
 from siteproof.impl.values import BLOCK, OPERATIONS
 from siteproof.impl.vault import MachineRecord, Situation, Vault
 
@@ -36,7 +37,7 @@ def test_a_topology_is_read_and_further_tables_are_ignored() -> None:
     assert topology.kinds("recovery") == {"storage-account", "process-server"}
     assert topology.encrypted("forward")
     assert topology.policy.crash_consistent_minutes == 5
-    assert flow_of(topology).gateways["recovery"] == "temporary-process-server"
+    assert flow_of(topology).gateways["recovery"].role == "temporary-process-server"
 
 
 @pytest.mark.parametrize(
