@@ -1,4 +1,4 @@
-"""The behaviour facts of a flow: what each means, and which cannot hold together.
+"""The behaviour facts of a flow: what each means, which cannot hold together, and how they are read with their reasons.
 
 Facts are yes or no. The formal model reads them as constants by their dotted name, so the names are fixed (`FACTS`).
 A file or a what-if whose facts contradict each other (`CONTRADICTIONS`) is refused.
@@ -6,11 +6,14 @@ A file or a what-if whose facts contradict each other (`CONTRADICTIONS`) is refu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from attrs import frozen
+
+from siteproof.model.deployment import Basis, Reason, read_requirements
+from siteproof.model.specfile import Table
 
 FACTS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -26,6 +29,8 @@ FACTS: Final[Mapping[str, str]] = MappingProxyType(
         "unplanned.leaves_protected": "the machine is protected after an unplanned failover",
         "unplanned.latest_processes_received": "'latest' makes a new point of everything received",
         "failback.ends_protection": "after a committed failback the machine has to be enabled again",
+        "failback.without_reverse": "a committed failover is failed back by a planned failover directly, which copies the"
+        " changes back itself; no reverse replication comes first",
         "returning.fenced_first": "an old source that comes back is fenced before anything else",
         "returning.epoch_checked": "every component refuses an epoch older than its own",
         "commit.removes_points": "commit removes all recovery points",
@@ -77,4 +82,41 @@ CONTRADICTIONS: Final = (
         expected="true where nothing can come back under protection",
         mend="set failback.ends_protection = true, or offer a failover in the reverse direction",
     ),
+    Contradiction(
+        fact="failback.without_reverse",
+        forbids=lambda facts: facts["failback.without_reverse"] and not facts["reverse.planned_failover"],
+        found="failback.without_reverse is true but the reverse direction has no planned failover",
+        expected="false where no planned failover can copy the changes back",
+        mend="set failback.without_reverse = false, or offer a planned failover in the reverse direction",
+    ),
 )
+
+
+def read_facts(top: Table) -> Iterator[tuple[str, bool]]:
+    """Every fact of a file, by dotted name."""
+    groups: dict[str, Table] = {}
+    for fact in FACTS:
+        group, _, name = fact.partition(".")
+        if group not in groups:
+            groups[group] = top.table(group)
+        yield fact, groups[group].flag(name)
+    for entry in groups.values():
+        entry.close()
+
+
+def read_reasons(table: Table) -> Iterator[Reason]:
+    """The reason of every fact; a documented one names its requirements."""
+    for fact in FACTS:
+        entry = table.table(fact)
+        reason = Reason(
+            fact=fact,
+            kind=entry.choice("kind", Basis),
+            requirements=read_requirements(entry),
+            reason=entry.text("reason"),
+        )
+        entry.close()
+        if reason.kind is Basis.DOCUMENTED and not reason.requirements and entry.file.is_sound(entry.key):
+            found, mend = "none", 'name the requirements, or write kind = "decision"'
+            entry.file.complain((*entry.key, "requirements"), found, "the requirements of a documented fact", mend)
+        yield reason
+    table.close()

@@ -4,6 +4,15 @@ A `SpecFile` is a TOML file that is read to its end, so that all of its problems
 knows on which line each key stands (`tomllib` does not keep that), and `Table` hands out typed values and records what
 is missing, unknown or of another type. The reader goes on with a stand-in value after a problem; nothing that was read may
 be used before `SpecFile.finish` has returned.
+
+A file may stand on another one (`SpecFile.over`). The two become one file, in which each value still knows its own file,
+line and key. The rules of the merge:
+
+1. tables are merged key by key; any other value of the upper file replaces that of the lower one;
+2. in an array that has an *identity*, a list of keys, an element of the upper file is merged into the element of the lower
+   one that agrees with it on all of these keys, and follows at the end of the array when there is none;
+3. an element of such an array, or a table inside a *removable* one, is removed by `removed = true`, beside which nothing but
+   the identity may be written.
 """
 
 from __future__ import annotations
@@ -11,15 +20,27 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 
 from siteproof.model.errors import Key, Problem, SpecError, near, told
 
 E = TypeVar("E", bound=StrEnum)
+
+_MISSING: Final = object()
+
+
+@frozen
+class Spot:
+    """Where a value stands: the file, the line, and its key in that file."""
+
+    file: str
+    line: int
+    key: Key
+
 
 @define
 class SpecFile:
@@ -29,7 +50,7 @@ class SpecFile:
     text: str
     data: dict[str, Any]
     problems: list[Problem] = field(factory=list)
-    _lines: dict[Key, int] = field(default=Factory(lambda self: _key_lines(self.text), takes_self=True))
+    _spots: dict[Key, Spot] = field(default=Factory(lambda self: _spots_of(self.name, self.text), takes_self=True))
     _complained: set[Key] = field(factory=set)
 
     @classmethod
@@ -44,24 +65,28 @@ class SpecFile:
             at = re.search(r"\(at line (\d+), column \d+\)", reason)
             end = max(1, len(text.splitlines()))
             line = min(int(at.group(1)), end) if at else end
-        raise SpecError(
-            [
-                Problem(
-                    name, line, "syntax", f"text that is not TOML: {reason}", "a TOML 1.0 document", "correct this line"
-                )
-            ]
-        )
+        found = f"text that is not TOML: {reason}"
+        raise SpecError([Problem(name, line, "syntax", found, "a TOML 1.0 document", "correct this line")])
 
-    def line_of(self, key: Key) -> int:
-        """The line on which `key` stands, or else that of the innermost table around it."""
-        while key and key not in self._lines:
-            key = key[:-1]
-        return self._lines.get(key, 1)
+    def spot_of(self, key: Key) -> Spot:
+        """Where `key` stands: the line is its own, or else that of the innermost table around it."""
+        for size in range(len(key), 0, -1):
+            if spot := self._spots.get(key[:size]):
+                return Spot(spot.file, spot.line, (*spot.key, *key[size:]))
+        return Spot(self.name, 1, key)
 
     def complain(self, key: Key, found: str, expected: str, mend: str) -> None:
         """Record a problem with the value at `key`."""
         self._complained.add(key)
-        self.problems.append(Problem(self.name, self.line_of(key), dotted(key), found, expected, mend))
+        spot = self.spot_of(key)
+        self.problems.append(Problem(spot.file, spot.line, dotted(spot.key), found, expected, mend))
+
+    def over(self, base: SpecFile, identity: Mapping[str, Sequence[str]], removable: Collection[str]) -> SpecFile:
+        """This file on top of `base`, by the rules above. `identity` and `removable` name what is at the top of the file."""
+        merged = SpecFile(self.name, self.text, {}, spots={})
+        merged.data = _Merge(merged, identity, removable).both((), _Part(base, (), base.data), _Part(self, (), self.data))
+        merged.problems = [*base.problems, *self.problems]
+        return merged
 
     def is_sound(self, key: Key) -> bool:
         """Whether nothing at, inside or around `key` has been complained of."""
@@ -80,9 +105,6 @@ class SpecFile:
     def top(self) -> Table:
         """The whole file as a table."""
         return Table(self, (), self.data)
-
-
-_MISSING: Final = object()
 
 
 @define
@@ -114,6 +136,10 @@ class Table:
             return bool(default)
         return value
 
+    def option(self, name: str) -> bool | None:
+        """true or false; None when it is absent."""
+        return self.flag(name, default=False) if name in self.values else None
+
     def whole(self, name: str, *, minimum: int = 0, maximum: int = 10**9, optional: bool = False) -> int | None:
         """A whole number within bounds; None when it is absent and optional, or wrong."""
         expected = f"a whole number from {minimum} to {maximum}"
@@ -132,13 +158,9 @@ class Table:
     def texts(self, name: str, *, optional: bool = False) -> tuple[str, ...]:
         """A list of strings, none empty and none twice."""
         found: dict[str, None] = {}
-        for at, item in self._items(
-            name, "texts in quotes", lambda i: isinstance(i, str) and bool(i.strip()), optional
-        ):
+        for at, item in self._items(name, "texts in quotes", lambda i: isinstance(i, str) and bool(i.strip()), optional):
             if item in found:
-                self.file.complain(
-                    (*self.key, name, at), f"{told(item)} twice", "every item once", "remove one of them"
-                )
+                self.file.complain((*self.key, name, at), f"{told(item)} twice", "every item once", "remove one of them")
             found[item] = None
         return tuple(found)
 
@@ -166,26 +188,23 @@ class Table:
         """A table inside this one; an empty one when it is absent and optional, or wrong."""
         value = self._value(name, f"a table [{dotted((*self.key, name))}]", optional)
         if value is not _MISSING and not isinstance(value, dict):
-            header = dotted((*self.key, name))
-            self._wrong(name, value, "a table", f"write [{header}] and the keys below it")
+            self._wrong(name, value, "a table", f"write [{dotted((*self.key, name))}] and the keys below it")
         return Table(self.file, (*self.key, name), value if isinstance(value, dict) else {})
 
     def tables(self, name: str) -> Iterator[Table]:
         """The tables of an array of tables."""
-        expected = f"one or more tables [[{name}]]"
+        expected, mend = f"one or more tables [[{name}]]", f"write [[{name}]] and the keys below it"
         value = self._value(name, expected, False)
         if value is _MISSING:
             return
         if not isinstance(value, list) or not value:
-            self._wrong(name, value, expected, f"write [[{name}]] and the keys below it")
+            self._wrong(name, value, expected, mend)
             return
         for at, item in enumerate(value):
             if isinstance(item, dict):
                 yield Table(self.file, (*self.key, name, at), item)
             else:
-                self.file.complain(
-                    (*self.key, name, at), told(item), "a table", f"write [[{name}]] and the keys below it"
-                )
+                self.file.complain((*self.key, name, at), told(item), "a table", mend)
 
     def named(self) -> Iterator[tuple[str, Table]]:
         """The tables of this table, each under the name that the user gave it."""
@@ -222,6 +241,87 @@ class Table:
                 self.file.complain((*self.key, name, at), told(item), f"a list of {what}", "correct this item")
 
 
+# ------------------------------------------------------------------------------------------------ one file over another
+
+
+@frozen
+class _Part:
+    """A value of a file that is merged, and its key there."""
+
+    file: SpecFile
+    key: Key
+    value: Any
+
+    def inside(self, name: str | int) -> _Part | None:
+        """A value inside this one."""
+        if isinstance(self.value, dict) and name not in self.value:
+            return None
+        return _Part(self.file, (*self.key, name), self.value[name])
+
+
+@frozen
+class _Merge:
+    """Merges the values of two files into the file `into`, and remembers there where each of them stands."""
+
+    into: SpecFile
+    identity: Mapping[str, Sequence[str]]
+    removable: Collection[str]
+
+    def both(self, key: Key, base: _Part | None, own: _Part | None) -> Any:
+        """The value at `key`, or _MISSING when it is removed."""
+        if own is not None and self._is_removed(key, base, own):
+            return _MISSING
+        if base is None or own is None:
+            return self._taken(key, own or base)
+        if isinstance(base.value, dict) and isinstance(own.value, dict):
+            self.into._spots[key] = own.file.spot_of(own.key)
+            names = {**base.value, **own.value}
+            values = {name: self.both((*key, name), base.inside(name), own.inside(name)) for name in names}
+            return {name: value for name, value in values.items() if value is not _MISSING}
+        if len(key) == 1 and key[0] in self.identity and isinstance(base.value, list) and isinstance(own.value, list):
+            return self._elements(key, base, own)
+        return self._taken(key, own)
+
+    def _taken(self, key: Key, part: _Part | None) -> Any:
+        """The whole of a value of one file."""
+        assert part is not None
+        size = len(part.key)
+        for inner in [inner for inner in part.file._spots if inner[:size] == part.key]:
+            self.into._spots[(*key, *inner[size:])] = part.file._spots[inner]
+        return part.value
+
+    def _elements(self, key: Key, base: _Part, own: _Part) -> list[Any]:
+        pairs: list[tuple[_Part | None, _Part | None]] = [(base.inside(at), None) for at in range(len(base.value))]
+        keys = self.identity[str(key[0])]
+        for at, element in enumerate(own.value):
+            same = [n for n, (one, other) in enumerate(pairs) if one and not other and _agree(one.value, element, keys)]
+            if same:
+                pairs[same[0]] = (pairs[same[0]][0], own.inside(at))
+            else:
+                pairs.append((None, own.inside(at)))
+        values: list[Any] = []
+        for one, other in pairs:
+            value = self.both((*key, len(values)), one, other)
+            values += [] if value is _MISSING else [value]
+        return values
+
+    def _is_removed(self, key: Key, base: _Part | None, own: _Part) -> bool:
+        if len(key) != 2 or key[0] not in self.removable or not isinstance(own.value, dict) or "removed" not in own.value:
+            return False
+        word, beside = own.value["removed"], set(own.value) - {"removed", *self.identity.get(str(key[0]), ())}
+        if word is not True:
+            own.file.complain((*own.key, "removed"), told(word), "true", "write removed = true, or leave it out")
+        elif base is None:
+            own.file.complain(own.key, "a removal of what the other file lacks", "something of that file", "remove this table")
+        for name in sorted(beside):
+            own.file.complain((*own.key, name), "a value of what is removed", "removed = true alone", "take one of them away")
+        return True
+
+
+def _agree(one: Any, other: Any, keys: Sequence[str]) -> bool:
+    return isinstance(one, dict) and isinstance(other, dict) and all(one.get(key) == other.get(key) for key in keys)
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -244,8 +344,12 @@ _ASSIGNMENT: Final = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=")
 _TOKEN: Final = re.compile(r'"""|\'\'\'|"(?:[^"\\]|\\.)*"|\'[^\']*\'|#.*|[\[\]{}]')
 
 
+def _spots_of(name: str, text: str) -> dict[Key, Spot]:
+    """The spot of every table header and every assignment of a valid TOML text; keys inside braces are left out."""
+    return {key: Spot(name, line, key) for key, line in _key_lines(text).items()}
+
+
 def _key_lines(text: str) -> dict[Key, int]:
-    """The line of every table header and every assignment of a valid TOML text; keys inside braces are left out."""
     lines: dict[Key, int] = {}
     table: Key = ()
     counts: dict[Key, int] = {}
@@ -302,6 +406,4 @@ def _left_open(text: str, depth: int) -> tuple[str, int]:
 def _split(keys: str) -> list[str]:
     """The parts of a dotted key, without their quotes."""
     parts = re.findall(_PART, keys)
-    return [
-        json.loads(part, strict=False) if part[0] == '"' and "\\U" not in part else part.strip("'\"") for part in parts
-    ]
+    return [json.loads(part, strict=False) if part[0] == '"' and "\\U" not in part else part.strip("'\"") for part in parts]

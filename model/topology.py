@@ -2,7 +2,7 @@
 
 A topology is data (`specs/topologies/*.toml`, or a user's own file). It has four parts:
 
-* *places*, *components* and *links*: the deployment, with the ports and paths that the documents name;
+* *places*, *components*, *links* and the *failback setup*: the deployment, with the ports and paths that the documents name;
 * *facts*: about what the flow can do and what its operations do. All are yes or no, and the formal model reads them as
   constants by their dotted name, so the names are fixed (`FACTS`);
 * *reasons*: for each fact, the requirements that it follows from, or that it is a decision of ours because the source
@@ -10,25 +10,30 @@ A topology is data (`specs/topologies/*.toml`, or a user's own file). It has fou
 * *policy*: the settings of a replication policy, and the limits of each.
 
 The loader is strict. It refuses what it does not know, and what cannot be: a file is read to the end and all that is
-wrong is told in one `SpecError`. Three kinds of rules hold, and they are the last part of this module:
+wrong is told in one `SpecError`. The rules between values are in `topology_rules`.
 
-1. the deployment hangs together: every name exists, hosts and links stay within what the sides allow, and replication
-   data finds a way from side to side in each direction that has a failover;
-2. the facts do not contradict each other (`CONTRADICTIONS`); this is demanded of a what-if as well;
-3. the facts and the deployment agree on the replication gateway. A what-if may break this one on purpose.
+A file may *extend* another one and say only what differs: `extends = "vmware-to-azure"` at its top names a built-in topology,
+or a file by its path relative to this one. Its own `format` and `id` it always says itself. All else is merged: tables key by
+key; a text, number or list replaces that of the extended file; an entry of `[[links]]` is merged into the link with the same
+`from`, `to`, `port` and `carries` (one without a port agrees with one without a port), or added. A component or link goes
+away by `removed = true`, which takes along nothing else: the links of a removed component have to be removed as well. What
+was extended may extend again, but not in a circle. Only the merged whole has to be a topology; a problem is told with the
+file, line and key where its value stands.
 
-A what-if (`Topology.with_facts`) keeps the text of its file and records what was changed, so that a certificate can
-carry both. `deployment` has the values, `facts` the facts, `topology_rules` the rules; `specfile` reads strictly.
+`Topology.text` loads on its own: it is the file's text, or for a file that extends another the merged whole, written by
+`toml_text`. A what-if (`Topology.with_facts`) keeps it and records what was changed, so that a certificate can carry both.
+`deployment` has the values of the deployment, `facts` the facts; `specfile` reads strictly and merges.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from attrs import evolve, frozen
 
@@ -38,25 +43,34 @@ from siteproof.model.deployment import (
     Carries,
     Component,
     Direction,
+    FailbackSetup,
     Install,
     Kind,
     Limit,
     Link,
+    Location,
+    MachineKind,
     Place,
     Protocol,
     Reason,
     Route,
     Side,
+    Synchronisation,
+    read_components,
+    read_failback_setup,
+    read_links,
+    read_places,
+    slug,
 )
-from siteproof.model.errors import Key, Problem, SpecError, UsageError, near, told
-from siteproof.model.facts import CONTRADICTIONS, FACTS
-from siteproof.model.requirements import requirement_ids
-from siteproof.model.specfile import SpecFile, Table
+from siteproof.model.errors import Problem, SpecError, UsageError, near, told
+from siteproof.model.facts import CONTRADICTIONS, FACTS, read_facts, read_reasons
+from siteproof.model.specfile import SpecFile, Table, dotted
 from siteproof.model.topology_rules import check
 
-__all__ = ["CONTRADICTIONS", "FACTS", "Authentication", "Basis", "Carries", "Component", "Direction", "Install", "Kind", "Limit",
-           "Link", "Override", "Place", "Protocol", "Reason", "Route", "Side", "Topology", "apply_overrides",
-           "builtin_topologies", "load_topology", "parse_override", "parse_topology"]
+__all__ = ["CONTRADICTIONS", "FACTS", "Authentication", "Basis", "Carries", "Component", "Direction", "FailbackSetup", "Install",
+           "Kind", "Limit", "Link", "Location", "MachineKind", "Override", "Place", "Protocol", "Reason", "Route", "Side",
+           "Synchronisation", "Topology", "apply_overrides", "builtin_topologies", "load_topology", "parse_override",
+           "parse_topology", "toml_text"]
 
 FORMAT: Final = 1
 
@@ -81,6 +95,7 @@ class Topology:
     places: tuple[Place, ...]
     components: tuple[Component, ...]
     links: tuple[Link, ...]
+    failback: FailbackSetup
     fact_values: tuple[tuple[str, bool], ...]
     reasons: tuple[Reason, ...]
     policy_values: tuple[tuple[str, int], ...]
@@ -201,48 +216,40 @@ def load_topology(source: str | Path) -> Topology:
 
     Raises UsageError when there is no such topology or the file cannot be read, SpecError when the file is wrong.
     """
-    if isinstance(source, str) and source in builtin_topologies():
-        name = f"{source}.toml"
-        return parse_topology((resources.files("siteproof.specs") / "topologies" / name).read_text("utf-8"), name)
+    known = builtin_topologies()
+    if isinstance(source, str) and source in known:
+        return parse_topology(_builtin_text(source), f"{source}.toml")
     path = Path(source)
     try:
-        raw = path.read_bytes()
+        text = _file_text(path)
     except (OSError, ValueError) as error:
-        known = builtin_topologies()
-        reason = error.strerror if isinstance(error, OSError) else "not a file name"
-        raise UsageError(
-            f"the topology {told(str(source))} ({reason or 'it cannot be read'})",
-            "a built-in topology or the path of a readable TOML file",
-            near(str(source), known),
-        ) from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        found = f"the byte 0x{raw[error.start]:02x}"
-        raise SpecError([Problem(str(path), line, "encoding", found, "UTF-8 text", "save it as UTF-8")]) from None
-    return parse_topology(text, str(path))
+        found = f"the topology {told(str(source))} ({_why_unreadable(error)})"
+        expected = "a built-in topology or the path of a readable TOML file"
+        raise UsageError(found, expected, near(str(source), known)) from None
+    return parse_topology(text, str(path), path.parent)
 
 
-def parse_topology(text: str, file: str) -> Topology:
-    """Read a topology from the text of a file called `file`. Raises SpecError with all that is wrong with it."""
-    spec = SpecFile.parse(text, file)
+def parse_topology(text: str, file: str, folder: Path | None = None) -> Topology:
+    """Read a topology from the text of a file called `file`. Raises SpecError with all that is wrong with it.
+
+    It may extend files that are named relative to `folder`; without one, built-in topologies only.
+    """
+    own = SpecFile.parse(text, file)
+    spec = _on_its_base(own, folder, ())
     top = spec.top
-    number = top.whole("format")
-    if number is not None and number != FORMAT:
-        spec.complain(
-            ("format",), str(number), str(FORMAT), f"write format = {FORMAT}, or use a siteproof that knows it"
-        )
+    _check_format(top)
+    top.text("extends", optional=True)
     topology = Topology(
-        id=_slug(top, top.text("id"), ("id",)),
+        id=slug(top, top.text("id"), ("id",)),
         title=top.text("title"),
         summary=top.text("summary"),
         sections=top.texts("sections"),
-        places=tuple(_places(top.table("places"))),
-        components=tuple(_components(top.table("components"))),
-        links=tuple(_links(top)),
-        fact_values=tuple(_facts(top)),
-        reasons=tuple(_reasons(top.table("why"))),
+        places=tuple(read_places(top.table("places"))),
+        components=tuple(read_components(top.table("components"))),
+        links=tuple(read_links(top)),
+        failback=read_failback_setup(top.table("failback_setup")),
+        fact_values=tuple(read_facts(top)),
+        reasons=tuple(read_reasons(top.table("why"))),
         policy_values=tuple(_policy(top.table("policy"))),
         limits=tuple(_limits(top.table("policy_limits", optional=True))),
         text=text,
@@ -251,77 +258,80 @@ def parse_topology(text: str, file: str) -> Topology:
     top.close()
     check(spec, topology)
     spec.finish()
-    return topology
+    return topology if spec is own else evolve(topology, text=toml_text(spec.data))
 
 
-def _places(table: Table) -> Iterator[Place]:
-    for id, entry in table.named():
-        _slug(entry, id, entry.key)
-        yield Place(id=id, title=entry.text("title"), side=entry.choice("side", Side))
-        entry.close()
+def _builtin_text(id: str) -> str:
+    return (resources.files("siteproof.specs") / "topologies" / f"{id}.toml").read_text("utf-8")
 
 
-def _components(table: Table) -> Iterator[Component]:
-    for id, entry in table.named():
-        _slug(entry, id, entry.key)
-        yield Component(
-            id=id,
-            title=entry.text("title"),
-            kind=entry.choice("kind", Kind),
-            place=entry.text("place"),
-            host=entry.text("host", optional=True),
-            optional=entry.flag("optional", default=False),
-            install=entry.choice("install", Install, default=Install.UNSPECIFIED),
-            used_for=entry.choice("used_for", Direction, default=Direction.BOTH),
-            requirements=_requirements(entry),
-        )
-        entry.close()
+def _file_text(path: Path) -> str:
+    """The text of a user's file. Raises OSError or ValueError when it cannot be read, SpecError when it is not UTF-8."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        found = f"the byte 0x{raw[error.start]:02x}"
+        raise SpecError([Problem(str(path), line, "encoding", found, "UTF-8 text", "save it as UTF-8")]) from None
 
 
-def _links(top: Table) -> Iterator[Link]:
-    for entry in top.tables("links"):
-        yield Link(
-            source=entry.text("from"),
-            target=entry.text("to"),
-            protocol=entry.choice("protocol", Protocol),
-            port=entry.whole("port", minimum=1, maximum=65535, optional=True),
-            configurable_port=entry.flag("configurable_port"),
-            direction=entry.choice("direction", Direction),
-            carries=entry.choice("carries", Carries),
-            encrypted=entry.flag("encrypted"),
-            paths=entry.choices("paths", Route),
-            authentication=entry.choices("authentication", Authentication, optional=True),
-            requirements=_requirements(entry),
-        )
-        entry.close()
+def _why_unreadable(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else "not a file name") or "it cannot be read"
 
 
-def _facts(top: Table) -> Iterator[tuple[str, bool]]:
-    groups: dict[str, Table] = {}
-    for fact in FACTS:
-        group, _, name = fact.partition(".")
-        if group not in groups:
-            groups[group] = top.table(group)
-        yield fact, groups[group].flag(name)
-    for entry in groups.values():
-        entry.close()
+def _check_format(top: Table) -> None:
+    number = top.whole("format")
+    if number is not None and number != FORMAT:
+        mend = f"write format = {FORMAT}, or use a siteproof that knows it"
+        top.file.complain(("format",), str(number), str(FORMAT), mend)
 
 
-def _reasons(table: Table) -> Iterator[Reason]:
-    for fact in FACTS:
-        entry = table.table(fact)
-        reason = Reason(
-            fact=fact,
-            kind=entry.choice("kind", Basis),
-            requirements=_requirements(entry),
-            reason=entry.text("reason"),
-        )
-        entry.close()
-        if reason.kind is Basis.DOCUMENTED and not reason.requirements and entry.file.is_sound(entry.key):
-            found, mend = "none", 'name the requirements, or write kind = "decision"'
-            entry.file.complain((*entry.key, "requirements"), found, "the requirements of a documented fact", mend)
-        yield reason
-    table.close()
+# ------------------------------------------------------------------------------------------------------ extending
+
+OWN: Final = ("format", "id")
+"""The keys that a file never takes from another."""
+REMOVABLE: Final = ("components", "links")
+IDENTITY: Final[Mapping[str, Sequence[str]]] = MappingProxyType({"links": ("from", "to", "port", "carries")})
+"""The keys by which a link of a file is known to be a link of the extended file."""
+
+
+def _on_its_base(spec: SpecFile, folder: Path | None, seen: tuple[str, ...]) -> SpecFile:
+    """`spec` merged with what it extends, and with what that extends; `seen` are the files that led here."""
+    if "extends" not in spec.data:
+        return spec
+    name = spec.top.text("extends")
+    found = _base(spec, name, folder) if name else None
+    if found is not None and found[0] in seen:
+        spec.complain(("extends",), f"{told(name)}, which extends this one", "no circle", "let one of them extend nothing")
+    spec.finish()
+    assert found is not None, "a base that is not found has been complained of"
+    place, text, file, inner = found
+    base = _on_its_base(SpecFile.parse(text, file), inner, (*seen, place))
+    _check_format(base.top)
+    base.data = {key: value for key, value in base.data.items() if key not in OWN}
+    merged = spec.over(base, IDENTITY, REMOVABLE)
+    order = (*OWN, *(key for key in merged.data if key not in (*OWN, "extends")))
+    merged.data = {key: merged.data[key] for key in order if key in merged.data}
+    return merged
+
+
+def _base(spec: SpecFile, name: str, folder: Path | None) -> tuple[str, str, str, Path | None] | None:
+    """What tells the extended file from others, its text, its name, its folder; None after a complaint."""
+    known = builtin_topologies()
+    if name in known:
+        return name, _builtin_text(name), f"{name}.toml", None
+    if folder is None or Path(name).is_absolute():
+        reason = "a path from the root" if Path(name).is_absolute() else "a text without a folder extends built-in ones only"
+    else:
+        path = folder / name
+        try:
+            return str(path.resolve()), _file_text(path), str(path), path.parent
+        except (OSError, ValueError) as error:
+            reason = _why_unreadable(error)
+    expected = "a built-in topology or the path of a readable file, relative to this one"
+    spec.complain(("extends",), f"{told(name)} ({reason})", expected, near(name, known))
+    return None
 
 
 def _policy(table: Table) -> Iterator[tuple[str, int]]:
@@ -347,20 +357,34 @@ def _limits(table: Table) -> Iterator[Limit]:
     table.close()
 
 
-def _requirements(entry: Table) -> tuple[str, ...]:
-    ids = entry.texts("requirements", optional=True)
-    for id in ids:
-        if id not in requirement_ids():
-            found = f"the unknown requirement {told(id)}"
-            mend = near(id, requirement_ids())
-            entry.file.complain((*entry.key, "requirements"), found, "ids of specs/requirements.toml", mend)
-    return ids
+def toml_text(data: Mapping[str, Any]) -> str:
+    """A TOML text of texts, whole numbers, truth values, lists of them, tables and arrays of tables.
+
+    A table's plain values come before the tables inside it; otherwise the order is kept, so equal data has one text.
+    """
+    lines: list[str] = []
+    _write(lines, "", data)
+    return "\n".join(lines).lstrip("\n") + "\n"
 
 
-def _slug(entry: Table, id: str, key: Key) -> str:
-    if id and not re.fullmatch(r"[a-z][a-z0-9-]*", id):
-        entry.file.complain(key, told(id), "small letters, digits and hyphens", "rename it, like process-server")
-    return id
+def _write(lines: list[str], header: str, table: Mapping[str, Any]) -> None:
+    tables = {name: value for name, value in table.items() if isinstance(value, dict) or _is_array_of_tables(value)}
+    lines += [f"{dotted((name,))} = {_written(value)}" for name, value in table.items() if name not in tables]
+    for name, value in tables.items():
+        inner = f"{header}.{dotted((name,))}" if header else dotted((name,))
+        for element in value if isinstance(value, list) else ():
+            lines += ["", f"[[{inner}]]"]
+            _write(lines, inner, element)
+        if isinstance(value, dict):
+            lines += ["", f"[{inner}]"]
+            _write(lines, inner, value)
 
 
-# --------------------------------------------------------------------------------------------------- what cannot be
+def _is_array_of_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_written(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -4,21 +4,35 @@
    data finds a way from side to side in each direction that has a failover.
 2. The facts do not contradict each other.
 3. The facts and the deployment agree on the replication gateway. A what-if may break this one on purpose.
-4. Policy settings lie within their limits.
+4. The failback setup is met by the deployment: what it needs is there, serves the way back, and the primary side has a host
+   for each kind of machine that a failback may lead to. Nothing is failed back from Azure to a physical server (P2A-4), and
+   no master target runs on one (P2A-7).
+5. Policy settings lie within their limits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
-from siteproof.model.deployment import Carries, Direction, Kind, Route, Side
+from siteproof.model.deployment import Carries, Direction, Kind, MachineKind, Route, Side
 from siteproof.model.errors import Key, near, told
 from siteproof.model.facts import CONTRADICTIONS, FACTS
 from siteproof.model.specfile import SpecFile
 
 if TYPE_CHECKING:
     from siteproof.model.topology import Topology
+
+HOSTS: Final[Mapping[MachineKind, Kind]] = MappingProxyType(
+    {
+        MachineKind.VMWARE_VM: Kind.ESXI_HOST,
+        MachineKind.HYPER_V_VM: Kind.HYPER_V_HOST,
+        MachineKind.PHYSICAL_SERVER: Kind.PHYSICAL_HOST,
+    }
+)
+"""What a machine of each kind runs on."""
+
 
 def check(spec: SpecFile, topology: Topology) -> None:
     """The rules that go beyond the type of one value. A value that is already complained of is not judged again."""
@@ -31,6 +45,8 @@ def check(spec: SpecFile, topology: Topology) -> None:
                 spec.complain(tuple(rule.fact.split(".")), rule.found, rule.expected, rule.mend)
         if all(spec.is_sound((part,)) for part in ("places", "components", "links")):
             _check_data_path(spec, topology)
+    if all(spec.is_sound((part,)) for part in ("places", "components", "links")):
+        _check_failback(spec, topology)
     _check_policy(spec, topology)
 
 
@@ -67,6 +83,39 @@ def _hosts_of(component: str, hosts: Mapping[str, str]) -> tuple[str, ...]:
         chain.append(component)
         component = hosts.get(component, "")
     return tuple(chain)
+
+
+def _check_failback(spec: SpecFile, topology: Topology) -> None:
+    setup, key = topology.failback, ("failback_setup",)
+    components = {component.id: component for component in topology.components}
+    hosts = {component.id: component.host for component in topology.components}
+    if not setup.targets and spec.is_sound((*key, "targets")):
+        spec.complain((*key, "targets"), "an empty list", "at least one kind of machine", 'write targets = ["vmware-vm"]')
+    to_azure = any(c.kind is Kind.STORAGE_ACCOUNT and topology.side_of(c.id) is Side.RECOVERY for c in topology.components)
+    at_primary = {c.kind for c in topology.components if topology.side_of(c.id) is Side.PRIMARY}
+    for target in setup.targets:
+        if target is MachineKind.PHYSICAL_SERVER and to_azure:
+            found, mend = f'"{target}" for a failback from Azure', f'take "{target}" out of targets'
+            spec.complain((*key, "targets"), found, "virtual machines only (P2A-4)", mend)
+        elif HOSTS[target] not in at_primary:
+            found = f'"{target}" without a component of kind {HOSTS[target]} on the primary side'
+            spec.complain((*key, "targets"), found, "a host for the machine", f'add one, or take "{target}" out of targets')
+    for name in setup.components:
+        if name not in components:
+            spec.complain((*key, "components"), told(name), "a component of this file", near(name, components))
+        elif components[name].used_for is Direction.FORWARD:
+            found, mend = f"{told(name)}, which is used for the forward direction only", "correct its used_for"
+            spec.complain((*key, "components"), found, "a component of the way back", mend)
+    back = {path for link in topology.links if link.serves(Direction.REVERSE) for path in link.paths}
+    for path in setup.paths:
+        if path not in back:
+            mend = f'take "{path}" out of paths, or add it to a link of the way back'
+            spec.complain((*key, "paths"), f'"{path}", which no reverse link takes', "a path of a reverse link", mend)
+    for component in topology.components:
+        chain = _hosts_of(component.host, hosts)
+        if component.kind is Kind.MASTER_TARGET and any(components[host].kind is Kind.PHYSICAL_HOST for host in chain):
+            mend = "give it a host of its own"
+            spec.complain(("components", component.id, "host"), "a physical server", "a VMware home (P2A-7)", mend)
 
 
 def _check_links(spec: SpecFile, topology: Topology) -> None:
