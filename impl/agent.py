@@ -3,7 +3,6 @@
 Three components share this protocol: the *Mobility service* of a VMware or physical machine, Scout's *unified agent*,
 and the *replication agent* of a Hyper-V host. It is a state machine: :meth:`ReplicationAgent.track` and
 :meth:`ReplicationAgent.receive` change it, :meth:`ReplicationAgent.pump` returns what is to be sent.
-:meth:`ReplicationAgent.pump` returns what is to be sent.
 
 Rules:
 

@@ -5,7 +5,7 @@ part of a child       effect
 ====================  =============================================================================================
 table                 merged into the parent's, key by key, at every depth
 scalar or list        replaces the parent's
-``[[links]]``         a link with the same (from, to, port, carries) is replaced, any other is added
+``[[links]]``         laid over the parent's link with the same (from, to, port, carries), key by key; any other is added
 ``removed = true``    in a component: it is dropped, and so are the parent's links that it ends; in a link: it is dropped
 ====================  =============================================================================================
 
@@ -56,7 +56,8 @@ def merged(parent: Table, child: Table) -> dict[str, Any]:
     if isinstance(inherited, list) and isinstance(own, list):
         links = {_link_key(x): x for x in inherited if not (isinstance(x, dict) and gone & {x.get("from"), x.get("to")})}
         for link in own:
-            links[_link_key(link)] = link
+            key = _link_key(link)
+            links[key] = {**links[key], **link} if key in links else link
         result["links"] = [link for link in links.values() if not _is_removed(link)]
     result.pop("extends", None)
     return result
