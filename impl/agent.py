@@ -1,8 +1,8 @@
 """The source side of replication: tracks every write in ``.hrl`` logs, copies the base and sends changes in order.
 
-Two components share this protocol: the *Mobility service* of a VMware machine and the *replication agent* of a Hyper-V
-host. It is a state machine: :meth:`ReplicationAgent.track` and :meth:`ReplicationAgent.receive` change it,
-:meth:`ReplicationAgent.pump` returns what is to be sent.
+Three components share this protocol: the *Mobility service* of a VMware or physical machine, Scout's *unified agent*,
+and the *replication agent* of a Hyper-V host. It is a state machine: :meth:`ReplicationAgent.track` and
+:meth:`ReplicationAgent.receive` change it, :meth:`ReplicationAgent.pump` returns what is to be sent.
 
 Rules:
 
@@ -14,6 +14,8 @@ drop            the logs in transit are deleted on that acknowledgement and neve
                 crash is sent again)
 base copy       in chunks of the live disk while writes go on; the writes made meanwhile are tracked and follow
 resync          digests go first, only blocks that differ are sent
+sealing         where no gateway stands between and the channel is to be encrypted, the agent itself seals what it
+                sends (H2A-17); digests of a comparison carry no content and pass as they are
 ==============  =====================================================================================================
 """
 
@@ -25,13 +27,14 @@ from heapq import merge
 import attrs
 
 from .changelog import ChangeLog, LogFile, Tracked
+from .codec import Codec, identity_of
 from .diskset import ZERO, DiskSet
 from .errors import IntegrityError
 from .extents import ExtentSpace, digest_of
 from .messages import Ack, BlockCopy, ChangeBatch, Compare, CopyChunk, DataMessage, Message, Send
 from .values import BLOCK
 
-__all__ = ["CHUNK_BLOCKS", "HyperVReplicationAgent", "MobilityService", "ReplicationAgent"]
+__all__ = ["CHUNK_BLOCKS", "HyperVReplicationAgent", "MobilityService", "ReplicationAgent", "UnifiedAgent"]
 
 CHUNK_BLOCKS = 256
 """Blocks of one chunk of the base copy or of a comparison: 1 MiB."""
@@ -51,11 +54,18 @@ class ReplicationAgent:
     """Source-side agent of one machine on one side.
 
     Overridable: :meth:`track`, :meth:`which_log_to_clear`, :meth:`drained`, :meth:`may_send`, :meth:`take_batch`,
-    :meth:`copy_blocks`.
+    :meth:`copy_blocks`, :meth:`seal`.
     """
 
     def __init__(
-        self, machine: str, side: str, disks: DiskSet, logs: Sequence[ChangeLog], space: ExtentSpace, staging: int
+        self,
+        machine: str,
+        side: str,
+        disks: DiskSet,
+        logs: Sequence[ChangeLog],
+        space: ExtentSpace,
+        staging: int,
+        codec: Codec | None = None,
     ) -> None:
         self.machine = machine
         self.side = side
@@ -71,6 +81,8 @@ class ReplicationAgent:
         self._logs = list(logs)
         self._space = space
         self._staging = staging
+        self._codec = codec
+        """With what the agent itself seals content; ``None`` where a gateway does, or nobody."""
 
     # -------------------------------------------------------------------------------------------------- tracking
 
@@ -161,11 +173,22 @@ class ReplicationAgent:
         """The next message, if one may be sent and there is something to send."""
         if not self.may_send() or self.sending_to is None:
             return []
+        if self._space.end(self._staging):
+            self._space.truncate(self._staging)
         message = self._next_copy() if self.copy is not None else self._next_batch(now)
         if message is None:
             return []
+        if self._codec is not None and not isinstance(message, Compare):
+            message = self.seal(message, self._codec)
         self.in_flight = message
         return [Send(self.sending_to, message)]
+
+    def seal(self, message: ChangeBatch | CopyChunk, codec: Codec) -> ChangeBatch | CopyChunk:
+        """Encrypt the content of a message for the way to the target (H2A-17)."""
+        items = message.writes if isinstance(message, ChangeBatch) else message.copies
+        content = b"".join(self._space.read(item.extent) for item in items)
+        frame = self._space.append(self._staging, codec.encode(content, identity_of(message)))
+        return attrs.evolve(message, payload=frame)
 
     def resend(self) -> list[Send]:
         """Send again what has not been acknowledged: after a fault nobody knows whether it arrived."""
@@ -210,7 +233,6 @@ class ReplicationAgent:
     def _next_copy(self) -> DataMessage | None:
         copy = self.copy
         assert copy is not None
-        self._space.truncate(self._staging)
         sizes = self._disks.sizes
         if copy.differing is not None:
             start, differing = copy.differing
@@ -267,8 +289,18 @@ class ReplicationAgent:
 
 
 class MobilityService(ReplicationAgent):
-    """The agent inside a VMware machine; sends to the process server on port 9443 (V2A-23, V2A-31)."""
+    """The agent inside a VMware or physical machine; sends to the process server on port 9443 (V2A-23, V2A-31, P2A-1)."""
+
+
+class UnifiedAgent(ReplicationAgent):
+    """Scout's agent inside a VMware or physical machine; sends to the process server (S-V2S-21, S-V2S-24).
+
+    The source names no ``.hrl`` file for Scout (GEN-13) and forbids none: it keeps the same change log.
+    """
 
 
 class HyperVReplicationAgent(ReplicationAgent):
-    """The agent on a Hyper-V host; sends to the other host directly (H2S-14, H2S-16)."""
+    """The agent on a Hyper-V host; sends to the other host (H2S-14, H2S-16) or to the storage account (H2A-16) directly.
+
+    On the way back from Azure the same protocol runs at the other end; nothing is installed inside a machine (H2A-20).
+    """

@@ -22,7 +22,7 @@ class StepResult(Enum):
     WAIT = "wait"
     FAILED = "failed"
     AGAIN = "again"
-    """Start the job's steps over."""
+    """Go back to the step that the job names: the first one, or the stop of the source."""
 
 
 @attrs.frozen(slots=True)
@@ -54,10 +54,16 @@ class Reach(Protocol):
 
 @attrs.define(slots=True)
 class Job:
-    """A running operation: its next step, and what its steps hand on."""
+    """A running operation: its next step, and what its steps hand on.
+
+    ``copies`` marks a job that makes the other side a replica first, and starts over if that cannot be trusted;
+    ``again_from`` is the step that :attr:`StepResult.AGAIN` goes back to.
+    """
 
     operation: str
     step: int = 0
     point: str | None = None
     goal: int = 0
     chosen: Point | None = None
+    copies: bool = False
+    again_from: int = 0

@@ -8,7 +8,8 @@ Rules:
   no cut has seen yet is overwritten in place;
 * failing over to a point *branches*: the live view is then the state at the point plus what is written later, while
   every other point stays readable (a different point may still be asked for before the commit);
-* *flattening* makes the live view the only one: what a commit does.
+* *flattening* makes the live view the only one: what a commit does;
+* where the flow says so, every block is encrypted in the slot file (H2A-18).
 
 The read cost of a point does not depend on how many points there are: one dictionary look-up and a bisection a block.
 """
@@ -20,6 +21,7 @@ from bisect import bisect_right, insort
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .codec import BlockCipher
 from .errors import UsageError
 from .values import BLOCK
 
@@ -62,11 +64,18 @@ class DiskSet:
     """Disks with versions. All places are whole blocks for writing; reading is by byte."""
 
     def __init__(
-        self, path: Path, sizes: Sequence[int], bases: Sequence[BaseImage | None], *, sync: bool = False
+        self,
+        path: Path,
+        sizes: Sequence[int],
+        bases: Sequence[BaseImage | None],
+        *,
+        sync: bool = False,
+        cipher: BlockCipher | None = None,
     ) -> None:
         self.sizes = tuple(sizes)
         self.position = 0
         self._sync = sync
+        self._cipher = cipher
         self._bases: list[BaseImage | None] = list(bases)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self._slots = 0
@@ -117,11 +126,15 @@ class DiskSet:
                 slot = self._slot()
                 chain.append((self.position, slot))
                 self._many.add((disk, block))
-        os.pwrite(self._file, data, slot * BLOCK)
+        os.pwrite(self._file, data if self._cipher is None else self._cipher.encrypt(slot, data), slot * BLOCK)
         if self._sync:
             os.fdatasync(self._file)
 
     # ---------------------------------------------------------------------------------------------------- reading
+
+    def _load(self, slot: int) -> bytes:
+        data = os.pread(self._file, BLOCK, slot * BLOCK)
+        return data if self._cipher is None else self._cipher.decrypt(slot, data)
 
     def _find(self, disk: int, block: int, at: int | None) -> int | None:
         if at is None:
@@ -151,7 +164,7 @@ class DiskSet:
         if 0 < length <= BLOCK - inside:
             slot = self._find(disk, first, at)
             if slot is not None:
-                return os.pread(self._file, length, slot * BLOCK + inside)
+                return self._load(slot)[inside : inside + length]
         base = self._bases[disk]
         start = first * BLOCK
         last = -(-(offset + length) // BLOCK)
@@ -161,7 +174,7 @@ class DiskSet:
                 slot = self._find(disk, block, at)
                 if slot is not None:
                     place = block * BLOCK - start
-                    data[place : place + BLOCK] = os.pread(self._file, BLOCK, slot * BLOCK)
+                    data[place : place + BLOCK] = self._load(slot)
         return bytes(data[inside : inside + length])
 
     def may_hold_data(self, disk: int, start: int, blocks: int) -> bool:

@@ -1,15 +1,24 @@
-"""What each implemented flow can do, and of which components it is made. Code, not data: see :mod:`.loader`.
+"""What each flow can do, and of which components it is made. Code, not data: see :mod:`.loader`.
 
-======================  =====================  ==========================
-fact                    vmware-to-azure        hyper-v-to-secondary-site
-======================  =====================  ==========================
-failover to recovery    unplanned (V2A-44)     planned, unplanned (H2S-23)
-failover back           unplanned (V2A-50)     planned, unplanned (H2S-23)
-after a planned one     --                     protected (H2S-28)
-after an unplanned one  not protected          not protected (H2S-27)
-committed failback      ends protection        reverse again (H2S-32)
-gateway                 process server         none (H2S-14)
-======================  =====================  ==========================
+=======================  ================  ======================  =====================  =======================
+fact                     VMware, physical  Hyper-V to Azure        Scout                  Hyper-V to a second site
+                         to Azure          (with and without VMM)
+=======================  ================  ======================  =====================  =======================
+failover to recovery     unplanned         planned, unplanned      unplanned              planned, unplanned
+failover back            unplanned         planned                 unplanned              planned, unplanned
+protected after planned  --                no                      --                     yes
+way back                 reverse, then     the failover back       reverse, then          reverse, then
+                         fail over         copies by itself        fail over              fail over
+committed failback       ends protection   reverse protects again  ends protection        reverse again
+gateway                  process server;   none                    process server at      none
+                         temporary one                             primary, both ways
+                         on the way back
+content on the way       compressed and    encrypted by the agent  compressed by the      as it is
+                         encrypted by it                           process server
+=======================  ================  ======================  =====================  =======================
+
+Sources: V2A-12, V2A-13, V2A-43, V2A-44, V2A-49 to V2A-53; P2A-1 to P2A-5; H2A-16 to H2A-18, H2A-21, H2A-34, H2A-42 to
+H2A-46; S-V2S-4 to S-V2S-17, S-V2S-25; H2S-14, H2S-23, H2S-27 to H2S-32.
 """
 
 from __future__ import annotations
@@ -20,34 +29,72 @@ import attrs
 
 from .errors import TopologyError, UnknownFlowError
 from .loader import Topology
-from .values import PRIMARY, RECOVERY, Operation
+from .values import PRIMARY, RECOVERY, SIDES, Operation
 
-__all__ = ["FLOWS", "Flow", "flow_of"]
+__all__ = ["FLOWS", "Flow", "Gateway", "Sealing", "flow_of"]
 
 
 @attrs.frozen(slots=True)
+class Gateway:
+    """A replication gateway: its role, and the site where it stands."""
+
+    role: str
+    site: str
+
+
+@attrs.frozen(slots=True)
+class Sealing:
+    """What is done to content before it is sent to the target."""
+
+    compresses: bool = False
+    encrypts: bool = False
+    by_agent: bool = False
+    """Whether the agent does it itself; else the gateway does."""
+
+
+@attrs.frozen(slots=True, kw_only=True)
 class Flow:
     """Facts of a flow. Role names are the documented component names, by side where the sides differ."""
 
     id: str
     failovers: Mapping[str, frozenset[str]]
     """Failover kinds offered, by the side that is active when they are asked for."""
+    reverses: frozenset[str] = frozenset(SIDES)
+    """Active sides at which ``ReverseReplicate`` is offered."""
+    failback_copies: bool = False
+    """Whether the planned failover back starts from a committed failover and copies the changes back itself (H2A-46)."""
+    planned_leaves_protected: bool = False
     failback_ends_protection: bool
+    machine: str
+    """What kind of machine is protected at first."""
+    failback_machine: str
+    """What kind of machine a failback makes at primary. If it is another kind, the whole content goes back (P2A-4)."""
     agents: Mapping[str, str]
     """Role of the component that tracks and sends, by side."""
     targets: Mapping[str, str]
     """Role of the component that receives and keeps points, by side."""
-    gateways: Mapping[str, str]
-    """Role of the gateway on each side; empty when data goes from host to host."""
+    gateways: Mapping[str, Gateway] = attrs.field(factory=dict)
+    """The gateway that data passes, by the side it comes from; empty when it goes straight to the target."""
+    sealing: Sealing = Sealing()
+    encrypted_at_rest: frozenset[str] = frozenset()
+    """Sides whose disks are stored encrypted."""
     coordinator: str
     needed_kinds: Mapping[str, frozenset[str]]
     """Component kinds a topology must deploy, by side."""
+    installed_on: Mapping[str, str] = attrs.field(factory=dict)
+    """Component kind, and the kind of component it is installed on, where the document leaves no choice."""
 
     def offers(self, operation: str, active: str) -> bool:
         """Whether the flow has the operation at all while ``active`` is the active side."""
         if operation in (Operation.PLANNED, Operation.UNPLANNED):
             return operation in self.failovers[active]
-        return operation in (Operation.ENABLE, Operation.COMMIT, Operation.REVERSE)
+        if operation == Operation.REVERSE:
+            return active in self.reverses
+        return operation in (Operation.ENABLE, Operation.COMMIT)
+
+    def copies_back(self, operation: str, active: str) -> bool:
+        """Whether an operation is the failback that copies by itself, and needs no protection before it."""
+        return self.failback_copies and operation == Operation.PLANNED and active == RECOVERY
 
     @property
     def has_gateway(self) -> bool:
@@ -55,35 +102,111 @@ class Flow:
         return bool(self.gateways)
 
 
-_BOTH = frozenset({Operation.PLANNED, Operation.UNPLANNED})
+_PLANNED = frozenset({Operation.PLANNED})
 _UNPLANNED = frozenset({Operation.UNPLANNED})
+_BOTH = _PLANNED | _UNPLANNED
+
+_VMWARE_TO_AZURE = Flow(
+    id="vmware-to-azure",
+    failovers={PRIMARY: _UNPLANNED, RECOVERY: _UNPLANNED},
+    failback_ends_protection=True,
+    machine="vmware-vm",
+    failback_machine="vmware-vm",
+    agents={PRIMARY: "mobility-service", RECOVERY: "mobility-service"},
+    targets={PRIMARY: "master-target", RECOVERY: "storage-account"},
+    gateways={
+        PRIMARY: Gateway("process-server", PRIMARY),
+        RECOVERY: Gateway("temporary-process-server", RECOVERY),
+    },
+    sealing=Sealing(compresses=True, encrypts=True),
+    coordinator="configuration-server",
+    needed_kinds={
+        PRIMARY: frozenset({"configuration-server", "process-server", "master-target", "mobility-service"}),
+        RECOVERY: frozenset({"storage-account", "process-server"}),
+    },
+)
+
+# As VMware, but what comes back is a VMware machine: the premises need VMware for it (P2A-1, P2A-3 to P2A-5).
+_PHYSICAL_TO_AZURE = attrs.evolve(
+    _VMWARE_TO_AZURE,
+    id="physical-to-azure",
+    machine="physical-server",
+    needed_kinds={
+        PRIMARY: _VMWARE_TO_AZURE.needed_kinds[PRIMARY] | {"esxi-host"},
+        RECOVERY: _VMWARE_TO_AZURE.needed_kinds[RECOVERY],
+    },
+)
+
+_HYPER_V_VMM_TO_AZURE = Flow(
+    id="hyper-v-vmm-to-azure",
+    failovers={PRIMARY: _BOTH, RECOVERY: _PLANNED},
+    reverses=frozenset({PRIMARY}),
+    failback_copies=True,
+    failback_ends_protection=False,
+    machine="hyper-v-vm",
+    failback_machine="hyper-v-vm",
+    agents={PRIMARY: "hyper-v-agent", RECOVERY: "hyper-v-agent"},
+    targets={PRIMARY: "replica-host", RECOVERY: "storage-account"},
+    sealing=Sealing(encrypts=True, by_agent=True),
+    encrypted_at_rest=frozenset({RECOVERY}),
+    coordinator="provider",
+    needed_kinds={
+        PRIMARY: frozenset({"vmm-server", "provider", "hyper-v-host", "recovery-services-agent"}),
+        RECOVERY: frozenset({"storage-account"}),
+    },
+    installed_on={"provider": "vmm-server", "recovery-services-agent": "hyper-v-host"},
+)
+
+# Without VMM the Provider is on the host, beside the agent (H2A-14, H2A-27).
+_HYPER_V_SITE_TO_AZURE = attrs.evolve(
+    _HYPER_V_VMM_TO_AZURE,
+    id="hyper-v-site-to-azure",
+    needed_kinds={
+        PRIMARY: _HYPER_V_VMM_TO_AZURE.needed_kinds[PRIMARY] - {"vmm-server"},
+        RECOVERY: _HYPER_V_VMM_TO_AZURE.needed_kinds[RECOVERY],
+    },
+    installed_on={"provider": "hyper-v-host", "recovery-services-agent": "hyper-v-host"},
+)
+
+_SCOUT_TO_SECONDARY_SITE = Flow(
+    id="scout-to-secondary-site",
+    failovers={PRIMARY: _UNPLANNED, RECOVERY: _UNPLANNED},
+    failback_ends_protection=True,
+    machine="vmware-vm",
+    failback_machine="vmware-vm",
+    agents={PRIMARY: "unified-agent", RECOVERY: "unified-agent"},
+    targets={PRIMARY: "master-target", RECOVERY: "master-target"},
+    gateways={PRIMARY: Gateway("process-server", PRIMARY), RECOVERY: Gateway("process-server", PRIMARY)},
+    sealing=Sealing(compresses=True),
+    coordinator="configuration-server",
+    needed_kinds={
+        PRIMARY: frozenset({"unified-agent", "process-server", "master-target"}),
+        RECOVERY: frozenset({"configuration-server", "master-target"}),
+    },
+)
+
+_HYPER_V_TO_SECONDARY_SITE = Flow(
+    id="hyper-v-to-secondary-site",
+    failovers={PRIMARY: _BOTH, RECOVERY: _BOTH},
+    planned_leaves_protected=True,
+    failback_ends_protection=False,
+    machine="hyper-v-vm",
+    failback_machine="hyper-v-vm",
+    agents={PRIMARY: "hyper-v-agent", RECOVERY: "hyper-v-agent"},
+    targets={PRIMARY: "replica-host", RECOVERY: "replica-host"},
+    coordinator="provider",
+    needed_kinds={PRIMARY: frozenset({"hyper-v-host", "provider"}), RECOVERY: frozenset({"hyper-v-host"})},
+)
 
 FLOWS: Mapping[str, Flow] = {
     flow.id: flow
     for flow in (
-        Flow(
-            id="vmware-to-azure",
-            failovers={PRIMARY: _UNPLANNED, RECOVERY: _UNPLANNED},
-            failback_ends_protection=True,
-            agents={PRIMARY: "mobility-service", RECOVERY: "mobility-service"},
-            targets={PRIMARY: "master-target", RECOVERY: "storage-account"},
-            gateways={PRIMARY: "process-server", RECOVERY: "temporary-process-server"},
-            coordinator="configuration-server",
-            needed_kinds={
-                PRIMARY: frozenset({"configuration-server", "process-server", "master-target", "mobility-service"}),
-                RECOVERY: frozenset({"storage-account", "process-server"}),
-            },
-        ),
-        Flow(
-            id="hyper-v-to-secondary-site",
-            failovers={PRIMARY: _BOTH, RECOVERY: _BOTH},
-            failback_ends_protection=False,
-            agents={PRIMARY: "hyper-v-agent", RECOVERY: "hyper-v-agent"},
-            targets={PRIMARY: "replica-host", RECOVERY: "replica-host"},
-            gateways={},
-            coordinator="provider",
-            needed_kinds={PRIMARY: frozenset({"hyper-v-host", "provider"}), RECOVERY: frozenset({"hyper-v-host"})},
-        ),
+        _VMWARE_TO_AZURE,
+        _PHYSICAL_TO_AZURE,
+        _HYPER_V_VMM_TO_AZURE,
+        _HYPER_V_SITE_TO_AZURE,
+        _SCOUT_TO_SECONDARY_SITE,
+        _HYPER_V_TO_SECONDARY_SITE,
     )
 }
 
@@ -93,7 +216,7 @@ def flow_of(topology: Topology) -> Flow:
 
     Raises:
         UnknownFlowError: no such flow is implemented.
-        TopologyError: a component that the flow needs is not deployed.
+        TopologyError: a component that the flow needs is not deployed, or is installed where it must not be.
     """
     flow = FLOWS.get(topology.id)
     if flow is None:
@@ -103,5 +226,13 @@ def flow_of(topology: Topology) -> Flow:
         if missing:
             raise TopologyError(
                 f"topology '{topology.id}': no component of kind {', '.join(missing)} on the {side} side; deploy one"
+            )
+    for component in topology.components.values():
+        expected = flow.installed_on.get(component.kind)
+        host = topology.components.get(component.host or "")
+        if expected is not None and host is not None and host.kind != expected:
+            raise TopologyError(
+                f"topology '{topology.id}': component '{component.id}' is installed on '{host.id}' of kind {host.kind};"
+                f" {expected} expected"
             )
     return flow

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .agent import HyperVReplicationAgent, MobilityService
+from .agent import HyperVReplicationAgent, MobilityService, UnifiedAgent
 from .changelog import ChangeLog
+from .codec import BlockCipher, Codec
 from .control import Side
 from .coordinator import ConfigurationServer, Coordinator, Provider
 from .diskset import BaseImage, DiskSet
@@ -23,7 +24,7 @@ from .errors import UsageError
 from .extents import ExtentSpace
 from .flows import flow_of
 from .loader import load_topology
-from .process_server import Codec, ProcessServer
+from .process_server import ProcessServer
 from .simulation import Receiver, Simulation
 from .target import MasterTarget, ReplicaHost, StorageAccount
 from .values import BLOCK, OPERATIONS, PRIMARY, SIDES, Code, Status, other
@@ -42,6 +43,7 @@ ROLES: Mapping[str, type] = {
     "master-target": MasterTarget,
     "replica-host": ReplicaHost,
     "mobility-service": MobilityService,
+    "unified-agent": UnifiedAgent,
     "hyper-v-agent": HyperVReplicationAgent,
     "vm-host": VmHost,
     "change-log": ChangeLog,
@@ -93,7 +95,10 @@ class Lab:
         self._bases: list[BaseImage] = []
         self._disks: list[DiskSet] = []
         self._workdir = Path(workdir)
-        self._codec = Codec(self._rng.randbytes(32), self._rng)
+        sealing = self.flow.sealing
+        self._codec = Codec(
+            self._rng.randbytes(32), self._rng, compresses=sealing.compresses, encrypts=sealing.encrypts
+        )
         self._vault: Vault = self._classes["vault"](self.flow)
         self._simulation = Simulation(self.flow, self._rng)
         try:
@@ -111,9 +116,9 @@ class Lab:
             if (self._workdir / machine).exists():
                 raise UsageError(f"{self._workdir / machine}: exists already; give an empty work folder")
         self._workdir.mkdir(parents=True, exist_ok=True)
-        for side, role in self.flow.gateways.items():
+        for role, site in {g.role: g.site for g in self.flow.gateways.values()}.items():
             cache = self._space.open(self._workdir / f"{role}.cache")
-            self._simulation.add_gateway(side, self._classes[role](role, self._space, cache, self._codec))
+            self._simulation.add_gateway(site, self._classes[role](role, self._space, cache, self._codec))
         for machine in machines:
             self._add_machine(machine, machines[machine])
 
@@ -129,15 +134,18 @@ class Lab:
         receivers: dict[str, Receiver] = {}
         for side in SIDES:
             disks = self._classes["disk-set"](
-                folder / f"{side}.disks", sizes, bases if side == PRIMARY else [None] * len(sizes), sync=self._sync
-            )
+                folder / f"{side}.disks", sizes, bases if side == PRIMARY else [None] * len(sizes), sync=self._sync,
+                cipher=BlockCipher(self._rng.randbytes(64)) if side in self.flow.encrypted_at_rest else None,
+            )  # fmt: skip
             self._disks.append(disks)
             logs = [
                 self._classes["change-log"](self._space, folder, side, n, size, self._rng, sync=self._sync)
                 for n, size in enumerate(sizes)
             ]
             staging = self._space.open(folder / f"{side}.staging")
-            agent = self._classes[self.flow.agents[side]](machine, side, disks, logs, self._space, staging)
+            agent = self._classes[self.flow.agents[side]](
+                machine, side, disks, logs, self._space, staging, self._codec if self.flow.sealing.by_agent else None
+            )
             host = self._classes["vm-host"](machine, side, disks, agent, authority=side == PRIMARY)
             target = self._classes[self.flow.targets[side]](machine, side, disks, host, self._space, self._codec)
             at = Side(host, agent, target, f"{machine}/{side}/agent", f"{machine}/{side}/target")
@@ -252,6 +260,10 @@ class Lab:
         at = coordinator.record.points_at
         points = coordinator.sides[at].target.points if at is not None else []
         return self._vault.status(coordinator.record, tuple((p.id, p.kind) for p in points))
+
+    def machine_kind(self, machine: str) -> str:
+        """What kind of machine it is at primary; a physical one comes back as a VMware machine (P2A-5)."""
+        return self._machine(machine).record.machine_kind
 
     def running(self, machine: str, side: str) -> bool:
         """Whether the guest really executes at a side."""

@@ -1,7 +1,8 @@
 """Our own reader of topology files: it takes components, places, links and policy settings, and nothing else.
 
 What a flow *can do* is code of this package (:mod:`siteproof.impl.flows`), never data, so that a tester that judges the
-capabilities against the file does not judge the file against itself. Further tables are ignored.
+capabilities against the file does not judge the file against itself. Further tables are ignored. A file may extend
+another one (:mod:`.inheritance`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import attrs
 
 from .errors import TopologyError
+from .inheritance import resolved
 
 __all__ = ["Component", "Link", "Policy", "Topology", "load_topology", "parse_topology"]
 
@@ -85,7 +87,7 @@ def load_topology(path: Path) -> Topology:
         raise TopologyError(f"{path}: cannot be read: {error.strerror}; give the path of a topology file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TopologyError(f"{path}: not valid TOML: {error}") from error
-    return parse_topology(raw, str(path))
+    return parse_topology(raw, str(path), path.parent)
 
 
 def _get(table: Mapping[str, Any], key: str, kind: type, where: str, default: Any = None) -> Any:
@@ -95,12 +97,13 @@ def _get(table: Mapping[str, Any], key: str, kind: type, where: str, default: An
     return value
 
 
-def parse_topology(raw: Mapping[str, Any], where: str) -> Topology:
-    """Build a topology from parsed TOML; ``where`` names the file in messages.
+def parse_topology(raw: Mapping[str, Any], where: str, folder: Path | None = None) -> Topology:
+    """Build a topology from parsed TOML; ``where`` names the file in messages, ``folder`` is where it lies.
 
     Raises:
         TopologyError: see :func:`load_topology`.
     """
+    raw = resolved(raw, where, folder)
     sides = {
         name: _get(place, "side", str, f"{where}: [places.{name}]")
         for name, place in _get(raw, "places", dict, where).items()

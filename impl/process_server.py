@@ -1,62 +1,24 @@
 """The process server: the replication gateway. It caches, compresses and encrypts data before it sends it on (V2A-12,
-V2A-13, V2A-34). A temporary one in Azure does the same for the way back (V2A-53).
+V2A-13, V2A-34). A temporary one in Azure does the same for the way back (V2A-53). Scout's, at the primary site, serves
+both ways; it caches and compresses (S-V2S-4, S-V2S-5).
 
 Rules:
 
-* the order is cache, compress (zstandard), encrypt (AES-GCM), send; the message's identity is authenticated with it, so
-  a frame cannot be taken for another;
+* the order is cache, compress, encrypt, send; what of it is done is the :class:`~siteproof.impl.codec.Codec`'s matter,
+  which also binds a frame to its message;
 * its cache is volatile. It never acknowledges anything itself: an acknowledgement is the target's, and is passed on.
   So a crash loses nothing that somebody relies on, and the agent sends again.
 """
 
 from __future__ import annotations
 
-import random
-
 import attrs
-import zstandard
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from .errors import IntegrityError
+from .codec import Codec, identity_of
 from .extents import Extent, ExtentSpace
 from .messages import Ack, ChangeBatch, Compare, CopyChunk, Message, Send
 
-__all__ = ["Codec", "ProcessServer", "ProcessServerRoute"]
-
-
-class Codec:
-    """Compression and encryption of frames, shared by process server and target. ``decode`` undoes ``encode`` (P15)."""
-
-    NONCE = 12
-
-    def __init__(self, key: bytes, rng: random.Random) -> None:
-        self._cipher = AESGCM(key)
-        self._rng = rng
-        self._compress = zstandard.ZstdCompressor(level=1)
-        self._expand = zstandard.ZstdDecompressor()
-
-    def encode(self, data: bytes, identity: bytes) -> bytes:
-        """Compress, then encrypt; ``identity`` is authenticated but not stored."""
-        nonce = self._rng.randbytes(self.NONCE)
-        return nonce + self._cipher.encrypt(nonce, self._compress.compress(data), identity)
-
-    def decode(self, frame: bytes, identity: bytes) -> bytes:
-        """Decrypt, then expand.
-
-        Raises:
-            IntegrityError: damaged, or another message's frame.
-        """
-        try:
-            packed = self._cipher.decrypt(frame[: self.NONCE], frame[self.NONCE :], identity)
-            return self._expand.decompress(packed)
-        except (InvalidTag, ValueError, zstandard.ZstdError) as error:
-            raise IntegrityError(f"frame of {len(frame)} bytes is damaged or belongs to another message") from error
-
-
-def identity_of(message: ChangeBatch | CopyChunk) -> bytes:
-    """What a frame is bound to: kind, machine, epoch and number."""
-    return f"{type(message).__name__}/{message.machine}/{message.epoch}/{message.number}".encode()
+__all__ = ["ProcessServer", "ProcessServerRoute"]
 
 
 @attrs.frozen(slots=True)

@@ -67,6 +67,7 @@ class Simulation:
         self.coordinators: dict[str, Coordinator] = {}
         self.addresses: dict[str, Receiver] = {}
         self.gateways: dict[str, ProcessServer] = {}
+        self.gateway_sites: dict[str, str] = {}
         self.events = 0
         self._rng = rng
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
@@ -80,9 +81,10 @@ class Simulation:
         self._agenda[coordinator.record.machine] = Agenda()
         self.addresses.update(receivers)
 
-    def add_gateway(self, side: str, gateway: ProcessServer) -> None:
-        """Add the gateway that stands on a side."""
-        self.gateways[side] = gateway
+    def add_gateway(self, site: str, gateway: ProcessServer) -> None:
+        """Add a gateway that stands at a site."""
+        self.gateways[gateway.name] = gateway
+        self.gateway_sites[gateway.name] = site
         self.addresses[gateway.name] = gateway
 
     # ------------------------------------------------------------------------------------------------------- reach
@@ -104,9 +106,10 @@ class Simulation:
         """Connect a machine's data path from ``source``; returns where the agent sends and where the target answers."""
         sides = self.coordinators[machine].sides
         agent, target = sides[source].agent_address, sides[other(source)].target_address
-        gateway = self.gateways.get(source)
-        if gateway is None:
+        on_the_way = self.flow.gateways.get(source)
+        if on_the_way is None:
             return target, agent
+        gateway = self.gateways[on_the_way.role]
         gateway.connect(machine, ProcessServerRoute(target=target, agent=agent))
         return gateway.name, gateway.name
 
@@ -128,8 +131,9 @@ class Simulation:
             if kind == f"{side}-site":
                 for coordinator in self.coordinators.values():
                     coordinator.sides[side].host.power_fail()
-            if kind in (f"{side}-site", "gateway") and side in self.gateways:
-                self.gateways[side].crash()
+        for name, gateway in self.gateways.items():
+            if kind in (f"{self.gateway_sites[name]}-site", "gateway"):
+                gateway.crash()
         for machine in self.coordinators:
             self.kick(machine)
 

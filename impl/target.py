@@ -1,7 +1,7 @@
 """The target side of replication: applies what arrives, in order and once, and keeps recovery points.
 
-Three components share it: the *storage account* (VMware to Azure), the *master target* (failback to VMware) and the
-*replica host* (Hyper-V to a secondary site).
+Three components share it: the *storage account* (everything to Azure), the *master target* (failback to VMware, and both
+ways with Scout) and the *replica host* (Hyper-V to a secondary site, and back from Azure).
 
 Rules:
 
@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from .codec import Codec, identity_of
 from .diskset import ZERO, DiskSet
 from .errors import IntegrityError
 from .extents import Extent, ExtentSpace, digest_of
 from .messages import Ack, ChangeBatch, Compare, CopyChunk, Message, Send
-from .process_server import Codec, identity_of
 from .values import BLOCK, Point
 from .vm_host import VmHost
 
@@ -115,7 +115,7 @@ class ReplicationTarget:
         return pieces
 
     def open_frame(self, message: ChangeBatch | CopyChunk) -> bytes:
-        """Decrypt and expand what a gateway sent."""
+        """Decrypt and expand what a gateway, or the agent itself, has sealed."""
         assert message.payload is not None
         return self._codec.decode(self._space.read(message.payload), identity_of(message))
 
@@ -185,12 +185,14 @@ class ReplicationTarget:
 
 
 class StorageAccount(ReplicationTarget):
-    """The storage account that keeps replicated data in Azure (V2A-5)."""
+    """The storage account that keeps replicated data in Azure (V2A-5, H2A-5)."""
 
 
 class MasterTarget(ReplicationTarget):
-    """The on-premises master target that receives data during failback (V2A-18, V2A-57)."""
+    """The master target: receives data during failback (V2A-18, V2A-57); with Scout it also keeps the replica and its
+    points at the secondary site (S-V2S-11 to S-V2S-15, S-V2S-17).
+    """
 
 
 class ReplicaHost(ReplicationTarget):
-    """A Hyper-V host as receiver of a replica (H2S-10)."""
+    """A Hyper-V host as receiver of a replica (H2S-10), or of what comes back from Azure (H2A-44)."""

@@ -7,8 +7,8 @@ A request id names a request: asking again gives the same answer and starts noth
 
 ==================  ===================================================================================
 EnableProtection    not protected, no failover under way, primary active
-PlannedFailover     protected, no failover under way
-UnplannedFailover   the same; also while a planned failover runs, which it pre-empts
+PlannedFailover     protected, no failover under way; the failback that copies by itself (H2A-46): failover committed
+UnplannedFailover   as a planned one of a protected machine; also while a planned failover runs, which it pre-empts
 Commit              a failover is done and not committed
 ReverseReplicate    a failover is committed
 ==================  ===================================================================================
@@ -46,6 +46,10 @@ class MachineRecord:
     """Side that was the machine and has not been contacted since an unplanned failover."""
     branched_at: int = 0
     """Writes of the branch at the last failover: what a stale side holds beyond it is lost."""
+    machine_kind: str = ""
+    """What the machine is at primary; a failback can make it another kind (P2A-5)."""
+    in_step: bool = False
+    """Whether the former source differs from the active side by no more than what the active side has tracked."""
     committing: bool = False
     """Set by the first half of a commit; from then on it only rolls forward (P7)."""
     in_use: set[str] = attrs.Factory(set)
@@ -72,7 +76,7 @@ class Vault:
 
     def register(self, machine: str) -> MachineRecord:
         """Add a machine."""
-        return self.records.setdefault(machine, MachineRecord(machine))
+        return self.records.setdefault(machine, MachineRecord(machine, machine_kind=self.flow.machine))
 
     def answer_given(self, machine: str, request_id: str | None) -> tuple[bool, str | None]:
         """Whether this request was answered before, and the answer."""
@@ -93,6 +97,8 @@ class Vault:
         if operation == Operation.ENABLE:
             if record.protection != "none" or record.failover != "none" or record.active != PRIMARY:
                 return Code.ALREADY_PROTECTED
+        elif self.flow.copies_back(operation, record.active) and record.failover == "committed":
+            return None
         elif operation in (Operation.PLANNED, Operation.UNPLANNED):
             if record.protection != "protected":
                 return Code.NOT_PROTECTED

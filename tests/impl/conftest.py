@@ -80,6 +80,91 @@ retention_hours = 2
 replication_interval_seconds = 30
 """
 
+P2A = """
+id = "physical-to-azure"
+extends = "vmware-to-azure"
+[components.server]
+kind = "physical-host"
+place = "primary-site"
+[components.primary-machine]
+host = "server"
+"""
+
+VMM = """
+id = "hyper-v-vmm-to-azure"
+title = "Hyper-V in VMM clouds to Azure"
+[places.site]
+side = "primary"
+[places.azure]
+side = "recovery"
+[components.vmm-server]
+kind = "vmm-server"
+place = "site"
+[components.provider]
+kind = "provider"
+place = "site"
+host = "vmm-server"
+[components.hyper-v-host]
+kind = "hyper-v-host"
+place = "site"
+[components.agent]
+kind = "recovery-services-agent"
+place = "site"
+host = "hyper-v-host"
+[components.storage-account]
+kind = "storage-account"
+place = "azure"
+[[links]]
+from = "agent"
+to = "storage-account"
+carries = "data"
+encrypted = true
+[policy]
+crash_consistent_minutes = 5
+retention_hours = 2
+replication_interval_seconds = 30
+"""
+
+HV = """
+id = "hyper-v-site-to-azure"
+extends = "hyper-v-vmm-to-azure"
+[components.vmm-server]
+removed = true
+[components.vmm-cloud]
+removed = true
+[components.provider]
+host = "hyper-v-host"
+[policy]
+replication_interval_seconds = 30
+"""
+
+SCOUT = """
+id = "scout-to-secondary-site"
+title = "Scout to a secondary site"
+[places.near]
+side = "primary"
+[places.far]
+side = "recovery"
+[components.process-server]
+kind = "process-server"
+place = "near"
+[components.agent]
+kind = "unified-agent"
+place = "near"
+[components.near-target]
+kind = "master-target"
+place = "near"
+[components.configuration-server]
+kind = "configuration-server"
+place = "far"
+[components.far-target]
+kind = "master-target"
+place = "far"
+"""
+
+TOPOLOGIES = {"v2a": V2A, "p2a": P2A, "vmm": VMM, "hv": HV, "scout": SCOUT, "h2s": H2S}
+ALL = list(TOPOLOGIES)
+
 
 def block(text: str) -> bytes:
     """A block that says what it is."""
@@ -88,9 +173,9 @@ def block(text: str) -> bytes:
 
 @pytest.fixture
 def topologies(tmp_path: Path) -> dict[str, Path]:
-    """Both topologies as files."""
+    """A topology file of each flow."""
     result = {}
-    for name, text in (("v2a", V2A), ("h2s", H2S)):
+    for name, text in TOPOLOGIES.items():
         result[name] = tmp_path / f"{name}.toml"
         result[name].write_text(text)
     return result

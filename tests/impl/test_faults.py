@@ -10,7 +10,7 @@ from siteproof.impl.agent import MobilityService
 from siteproof.impl.lab import Lab
 from siteproof.impl.values import BLOCK
 
-from .conftest import block
+from .conftest import ALL, block
 
 Build = Callable[..., Lab]
 
@@ -35,7 +35,7 @@ def assert_prefix(content: tuple[bytes, bytes]) -> None:
     assert first - 1 <= second <= first
 
 
-@pytest.mark.parametrize("flow", ["v2a", "h2s"])
+@pytest.mark.parametrize("flow", ALL)
 @pytest.mark.parametrize("kind", ["primary-site", "recovery-site", "link", "gateway"])
 def test_a_fault_at_any_moment_of_enabling_delays_it_and_spoils_nothing(new_lab: Build, flow: str, kind: str) -> None:
     for moment in range(24):
@@ -58,7 +58,7 @@ def test_a_fault_at_any_moment_of_enabling_delays_it_and_spoils_nothing(new_lab:
         lab.close()
 
 
-@pytest.mark.parametrize("flow", ["v2a", "h2s"])
+@pytest.mark.parametrize("flow", ALL)
 @pytest.mark.parametrize("kind", ["primary-site", "recovery-site", "link", "gateway"])
 def test_what_is_under_way_when_a_fault_strikes_is_sent_again(new_lab: Build, flow: str, kind: str) -> None:
     lab = new_lab(flow)
@@ -68,7 +68,7 @@ def test_what_is_under_way_when_a_fault_strikes_is_sent_again(new_lab: Build, fl
         if not lab.running("m", "primary"):
             assert lab.start_machine("m", "primary")
         pair(number, lab)
-        lab.advance(0.013 * number if flow == "v2a" else 29.95 + 0.002 * number)
+        lab.advance(0.013 * number if flow in ("v2a", "p2a", "scout") else 29.95 + 0.002 * number)
         lab.fault(kind)
         lab.advance(1)
         lab.heal(kind)
@@ -76,9 +76,10 @@ def test_what_is_under_way_when_a_fault_strikes_is_sent_again(new_lab: Build, fl
         assert states(lab, lab.status("m").points[-1].id) == (block(f"w{number}"), block(f"w{number}"))
 
 
-def test_a_source_restarted_during_a_planned_failover_loses_nothing(new_lab: Build) -> None:
+@pytest.mark.parametrize("flow", ["vmm", "hv", "h2s"])
+def test_a_source_restarted_during_a_planned_failover_loses_nothing(new_lab: Build, flow: str) -> None:
     for moment in range(1, 40):
-        lab = new_lab("h2s", seed=moment)
+        lab = new_lab(flow, seed=moment)
         lab.request("m", "EnableProtection")
         lab.settle()
         pair(1, lab)
@@ -95,11 +96,12 @@ def test_a_source_restarted_during_a_planned_failover_loses_nothing(new_lab: Bui
         lab.close()
 
 
+@pytest.mark.parametrize("flow", ["vmm", "hv", "h2s"])
 @pytest.mark.parametrize("kind", ["primary-site", "recovery-site", "link"])
-def test_a_planned_failover_that_a_fault_strikes_is_done_or_undone(new_lab: Build, kind: str) -> None:
+def test_a_planned_failover_that_a_fault_strikes_is_done_or_undone(new_lab: Build, flow: str, kind: str) -> None:
     outcomes = set()
     for moment in range(40):
-        lab = new_lab("h2s", seed=moment)
+        lab = new_lab(flow, seed=moment)
         lab.request("m", "EnableProtection")
         lab.settle()
         pair(1, lab)
@@ -127,8 +129,9 @@ def test_a_planned_failover_that_a_fault_strikes_is_done_or_undone(new_lab: Buil
     assert outcomes == {"primary", "recovery"}
 
 
-def test_an_unplanned_failover_pre_empts_a_planned_one_and_nothing_else_does(new_lab: Build) -> None:
-    lab = new_lab("h2s")
+@pytest.mark.parametrize("flow", ["vmm", "hv", "h2s"])
+def test_an_unplanned_failover_pre_empts_a_planned_one_and_nothing_else_does(new_lab: Build, flow: str) -> None:
+    lab = new_lab(flow)
     lab.request("m", "EnableProtection")
     assert lab.request("m", "UnplannedFailover") == "JobInProgress"
     lab.settle()
@@ -142,7 +145,7 @@ def test_an_unplanned_failover_pre_empts_a_planned_one_and_nothing_else_does(new
     assert (status.failover, status.active, status.loss) == ("unplanned", "recovery", 0)
 
 
-@pytest.mark.parametrize("flow", ["v2a", "h2s"])
+@pytest.mark.parametrize("flow", ALL)
 def test_an_old_source_that_runs_on_is_fenced_on_contact_and_its_writes_are_counted(new_lab: Build, flow: str) -> None:
     lab = new_lab(flow)
     lab.request("m", "EnableProtection")
@@ -157,13 +160,14 @@ def test_an_old_source_that_runs_on_is_fenced_on_contact_and_its_writes_are_coun
     assert lab.status("m").loss is None
     lab.request("m", "Commit")
     lab.settle()
-    assert lab.request("m", "ReverseReplicate") == "SitesNotConnected"
+    way_back = "PlannedFailover" if flow in ("vmm", "hv") else "ReverseReplicate"
+    assert lab.request("m", way_back) == "SitesNotConnected"
     lab.heal("link")
     assert not lab.running("m", "primary")
     assert lab.status("m").loss == 4
     assert lab.status("m").alerts == ("StaleSideFenced",)
     assert not lab.start_machine("m", "primary")
-    assert lab.request("m", "ReverseReplicate") is None
+    assert lab.request("m", way_back) is None
     lab.settle()
     assert states(lab, "primary") == states(lab, "recovery")
 

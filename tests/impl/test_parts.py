@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siteproof.impl.codec import Codec
 from siteproof.impl.diskset import BaseImage, DiskSet
 from siteproof.impl.errors import IntegrityError, TopologyError, UnknownFlowError, UsageError
 from siteproof.impl.extents import ExtentSpace
@@ -19,11 +20,11 @@ from siteproof.impl.flows import FLOWS, flow_of
 from siteproof.impl.lab import Lab
 from siteproof.impl.loader import load_topology, parse_topology
 from siteproof.impl.messages import Ack, ChangeBatch
-from siteproof.impl.process_server import Codec, ProcessServer, ProcessServerRoute
+from siteproof.impl.process_server import ProcessServer, ProcessServerRoute
 from siteproof.impl.values import BLOCK, OPERATIONS
 from siteproof.impl.vault import MachineRecord, Situation, Vault
 
-from .conftest import H2S, V2A, block, make_image
+from .conftest import ALL, TOPOLOGIES, V2A, block, make_image
 
 Build = Callable[..., Lab]
 
@@ -36,7 +37,7 @@ def test_a_topology_is_read_and_further_tables_are_ignored() -> None:
     assert topology.kinds("recovery") == {"storage-account", "process-server"}
     assert topology.encrypted("forward")
     assert topology.policy.crash_consistent_minutes == 5
-    assert flow_of(topology).gateways["recovery"] == "temporary-process-server"
+    assert flow_of(topology).gateways["recovery"].role == "temporary-process-server"
 
 
 @pytest.mark.parametrize(
@@ -71,10 +72,13 @@ def test_an_unknown_flow_and_a_missing_component_are_refused() -> None:
 
 def test_the_shipped_topologies_of_implemented_flows_are_usable() -> None:
     folder = importlib.resources.files("siteproof.specs") / "topologies"
+    found = set()
     for entry in folder.iterdir():
-        if entry.name.removesuffix(".toml") in FLOWS:
-            topology = parse_topology(tomllib.loads(entry.read_text(encoding="utf-8")), entry.name)
-            assert flow_of(topology).id == topology.id
+        if not entry.name.endswith(".toml"):
+            continue
+        topology = parse_topology(tomllib.loads(entry.read_text(encoding="utf-8")), entry.name)
+        found.add(flow_of(topology).id)
+    assert found == set(FLOWS)
 
 
 # ------------------------------------------------------------------------------------------------------------- disks
@@ -235,7 +239,7 @@ def test_a_log_is_kept_until_the_target_acknowledges_it(new_lab: Build) -> None:
     assert lab.read("m", lab.status("m").points[-1].id, 0, 2 * BLOCK, BLOCK) == block("y")
 
 
-@pytest.mark.parametrize("flow", ["v2a", "h2s"])
+@pytest.mark.parametrize("flow", ALL)
 @pytest.mark.parametrize("damage", ["bytes", "journal", "truncated"])
 def test_a_log_damaged_in_a_crash_is_never_trusted_and_a_resync_follows(
     new_lab: Build, flow: str, damage: str
@@ -266,7 +270,7 @@ def test_a_log_damaged_in_a_crash_is_never_trusted_and_a_resync_follows(
         assert lab.read("m", before[0].id, disk, place * BLOCK, BLOCK) != block(text)
 
 
-@pytest.mark.parametrize("flow", ["v2a", "h2s"])
+@pytest.mark.parametrize("flow", ALL)
 def test_content_damaged_under_way_is_not_used_and_a_resync_follows(new_lab: Build, flow: str) -> None:
     lab = new_lab(flow)
     lab.request("m", "EnableProtection")
@@ -294,7 +298,7 @@ def test_the_implementation_knows_neither_model_nor_tester() -> None:
 
 
 def test_allowed_operations_are_exactly_those_the_lifecycle_does_not_refuse() -> None:
-    for topology in (V2A, H2S):
+    for topology in TOPOLOGIES.values():
         flow = flow_of(parse_topology(tomllib.loads(topology), "x"))
         vault = Vault(flow)
         good = Situation(source_running=True, connected=True, target_up=True, points=frozenset({"p1"}))

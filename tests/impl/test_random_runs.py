@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from siteproof.impl.lab import Lab
 from siteproof.impl.values import BLOCK
 
-from .conftest import H2S, V2A
+from .conftest import ALL, TOPOLOGIES
 
 BLOCKS = 3
 DISKS = 2
@@ -185,24 +185,25 @@ def come_home(journal: Journal) -> None:
     assert journal.content(lab.status("m").points[-1].id) == replica
 
 
-@pytest.mark.parametrize("topology", [V2A, H2S], ids=["v2a", "h2s"])
+@pytest.mark.parametrize("flow", ALL)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(program=st.lists(commands, max_size=40), seed=st.integers(0, 1000), protect=st.booleans())
+@given(program=st.lists(commands, max_size=40), seed=st.integers(0, 1000), start=st.integers(0, 3))
 def test_every_point_is_a_prefix_and_the_machine_comes_home(
-    topology: str, program: list[tuple[object, ...]], seed: int, protect: bool
+    flow: str, program: list[tuple[object, ...]], seed: int, start: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        (path / "t.toml").write_text(topology)
+        (path / "t.toml").write_text(TOPOLOGIES[flow])
         images = []
         for disk in range(DISKS):
             images.append(path / f"{disk}.img")
             images[-1].write_bytes(f"base {disk}".encode().ljust(BLOCK, b"=") + bytes((BLOCKS - 1) * BLOCK))
         with Lab(path / "t.toml", {"m": images}, path / "work", seed) as lab:
             journal = Journal(lab)
-            if protect:
-                lab.request("m", "EnableProtection")
-                lab.settle()
+            for operation in ("EnableProtection", "UnplannedFailover", "Commit")[:start]:
+                assert lab.request("m", operation) is None
+                assert lab.settle()
+                journal.check()
             for command in program:
                 perform(journal, command)
                 journal.check()
