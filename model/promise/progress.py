@@ -101,7 +101,7 @@ def finish_copy(_t: Facts, m: Machine, keep: Bool) -> Step:
 def flush_before_stop(_t: Facts, m: Machine, mark: Bool) -> Step:
     """Stopping in an orderly way, the guest writes out its cache."""
     return Step(
-        requires=[m.job == Job.PLANNED, m.running, m.cached > 0],
+        requires=[m.job == Job.PLANNED, m.half, m.running, m.connected, m.cached > 0],
         changes=[m.cached.becomes(m.cached - 1), *arrive(m, mark)],
     )
 
@@ -111,7 +111,7 @@ def stop_source(t: Facts, m: Machine) -> Step:
     """A planned failover shuts the source down, and sees to it that it does not start by itself."""
     return Step(
         requires=[
-            t["planned.stops_source"], m.job == Job.PLANNED, Or(m.running, m.reboots), m.connected, m.cached == 0,
+            t["planned.stops_source"], m.job == Job.PLANNED, m.half, Or(m.running, m.reboots), m.connected, m.cached == 0,
         ],
         changes=[m.running.becomes(False), m.reboots.becomes(False)],
     )
