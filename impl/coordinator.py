@@ -2,13 +2,14 @@
 
 A job is a list of steps. A step is one event: it runs whole or not at all; faults, writes and requests happen between
 steps. It answers *done* (next step after a short virtual time), *wait* (tried again when something changes), *again*
-(from the step that the job names) or *failed* (only a planned failover fails).
+(from the step that the job names) or *failed*. Only a planned failover fails: it does so where it would have to wait for
+a fault to end, since nobody can end it otherwise, and then everything is as before it.
 
 ==========================  ==========================================================================================
 EnableProtection            prepare, copy, catch up, finish
 PlannedFailover             stop, drain, switch
-PlannedFailover that        prepare, copy, catch up while the machine runs; then stop, drain, switch. A fault delays
-copies back (H2A-46)        the first three and fails the last three, and then everything is as before the job
+PlannedFailover that        prepare, copy, catch up while the machine runs; then stop, drain, switch
+copies back (H2A-46)
 UnplannedFailover           (on acceptance: replication halts) stop the source if reachable, choose the point, switch
 Commit                      first half (frozen), second half (points deleted, failover final)
 ReverseReplicate            prepare, copy, catch up, finish
@@ -81,6 +82,8 @@ class Coordinator(CopySteps, FailoverSteps):
         result = steps[job.step](job, now)
         if self.job is not job:
             return StepResult.WAIT
+        if result is StepResult.WAIT and job.operation == Operation.PLANNED and not self.reach.data_path():
+            result = StepResult.FAILED
         if result is StepResult.DONE:
             job.step += 1
             if job.step == len(steps):
