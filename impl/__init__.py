@@ -32,10 +32,10 @@ of these:
 role                                       decisions that stand alone
 =========================================  ============================================================================
 ``vault``                                  ``lifecycle_code``, ``precheck_code``, ``allowed``, ``answer_given``
-``configuration-server``, ``provider``     ``step_*`` (one a job step), ``contact``, ``count_loss``, ``is_drained``,
-                                           ``source_is_off``, ``choose_point``, ``should_cut``, ``cut``, ``next_epoch``,
-                                           ``resync_compares``, ``needs_new_machine``, ``hand_over``,
-                                           ``check_tracking``, ``halt_replication``, ``fail_job``
+``configuration-server``, ``provider``     ``steps``, ``step_*`` (one a job step), ``contact``, ``count_loss``,
+                                           ``is_drained``, ``source_is_off``, ``choose_point``, ``should_cut``, ``cut``,
+                                           ``next_epoch``, ``resync_compares``, ``needs_new_machine``,
+                                           ``hand_over``, ``check_tracking``, ``halt_replication``, ``fail_job``
 ``mobility-service``, ``hyper-v-agent``,   ``track``, ``take_batch``, ``which_log_to_clear``, ``drained``, ``recover``,
 ``unified-agent``                          ``copy_blocks``, ``seal``, ``resend``, ``start_tracking``
 ``process-server``,                        ``optimise``, ``forward``, ``crash``
