@@ -5,14 +5,12 @@ knows on which line each key stands (`tomllib` does not keep that), and `Table` 
 is missing, unknown or of another type. The reader goes on with a stand-in value after a problem; nothing that was read may
 be used before `SpecFile.finish` has returned.
 
-A file may stand on another one (`SpecFile.over`). The two become one file, in which each value still knows its own file,
-line and key. The rules of the merge:
+A file may stand on another one (`SpecFile.over`). In the merged file each value still knows its own file, line and key:
 
 1. tables are merged key by key; any other value of the upper file replaces that of the lower one;
 2. in an array that has an *identity*, a list of keys, an element of the upper file is merged into the element of the lower
    one that agrees with it on all of these keys, and follows at the end of the array when there is none;
-3. an element of such an array, or a table inside a *removable* one, is removed by `removed = true`, beside which nothing but
-   the identity may be written.
+3. `removed = true` removes an element of such an array, or a table in a *removable* one; only the identity stands beside it.
 """
 
 from __future__ import annotations
@@ -29,7 +27,6 @@ from attrs import Factory, define, field, frozen
 from siteproof.model.errors import Key, Problem, SpecError, near, told
 
 E = TypeVar("E", bound=StrEnum)
-
 _MISSING: Final = object()
 
 
@@ -50,7 +47,8 @@ class SpecFile:
     text: str
     data: dict[str, Any]
     problems: list[Problem] = field(factory=list)
-    _spots: dict[Key, Spot] = field(default=Factory(lambda self: _spots_of(self.name, self.text), takes_self=True))
+    _spots: dict[Key, Spot] = field(
+        default=Factory(lambda s: {key: Spot(s.name, line, key) for key, line in _key_lines(s.text).items()}, takes_self=True))
     _complained: set[Key] = field(factory=set)
 
     @classmethod
@@ -65,8 +63,7 @@ class SpecFile:
             at = re.search(r"\(at line (\d+), column \d+\)", reason)
             end = max(1, len(text.splitlines()))
             line = min(int(at.group(1)), end) if at else end
-        found = f"text that is not TOML: {reason}"
-        raise SpecError([Problem(name, line, "syntax", found, "a TOML 1.0 document", "correct this line")])
+        raise SpecError([Problem(name, line, "syntax", f"text that is not TOML: {reason}", "a TOML 1.0 document", "correct it")])
 
     def spot_of(self, key: Key) -> Spot:
         """Where `key` stands: the line is its own, or else that of the innermost table around it."""
@@ -170,10 +167,10 @@ class Table:
         value = self._value(name, "one of " + ", ".join(words), default is not None)
         if value is _MISSING:
             return default or next(iter(kinds))
-        if not isinstance(value, str) or value not in words:
-            self._wrong(name, value, "one of " + ", ".join(words), near(told(value), words))
-            return next(iter(kinds))
-        return kinds(value)
+        if isinstance(value, str) and value in words:
+            return kinds(value)
+        self._wrong(name, value, "one of " + ", ".join(words), near(told(value), words))
+        return next(iter(kinds))
 
     def choices(self, name: str, kinds: type[E], *, optional: bool = False) -> tuple[E, ...]:
         """A list of words of an enumeration."""
@@ -254,9 +251,8 @@ class _Part:
 
     def inside(self, name: str | int) -> _Part | None:
         """A value inside this one."""
-        if isinstance(self.value, dict) and name not in self.value:
-            return None
-        return _Part(self.file, (*self.key, name), self.value[name])
+        is_there = isinstance(self.value, list) or name in self.value
+        return _Part(self.file, (*self.key, name), self.value[name]) if is_there else None
 
 
 @frozen
@@ -273,10 +269,9 @@ class _Merge:
             return _MISSING
         if base is None or own is None:
             return self._taken(key, own or base)
+        self.into._spots[key] = own.file.spot_of(own.key)
         if isinstance(base.value, dict) and isinstance(own.value, dict):
-            self.into._spots[key] = own.file.spot_of(own.key)
-            names = {**base.value, **own.value}
-            values = {name: self.both((*key, name), base.inside(name), own.inside(name)) for name in names}
+            values = {n: self.both((*key, n), base.inside(n), own.inside(n)) for n in {**base.value, **own.value}}
             return {name: value for name, value in values.items() if value is not _MISSING}
         if len(key) == 1 and key[0] in self.identity and isinstance(base.value, list) and isinstance(own.value, list):
             return self._elements(key, base, own)
@@ -285,9 +280,9 @@ class _Merge:
     def _taken(self, key: Key, part: _Part | None) -> Any:
         """The whole of a value of one file."""
         assert part is not None
+        self.into._spots[key] = part.file.spot_of(part.key)
         size = len(part.key)
-        for inner in [inner for inner in part.file._spots if inner[:size] == part.key]:
-            self.into._spots[(*key, *inner[size:])] = part.file._spots[inner]
+        self.into._spots |= {(*key, *at[size:]): spot for at, spot in part.file._spots.items() if at[:size] == part.key}
         return part.value
 
     def _elements(self, key: Key, base: _Part, own: _Part) -> list[Any]:
@@ -344,12 +339,8 @@ _ASSIGNMENT: Final = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=")
 _TOKEN: Final = re.compile(r'"""|\'\'\'|"(?:[^"\\]|\\.)*"|\'[^\']*\'|#.*|[\[\]{}]')
 
 
-def _spots_of(name: str, text: str) -> dict[Key, Spot]:
-    """The spot of every table header and every assignment of a valid TOML text; keys inside braces are left out."""
-    return {key: Spot(name, line, key) for key, line in _key_lines(text).items()}
-
-
 def _key_lines(text: str) -> dict[Key, int]:
+    """The line of every table header and every assignment of a valid TOML text; keys inside braces are left out."""
     lines: dict[Key, int] = {}
     table: Key = ()
     counts: dict[Key, int] = {}

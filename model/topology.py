@@ -311,6 +311,7 @@ def _on_its_base(spec: SpecFile, folder: Path | None, seen: tuple[str, ...]) -> 
     _check_format(base.top)
     base.data = {key: value for key, value in base.data.items() if key not in OWN}
     merged = spec.over(base, IDENTITY, REMOVABLE)
+    merged.finish()
     order = (*OWN, *(key for key in merged.data if key not in (*OWN, "extends")))
     merged.data = {key: merged.data[key] for key in order if key in merged.data}
     return merged
@@ -322,11 +323,12 @@ def _base(spec: SpecFile, name: str, folder: Path | None) -> tuple[str, str, str
     if name in known:
         return name, _builtin_text(name), f"{name}.toml", None
     if folder is None or Path(name).is_absolute():
-        reason = "a path from the root" if Path(name).is_absolute() else "a text without a folder extends built-in ones only"
+        reason = "a path from the root" if Path(name).is_absolute() else "no such built-in topology"
     else:
         path = folder / name
         try:
-            return str(path.resolve()), _file_text(path), str(path), path.parent
+            text = _file_text(path)  # before the path is resolved: a circle of symbolic links is an OSError only here
+            return str(path.resolve()), text, str(path), path.parent
         except (OSError, ValueError) as error:
             reason = _why_unreadable(error)
     expected = "a built-in topology or the path of a readable file, relative to this one"
@@ -376,7 +378,8 @@ def _write(lines: list[str], header: str, table: Mapping[str, Any]) -> None:
             lines += ["", f"[[{inner}]]"]
             _write(lines, inner, element)
         if isinstance(value, dict):
-            lines += ["", f"[{inner}]"]
+            has_own = not value or any(not isinstance(item, dict) and not _is_array_of_tables(item) for item in value.values())
+            lines += ["", f"[{inner}]"] if has_own else []
             _write(lines, inner, value)
 
 

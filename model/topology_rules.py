@@ -32,6 +32,7 @@ HOSTS: Final[Mapping[MachineKind, Kind]] = MappingProxyType(
     }
 )
 """What a machine of each kind runs on."""
+BOTH_SIDES: Final = {Side.PRIMARY, Side.RECOVERY}
 
 
 def check(spec: SpecFile, topology: Topology) -> None:
@@ -106,11 +107,13 @@ def _check_failback(spec: SpecFile, topology: Topology) -> None:
         elif components[name].used_for is Direction.FORWARD:
             found, mend = f"{told(name)}, which is used for the forward direction only", "correct its used_for"
             spec.complain((*key, "components"), found, "a component of the way back", mend)
-    back = {path for link in topology.links if link.serves(Direction.REVERSE) for path in link.paths}
+    between = [link for link in topology.links if {topology.side_of(link.source), topology.side_of(link.target)} == BOTH_SIDES]
+    back = {path for link in between if link.serves(Direction.REVERSE) for path in link.paths}
     for path in setup.paths:
         if path not in back:
             mend = f'take "{path}" out of paths, or add it to a link of the way back'
-            spec.complain((*key, "paths"), f'"{path}", which no reverse link takes', "a path of a reverse link", mend)
+            found = f'"{path}", which no reverse link between the sides takes'
+            spec.complain((*key, "paths"), found, "a path of a reverse link", mend)
     for component in topology.components:
         chain = _hosts_of(component.host, hosts)
         if component.kind is Kind.MASTER_TARGET and any(components[host].kind is Kind.PHYSICAL_HOST for host in chain):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pickle
 import re
+import tomllib
+from importlib import resources
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siteproof.model.errors import SiteproofError, SpecError, UsageError
-from siteproof.model.requirements import load_sections
+from siteproof.model.errors import Problem, SiteproofError, SpecError, UsageError
+from siteproof.model.requirements import load_sections, requirement_ids
 from siteproof.model.specfile import SpecFile, dotted
 from siteproof.model.topology import (
     CONTRADICTIONS,
@@ -20,19 +23,25 @@ from siteproof.model.topology import (
     Carries,
     Direction,
     Kind,
+    Link,
+    Location,
+    MachineKind,
     Override,
     Route,
     Side,
+    Synchronisation,
     Topology,
     apply_overrides,
     builtin_topologies,
     load_topology,
     parse_override,
     parse_topology,
+    toml_text,
 )
 
 V2A, H2S = "vmware-to-azure", "hyper-v-to-secondary-site"
-TEXT = {id: load_topology(id).text for id in (V2A, H2S)}
+P2A, VMM, SITE, SCOUT = "physical-to-azure", "hyper-v-vmm-to-azure", "hyper-v-site-to-azure", "scout-to-secondary-site"
+TEXT = {id: load_topology(id).text for id in builtin_topologies()}
 
 
 # ------------------------------------------------------------------------------------------------ what is built in
@@ -68,6 +77,109 @@ def test_every_fact_has_a_reason_and_a_decision_cites_no_requirement(id: str) ->
         assert bool(reason.requirements) == (reason.kind is Basis.DOCUMENTED)
 
 
+def test_all_six_flows_of_the_source_are_built_in() -> None:
+    assert set(builtin_topologies()) == {V2A, P2A, VMM, SITE, SCOUT, H2S}
+
+
+@pytest.mark.parametrize(("id", "family"), [(P2A, "P2A"), (SCOUT, "S-V2S")])
+def test_a_flow_whose_requirements_are_all_about_its_deployment_cites_every_one_of_them(id: str, family: str) -> None:
+    topology = load_topology(id)
+    cited = set(topology.failback.requirements)
+    for group in (topology.places, topology.components, topology.links, topology.reasons):
+        cited |= {requirement for part in group for requirement in part.requirements}
+    assert {requirement for requirement in requirement_ids() if requirement.startswith(f"{family}-")} <= cited
+
+
+FAILOVERS = ("forward.planned_failover", "forward.unplanned_failover", "reverse.planned_failover", "reverse.unplanned_failover")
+
+
+@pytest.mark.parametrize(
+    ("id", "failovers", "true", "false"),
+    [
+        (V2A, (False, True, False, True), {"failback.ends_protection", "gateway.present"}, {"failback.without_reverse"}),
+        (P2A, (False, True, False, True), {"failback.ends_protection", "gateway.present"}, {"failback.without_reverse"}),
+        (VMM, (True, True, True, False), {"failback.without_reverse"},
+         {"failback.ends_protection", "gateway.present", "planned.leaves_protected"}),
+        (SITE, (True, True, True, False), {"failback.without_reverse"},
+         {"failback.ends_protection", "gateway.present", "planned.leaves_protected"}),
+        (SCOUT, (False, True, False, True), {"failback.ends_protection", "gateway.present"}, {"failback.without_reverse"}),
+        (H2S, (True, True, True, True), {"planned.leaves_protected"},
+         {"failback.ends_protection", "failback.without_reverse", "gateway.present"}),
+    ],
+)  # fmt: skip
+def test_each_flow_has_the_failovers_and_the_way_back_of_the_documents(
+    id: str, failovers: tuple[bool, ...], true: set[str], false: set[str]
+) -> None:
+    facts = load_topology(id).facts
+    assert tuple(facts[fact] for fact in FAILOVERS) == failovers
+    assert all(facts[fact] for fact in true)
+    assert not any(facts[fact] for fact in (*false, "unplanned.leaves_protected"))
+
+
+def test_physical_servers_have_the_facts_and_the_policy_of_vmware() -> None:
+    physical, vmware = load_topology(P2A), load_topology(V2A)
+    assert physical.facts == vmware.facts
+    assert (physical.policy, physical.limits, physical.links) == (vmware.policy, vmware.limits, vmware.links)
+    assert {c.id for c in vmware.components} < {c.id for c in physical.components}
+
+
+def test_a_physical_server_comes_back_as_a_vmware_machine_and_master_targets_are_on_vmware() -> None:
+    topology = load_topology(P2A)
+    assert topology.failback.targets == (MachineKind.VMWARE_VM,)
+    assert {"esxi-host", "master-target", "temporary-process-server"} <= set(topology.failback.components)
+    returned = topology.component("returned-machine")
+    assert (returned.kind, returned.host, returned.used_for) == (Kind.MACHINE, "esxi-host", Direction.REVERSE)
+    assert all(c.host == "esxi-host" for c in topology.components if c.kind is Kind.MASTER_TARGET)
+    for id in ("primary-machine", "group-member", "management-server"):
+        assert topology.component(topology.component(id).host).kind is Kind.PHYSICAL_HOST
+
+
+@pytest.mark.parametrize("id", [VMM, SITE])
+def test_hyper_v_data_goes_from_the_host_to_azure_encrypted_under_way_and_at_rest(id: str) -> None:
+    topology = load_topology(id)
+    data = [link for link in topology.links if link.carries is Carries.DATA]
+    assert {(link.source, link.target, link.direction) for link in data} == {
+        ("recovery-services-agent", "storage-account", Direction.FORWARD),
+        ("storage-account", "recovery-services-agent", Direction.REVERSE),
+    }
+    assert all(link.encrypted and link.port is None and Route.VPN not in link.paths for link in data)
+    assert topology.component("recovery-services-agent").host == "hyper-v-host"
+    assert topology.place("azure").encrypted_at_rest is True
+    assert topology.place("primary-site").encrypted_at_rest is None
+    assert not {Kind.PROCESS_SERVER, Kind.CONFIGURATION_SERVER, Kind.MASTER_TARGET} & {c.kind for c in topology.components}
+    assert topology.failback.locations == (Location.ORIGINAL, Location.ALTERNATE)
+    assert topology.failback.synchronisation == (Synchronisation.BEFORE_FAILOVER, Synchronisation.DURING_FAILOVER)
+    assert topology.failback.components == topology.failback.paths == ()
+
+
+def test_the_provider_is_on_the_vmm_server_or_else_on_the_host() -> None:
+    with_vmm, without = load_topology(VMM), load_topology(SITE)
+    assert with_vmm.component("provider").host == "vmm-server"
+    assert without.component("provider").host == "hyper-v-host"
+    assert {Kind.VMM_SERVER, Kind.VMM_CLOUD} <= {c.kind for c in with_vmm.components}
+    assert not {Kind.VMM_SERVER, Kind.VMM_CLOUD} & {c.kind for c in without.components}
+    assert without.component("hyper-v-site").host == "vault"
+    assert without.facts == with_vmm.facts
+
+
+def test_scout_has_its_process_server_in_the_primary_and_the_rest_in_the_secondary_site() -> None:
+    topology = load_topology(SCOUT)
+    sides = {c.kind: topology.side_of(c.id) for c in topology.components if not c.optional}
+    assert sides[Kind.PROCESS_SERVER] is Side.PRIMARY
+    assert sides[Kind.CONFIGURATION_SERVER] is sides[Kind.MASTER_TARGET] is Side.RECOVERY
+    assert topology.component("vcontinuum").host == "configuration-server"
+    assert set(topology.failback.components) == {"primary-master-target", "primary-target-agent"}
+    ends = {topology.side_of(end) for link in topology.links for end in (link.source, link.target)}
+    assert Side.CLOUD not in ends
+
+
+def test_what_a_vmware_failback_needs_is_told() -> None:
+    setup = load_topology(V2A).failback
+    assert setup.components == ("temporary-process-server", "master-target")
+    assert setup.paths == (Route.VPN, Route.EXPRESSROUTE)
+    assert setup.automatic_policy
+
+
 def test_the_facts_that_differ_between_the_flows_are_those_of_the_documents() -> None:
     v2a, h2s = load_topology(V2A).facts, load_topology(H2S).facts
     assert {fact: (v2a[fact], h2s[fact]) for fact in FACTS if v2a[fact] != h2s[fact]} == {
@@ -77,7 +189,8 @@ def test_the_facts_that_differ_between_the_flows_are_those_of_the_documents() ->
         "failback.ends_protection": (True, False),
         "gateway.present": (True, False),
     }
-    assert [fact for fact in FACTS if not h2s[fact] and not v2a[fact]] == ["unplanned.leaves_protected"]
+    both = ["unplanned.leaves_protected", "failback.without_reverse"]
+    assert [fact for fact in FACTS if not h2s[fact] and not v2a[fact]] == both
 
 
 def test_vmware_names_the_documented_ports_and_no_vpn_towards_azure() -> None:
@@ -170,6 +283,13 @@ def test_a_what_if_cannot_contradict_itself() -> None:
         load_topology(V2A).with_facts({"planned.leaves_protected": True})
 
 
+def test_a_what_if_cannot_take_the_planned_failover_from_a_failback_that_copies_by_it() -> None:
+    changes = {"reverse.planned_failover": False, "reverse.unplanned_failover": True}
+    with pytest.raises(UsageError, match=r"set failback\.without_reverse = false"):
+        load_topology(VMM).with_facts(changes)
+    assert load_topology(VMM).with_facts({**changes, "failback.without_reverse": False})
+
+
 def test_a_what_if_may_set_gateway_and_deployment_at_odds() -> None:
     assert not load_topology(V2A).with_facts({"gateway.present": False}).facts["gateway.present"]
 
@@ -257,6 +377,200 @@ def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
     assert (problem.file, problem.line, problem.found) == (str(own), 2, "the byte 0xe9")
 
 
+# ------------------------------------------------------------------------------------------- one file extends another
+
+HEAD = f'format = 1\nid = "own"\nextends = "{V2A}"\n'
+
+
+def _link(topology: Topology, source: str, target: str) -> Link:
+    [link] = [link for link in topology.links if (link.source, link.target) == (source, target)]
+    return link
+
+
+def _problems(text: str, folder: Path | None = None) -> list[Problem]:
+    with pytest.raises(SpecError) as error:
+        parse_topology(text, "own.toml", folder)
+    return list(error.value.problems)
+
+
+@pytest.mark.parametrize("id", builtin_topologies())
+def test_the_canonical_text_of_a_topology_loads_to_the_same_topology(id: str) -> None:
+    topology = load_topology(id)
+    text = toml_text(tomllib.loads(topology.text))
+    assert tomllib.loads(text) == tomllib.loads(topology.text)
+    assert attrs.evolve(parse_topology(text, topology.file), text=topology.text) == topology
+    assert toml_text(tomllib.loads(text)) == text
+
+
+@pytest.mark.parametrize("id", [P2A, SITE])
+def test_the_text_of_a_topology_that_extends_another_stands_on_its_own(id: str) -> None:
+    topology = load_topology(id)
+    assert "extends" not in tomllib.loads(topology.text)
+    assert "removed" not in topology.text
+    assert list(tomllib.loads(topology.text))[:2] == ["format", "id"]
+    assert parse_topology(topology.text, topology.file) == topology
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+PLAIN = st.one_of(TEXTS, st.booleans(), st.integers(-(2**63), 2**63 - 1))
+TABLES = st.recursive(
+    st.dictionaries(TEXTS.filter(lambda key: "\x7f" not in key), st.one_of(PLAIN, st.lists(PLAIN)), max_size=3),
+    lambda inner: st.dictionaries(
+        st.sampled_from(["a", "b.c", "", "d e"]), st.one_of(inner, st.lists(inner, min_size=1)), max_size=3
+    ),
+    max_leaves=6,
+)
+
+
+@given(TABLES)
+def test_the_canonical_text_of_any_data_reads_back_as_the_data(data: dict[str, object]) -> None:
+    assert tomllib.loads(toml_text(data)) == data
+
+
+def test_what_is_not_said_is_taken_from_the_extended_topology() -> None:
+    own, base = parse_topology(HEAD, "own.toml"), load_topology(V2A)
+    assert attrs.evolve(own, id=base.id, text=base.text, file=base.file) == base
+
+
+def test_a_table_is_merged_key_by_key_and_a_list_is_replaced() -> None:
+    text = HEAD + '[policy]\nretention_hours = 48\n[components.vcenter]\nrequirements = ["V2A-21"]\noptional = false\n'
+    own, base = parse_topology(text, "own.toml"), load_topology(V2A)
+    assert own.policy == {**base.policy, "retention_hours": 48}
+    expected = attrs.evolve(base.component("vcenter"), requirements=("V2A-21",), optional=False)
+    assert own.component("vcenter") == expected
+    assert [c for c in own.components if c.id != "vcenter"] == [c for c in base.components if c.id != "vcenter"]
+
+
+def test_a_link_is_matched_by_its_ends_port_and_load_or_else_appended() -> None:
+    match = '[[links]]\nfrom = "process-server"\nto = "storage-account"\nport = 443\ncarries = "data"\npaths = ["expressroute"]\n'
+    own, base = parse_topology(HEAD + match, "own.toml"), load_topology(V2A)
+    assert len(own.links) == len(base.links)
+    upload = _link(base, "process-server", "storage-account")
+    assert _link(own, "process-server", "storage-account") == attrs.evolve(upload, paths=(Route.EXPRESSROUTE,))
+    more = match.replace("443", "8443") + 'protocol = "https"\nconfigurable_port = false\ndirection = "forward"\n'
+    more += "encrypted = true\n"
+    assert parse_topology(HEAD + more, "own.toml").links[-1].port == 8443
+    assert len(parse_topology(HEAD + more, "own.toml").links) == len(base.links) + 1
+
+
+def test_a_component_and_its_links_are_removed() -> None:
+    text = (
+        HEAD + "[components.group-member]\nremoved = true\n"
+        '[[links]]\nfrom = "primary-machine"\nto = "group-member"\nport = 20004\ncarries = "group"\nremoved = true\n'
+    )
+    own, base = parse_topology(text, "own.toml"), load_topology(V2A)
+    assert [c for c in base.components if c not in own.components] == [base.component("group-member")]
+    assert [link for link in base.links if link not in own.links] == [_link(base, "primary-machine", "group-member")]
+
+
+@pytest.mark.parametrize(
+    ("more", "file", "key", "found"),
+    [
+        ("[components.vcenter]\nremoved = 1\n", "own.toml", "components.vcenter.removed", "1"),
+        ("[components.vcentre]\nremoved = true\n", "own.toml", "components.vcentre", "what the other file lacks"),
+        ("[components.vcenter]\nremoved = true\noptional = true\n", "own.toml", "components.vcenter.optional", "is removed"),
+        ('[[links]]\nfrom = "vcenter"\nremoved = true\n', "own.toml", "links[1]", "what the other file lacks"),
+        ("[components.group-member]\nremoved = true\n", f"{V2A}.toml", "links[5].to", '"group-member"'),
+        ("[policy]\nretention_hours = 99\n", "own.toml", "policy.retention_hours", "99"),
+        ("[policy_limits.retention_hours]\nmaximum = 12\n", f"{V2A}.toml", "policy.retention_hours", "24"),
+        ('[[links]]\nfrom = "process-server"\nto = "storage-account"\nport = 443\ncarries = "data"\nencrypted = false\n',
+         "own.toml", "links[1].encrypted", "over the internet"),
+        ('[[links]]\nfrom = "vcenter"\nto = "vault"\ncarries = "control"\n', "own.toml", "links[1].protocol", "missing"),
+        ('links = [{ from = "vcenter", to = "vault" }]\n', "own.toml", "links[1].protocol", "missing"),
+        ("links = 1\n", "own.toml", "links", "1"),
+        ("places = 1\n", "own.toml", "places", "1"),
+        ("[forward]\nunplanned_failover = 2\n", "own.toml", "forward.unplanned_failover", "2"),
+        ("note = 1\n", "own.toml", "note", "an unknown key"),
+        ("[places.azure]\nremoved = true\n", "own.toml", "places.azure.removed", "an unknown key"),
+    ],
+)  # fmt: skip
+def test_a_problem_is_told_where_its_value_stands(more: str, file: str, key: str, found: str) -> None:
+    [problem, *_] = [p for p in _problems(HEAD + more) if p.key == key]
+    assert (problem.file, found in problem.found) == (file, True)
+    lines = (HEAD + more if file == "own.toml" else TEXT[V2A]).splitlines()
+    last = key.split(".")[-1]
+    line = lines[problem.line - 1]
+    assert last.partition("[")[0] in line or (problem.found.startswith("nothing") and line.startswith(("[[links]]", "links =")))
+
+
+def test_format_and_id_are_never_taken_from_the_extended_topology() -> None:
+    assert [p.key for p in _problems(f'extends = "{V2A}"')] == ["format", "id"]
+
+
+def test_files_extend_files_beside_them_and_each_other(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "site.toml").write_text(HEAD.replace('"own"', '"site"') + 'title = "Site"\n[policy]\nretention_hours = 12\n')
+    child = tmp_path / "inner" / "own.toml"
+    child.write_text('format = 1\nid = "own"\nextends = "../site.toml"\n[policy]\nrpo_threshold_minutes = 30\n')
+    own = load_topology(child)
+    assert (own.id, own.title, own.file) == ("own", "Site", str(child))
+    assert own.policy == {**load_topology(V2A).policy, "retention_hours": 12, "rpo_threshold_minutes": 30}
+    assert parse_topology(own.text, own.file) == own
+
+
+@pytest.mark.parametrize("names", ["a", "ab", "abc"])
+def test_a_circle_of_extensions_is_told(tmp_path: Path, names: str) -> None:
+    for name, following in zip(names, names[1:] + names[0], strict=True):
+        (tmp_path / f"{name}.toml").write_text(f'format = 1\nid = "{name}"\n\nextends = "./{following}.toml"\n')
+    with pytest.raises(SpecError, match="no circle") as error:
+        load_topology(tmp_path / "a.toml")
+    [problem] = error.value.problems
+    assert (Path(problem.file), problem.line, problem.key) == (tmp_path / "a.toml", 4, "extends")
+
+
+def test_a_base_that_cannot_be_used_is_told_at_extends(tmp_path: Path) -> None:
+    text = 'format = 1\nid = "own"\nextends = "BASE"\n'
+    (tmp_path / "other.toml").write_text(TEXT[H2S])
+    assert parse_topology(text.replace("BASE", "other.toml"), "own.toml", tmp_path).id == "own"
+    absolute = str(tmp_path / "other.toml")
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    for name, folder, found in [
+        ("nothing.toml", tmp_path, "No such file"),
+        (".", tmp_path, "Is a directory"),
+        ("loop.toml", tmp_path, "symbolic links"),
+        ("a\\u0000b", tmp_path, "not a file name"),
+        (absolute, tmp_path, "a path from the root"),
+        ("other.toml", None, "no such built-in topology"),
+        ("vmware-to-azur", None, "no such built-in topology"),
+    ]:
+        [problem] = _problems(text.replace("BASE", name), folder)
+        assert (problem.key, problem.line) == ("extends", 3)
+        assert found in problem.found
+    assert problem.mend == f"did you mean {V2A}?"
+
+
+def test_a_base_that_is_wrong_is_told_with_its_own_name(tmp_path: Path) -> None:
+    base = tmp_path / "base.toml"
+    text = 'format = 1\nid = "own"\nextends = "base.toml"\n'
+    for content, key, line in [
+        (b"format = = 1", "syntax", 1),
+        (b"format = 1\nid = 'caf\xe9'", "encoding", 2),
+        (b"\nformat = 2", "format", 2),
+        (TEXT[H2S].replace("retention_hours = 2", "retention_hours = 99").encode(), "policy.retention_hours", 0),
+    ]:
+        base.write_bytes(content)
+        [problem] = _problems(text, tmp_path)
+        assert (problem.file, problem.key) == (str(base), key)
+        assert problem.line == line or content.decode().splitlines()[problem.line - 1].startswith("retention_hours = 99")
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), id=st.sampled_from([P2A, SITE]))
+def test_deleting_or_retyping_any_key_of_a_file_that_extends_loads_or_is_a_spec_error(data: st.DataObject, id: str) -> None:
+    lines = (resources.files("siteproof.specs") / "topologies" / f"{id}.toml").read_text("utf-8").splitlines()
+    meant = [at for at, line in enumerate(lines) if line and not line.startswith("#")]
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.sampled_from(meant))
+        name, sign, _ = lines[at].partition(" = ")
+        lines[at] = f"{name} = {data.draw(st.sampled_from(VALUES))}" if sign and data.draw(st.booleans()) else ""
+    outcome = _outcome("\n".join(lines))
+    if isinstance(outcome, SpecError):
+        assert {problem.file for problem in outcome.problems} <= {"own.toml", f"{V2A}.toml", f"{VMM}.toml"}
+        assert all(problem.line <= len(lines) for problem in outcome.problems if problem.file == "own.toml")
+    else:
+        assert parse_topology(outcome.text, outcome.file) == outcome
+
+
 # ------------------------------------------------------------------------------------------------- what is refused
 
 V2A_UPLOAD = 'to = "storage-account"\nprotocol = "https"\nport = 443\n'
@@ -338,6 +652,37 @@ REFUSED = [
     ("failback without failover", H2S, "[reverse]\nplanned_failover = true\nunplanned_failover = true",
      "[reverse]\nplanned_failover = false\nunplanned_failover = false", "failback.ends_protection",
      "the reverse direction has no failover", "true where"),
+    ("failback without reverse by an unplanned failover", V2A, "without_reverse = false", "without_reverse = true",
+     "failback.without_reverse", "no planned failover", "false where"),
+    ("failback to nothing", V2A, 'targets = ["vmware-vm"]', "targets = []", "failback_setup.targets", "an empty list",
+     "at least one kind"),
+    ("failback to an unknown kind", V2A, 'targets = ["vmware-vm"]', 'targets = ["vm"]', "failback_setup.targets", '"vm"',
+     "vmware-vm"),
+    ("failback from Azure to hardware", P2A, 'targets = ["vmware-vm"]', 'targets = ["vmware-vm", "physical-server"]',
+     "failback_setup.targets", '"physical-server" for a failback from Azure', "P2A-4"),
+    ("failback to a machine without a host", H2S, 'targets = ["hyper-v-vm"]', 'targets = ["vmware-vm"]',
+     "failback_setup.targets", "without a component of kind esxi-host", "a host for the machine"),
+    ("failback needs what is not there", V2A, 'components = ["temporary-process-server"', 'components = ["process"',
+     "failback_setup.components", '"process"', "a component of this file"),
+    ("failback needs what does not serve it", SCOUT, 'kind = "master-target"\nplace = "primary-site"\noptional = true # needed '
+     'only to fail back\ninstall = "manual"\nused_for = "reverse"', 'kind = "master-target"\nplace = "primary-site"\n'
+     'used_for = "forward"', "failback_setup.components", '"primary-master-target", which is used for the forward',
+     "a component of the way back"),
+    ("failback over another path", V2A, 'paths = ["vpn", "expressroute"] # one', 'paths = ["internet"] # one',
+     "failback_setup.paths", '"internet", which no reverse link between the sides takes', "a path of a reverse link"),
+    ("unknown choice of synchronisation", VMM, '"during-failover"', '"after-failover"', "failback_setup.synchronisation",
+     '"after-failover"', "before-failover, during-failover"),
+    ("unknown location", VMM, '"alternate"', '"moon"', "failback_setup.locations", '"moon"', "original, alternate"),
+    ("no failback setup", VMM, "[failback_setup]", "[failback_set]", "failback_setup", "nothing", "a table"),
+    ("master target on hardware", P2A, 'title = "master target server, on VMware"\nkind = "master-target"\n'
+     'place = "primary-site"\nhost = "esxi-host"', 'title = "m"\nkind = "master-target"\nplace = "primary-site"\n'
+     'host = "management-server"', "components.master-target.host", "a physical server", "P2A-7"),
+    ("encryption at rest in quotes", VMM, "encrypted_at_rest = true", 'encrypted_at_rest = "yes"',
+     "places.azure.encrypted_at_rest", '"yes"', "true or false"),
+    ("no way back for the data", VMM, 'direction = "reverse"', 'direction = "forward"', "reverse.planned_failover",
+     "no chain of reverse data links", "since a failover is offered"),
+    ("extends a number", V2A, "format = 1", "format = 1\nextends = 1", "extends", "1", "a text in quotes"),
+    ("extends the unknown", V2A, "format = 1", 'format = 1\nextends = "vmware"', "extends", '"vmware"', "a built-in topology"),
     ("gateway without process server", H2S, "present = false", "present = true", "gateway.present",
      "no data link touches a process-server", "a process-server on the data path"),
     ("process server without gateway", V2A, "present = true", "present = false", "gateway.present",
@@ -483,12 +828,15 @@ PIECES = [
 # fmt: on
 
 
-def _survives(text: str) -> None:
-    outcome: Topology | SpecError
+def _outcome(text: str) -> Topology | SpecError:
     try:
-        outcome = parse_topology(text, "own.toml")
+        return parse_topology(text, "own.toml")
     except SpecError as error:
-        outcome = error
+        return error
+
+
+def _survives(text: str) -> None:
+    outcome = _outcome(text)
     if isinstance(outcome, SpecError):
         assert outcome.problems
         assert all(1 <= problem.line <= max(1, len(text.splitlines())) for problem in outcome.problems)
@@ -520,12 +868,14 @@ def test_every_single_line_can_be_deleted_without_a_traceback(id: str) -> None:
 OPTIONAL = {
     "components": {"host", "optional", "install", "used_for", "requirements"},
     "links": {"port", "authentication", "requirements"},
+    "places": {"encrypted_at_rest", "requirements"},
+    "failback_setup": {"locations", "synchronisation", "components", "paths", "automatic_policy", "requirements"},
     "policy": {"replication_interval_seconds"},
     "policy_limits": {"minimum", "maximum", "allowed"},
 }
 
 
-@pytest.mark.parametrize("id", [V2A, H2S])
+@pytest.mark.parametrize("id", [V2A, VMM, H2S])
 def test_a_missing_key_is_missed_unless_it_is_optional(id: str) -> None:
     lines = TEXT[id].splitlines()
     table = ""
@@ -552,4 +902,4 @@ def test_the_line_of_a_key_is_a_line_that_names_it(lines: list[str]) -> None:
     except SpecError:
         return
     for name in spec.data:
-        assert name in lines[spec.line_of((name,)) - 1], dotted((name,))
+        assert name in lines[spec.spot_of((name,)).line - 1], dotted((name,))
