@@ -1,22 +1,27 @@
 """What runs: a site-recovery replication implementation on real disk images. It knows no model.
 
 Written from the documents alone. Every component is a state machine that takes messages and virtual time and returns
-messages; components never open sockets, files or clocks (bytes are reached through the stores they are given). Two
-flows are implemented: ``vmware-to-azure`` and ``hyper-v-to-secondary-site``.
+messages; components never open sockets, files or clocks (bytes are reached through the stores they are given). All six
+flows of the document run: ``vmware-to-azure``, ``physical-to-azure``, ``hyper-v-vmm-to-azure``,
+``hyper-v-site-to-azure``, ``scout-to-secondary-site`` and ``hyper-v-to-secondary-site``.
 
 =====================  ================================================================================================
 module                 one idea
 =====================  ================================================================================================
 ``lab``                the public surface: machines on real images in the deterministic simulation
 ``simulation``         virtual time, faults, delivery of messages
-``loader``, ``flows``  a topology file; what a flow can do
+``loader``, ``flows``  a topology file (``inheritance``: one that extends another); what a flow can do
 ``vault``              the record of a machine, and whether a request is accepted
-``coordinator``        jobs and their steps, contact and fencing (``control``: what jobs are made of)
+``coordinator``        jobs and the order of their steps (``control``: what jobs are made of)
+``copying``            steps that make the other side a replica
+``failover``           steps that move the authority, and that make it final
+``replication``        sessions, points, doubt about tracking, contact and fencing
 ``agent``              tracking and sending at the source
 ``process_server``     the gateway: cache, compress, encrypt, send
 ``target``             applying at the other side, recovery points, pruning
 ``vm_host``            power, guest, cached writes, epoch and authority of a side
 ``diskset``            disks with versions; ``extents``: bytes by reference
+``codec``              compression and encryption on the way, encryption at rest
 ``hrl``, ``changelog`` the ``.hrl`` format; the chain of logs of a disk
 =====================  ================================================================================================
 
@@ -27,11 +32,12 @@ of these:
 role                                       decisions that stand alone
 =========================================  ============================================================================
 ``vault``                                  ``lifecycle_code``, ``precheck_code``, ``allowed``, ``answer_given``
-``configuration-server``, ``provider``     ``step_*`` (one a job step), ``contact``, ``count_loss``, ``is_drained``,
-                                           ``source_is_off``, ``choose_point``, ``should_cut``, ``cut``, ``next_epoch``,
-                                           ``resync_compares``, ``check_tracking``, ``halt_replication``
-``mobility-service``, ``hyper-v-agent``    ``track``, ``take_batch``, ``which_log_to_clear``, ``drained``, ``recover``,
-                                           ``copy_blocks``, ``resend``, ``start_tracking``
+``configuration-server``, ``provider``     ``steps``, ``step_*`` (one a job step), ``contact``, ``count_loss``,
+                                           ``is_drained``, ``source_is_off``, ``choose_point``, ``should_cut``, ``cut``,
+                                           ``next_epoch``, ``resync_compares``, ``needs_new_machine``,
+                                           ``hand_over``, ``check_tracking``, ``halt_replication``, ``fail_job``
+``mobility-service``, ``hyper-v-agent``,   ``track``, ``take_batch``, ``which_log_to_clear``, ``drained``, ``recover``,
+``unified-agent``                          ``copy_blocks``, ``seal``, ``resend``, ``start_tracking``
 ``process-server``,                        ``optimise``, ``forward``, ``crash``
 ``temporary-process-server``
 ``storage-account``, ``master-target``,    ``accepts_epoch``, ``in_order``, ``apply``, ``store_base``, ``differing``,

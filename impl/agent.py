@@ -184,9 +184,10 @@ class ReplicationAgent:
         return [Send(self.sending_to, message)]
 
     def seal(self, message: ChangeBatch | CopyChunk, codec: Codec) -> ChangeBatch | CopyChunk:
-        """Encrypt the content of a message for the way to the target (H2A-17)."""
+        """Encrypt the content of a message for the way to the target; what was staged in the clear goes (H2A-17)."""
         items = message.writes if isinstance(message, ChangeBatch) else message.copies
         content = b"".join(self._space.read(item.extent) for item in items)
+        self._space.truncate(self._staging)
         frame = self._space.append(self._staging, codec.encode(content, identity_of(message)))
         return attrs.evolve(message, payload=frame)
 

@@ -2,13 +2,14 @@
 
 A job is a list of steps. A step is one event: it runs whole or not at all; faults, writes and requests happen between
 steps. It answers *done* (next step after a short virtual time), *wait* (tried again when something changes), *again*
-(from the step that the job names) or *failed* (only a planned failover fails).
+(from the step that the job names) or *failed*. Only a planned failover fails: it does so where it would have to wait for
+a fault to end, since nobody can end it otherwise, and then everything is as before it.
 
 ==========================  ==========================================================================================
 EnableProtection            prepare, copy, catch up, finish
 PlannedFailover             stop, drain, switch
-PlannedFailover that        prepare, copy, catch up while the machine runs; then stop, drain, switch. A fault delays
-copies back (H2A-46)        the first three and fails the last three, and then everything is as before the job
+PlannedFailover that        prepare, copy, catch up while the machine runs; then stop, drain, switch
+copies back (H2A-46)
 UnplannedFailover           (on acceptance: replication halts) stop the source if reachable, choose the point, switch
 Commit                      first half (frozen), second half (points deleted, failover final)
 ReverseReplicate            prepare, copy, catch up, finish
@@ -35,7 +36,8 @@ class Coordinator(CopySteps, FailoverSteps):
     """Runs the jobs of one machine.
 
     Overridable: every ``step_*`` method, :meth:`contact`, :meth:`is_drained`, :meth:`source_is_off`,
-    :meth:`choose_point`, :meth:`should_cut`, :meth:`next_epoch`, :meth:`resync_compares`, :meth:`needs_new_machine`.
+    :meth:`choose_point`, :meth:`should_cut`, :meth:`next_epoch`, :meth:`resync_compares`, :meth:`needs_new_machine`,
+    :meth:`steps`.
     """
 
     def begin(self, operation: str, point: str | None, now: float) -> None:  # noqa: ARG002
@@ -54,9 +56,9 @@ class Coordinator(CopySteps, FailoverSteps):
             if self.job.point not in (None, "latest"):
                 self.record.in_use.add(self.job.point or "")
 
-    def steps(self, job: Job) -> tuple[_Step, ...]:
-        """The steps of a job, in order."""
-        if job.operation == Operation.PLANNED and job.copies:
+    def steps(self, operation: str) -> tuple[_Step, ...]:
+        """The steps of an operation from the side that is active now, in order."""
+        if self.flow.copies_back(operation, self.record.active):
             return (
                 self.step_prepare_reverse, self.step_copy, self.step_catch_up, self.step_begin_failback,
                 self.step_stop_source, self.step_drain, self.step_failback_switch,
@@ -70,17 +72,19 @@ class Coordinator(CopySteps, FailoverSteps):
                 self.step_prepare_reverse, self.step_copy, self.step_catch_up, self.step_finish_reverse,
             ),
         }  # fmt: skip
-        return table[job.operation]
+        return table[operation]
 
     def run_step(self, now: float) -> StepResult:
         """Run the next step of the job. After ``DONE`` the next one is due later; other results see the enum."""
         job = self.job
         if job is None:
             return StepResult.WAIT
-        steps = self.steps(job)
+        steps = self.steps(job.operation)
         result = steps[job.step](job, now)
         if self.job is not job:
             return StepResult.WAIT
+        if result is StepResult.WAIT and job.operation == Operation.PLANNED and not self.reach.data_path():
+            result = StepResult.FAILED
         if result is StepResult.DONE:
             job.step += 1
             if job.step == len(steps):

@@ -1,8 +1,7 @@
 """Job steps that make the other side a replica: for enabling, for reverse replication, and for a failback that copies.
 
 All three go *prepare, copy, catch up*. Tracking is on before the first byte is copied, and writes go on meanwhile; what
-was acknowledged before the end of the copy has to follow before the replica counts as one (P8, P23). Until then a fault
-only makes the job wait.
+was acknowledged before the end of the copy has to follow before the replica counts as one (P8, P23).
 
 How much is sent depends on what is known of the other side:
 

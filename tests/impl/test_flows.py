@@ -125,8 +125,8 @@ def wire(lab: Lab) -> list[tuple[str, bytes]]:
     return seen
 
 
-def stored(tmp_path: Path, side: str) -> bytes:
-    return (tmp_path / "work0" / "m" / f"{side}.disks").read_bytes()
+def stored(tmp_path: Path, side: str, what: str = "disks") -> bytes:
+    return (tmp_path / "work0" / "m" / f"{side}.{what}").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,7 @@ def test_hyper_v_data_are_encrypted_on_the_way_back_and_at_rest_in_azure(
     lab.settle()
     assert seen
     assert all(to == "m/primary/target" and SECRET[:64] not in data for to, data in seen)
+    assert SECRET[:64] not in stored(tmp_path, "recovery", "staging")
     assert SECRET[:64] in stored(tmp_path, "primary")
 
 

@@ -1,4 +1,4 @@
-"""Both flows there and back on real bytes."""
+"""Flows there and back on real bytes; Hyper-V to Azure is in :mod:`.test_failback`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from siteproof.impl.lab import Lab
 from siteproof.impl.values import BLOCK
 
-from .conftest import block
+from .conftest import ALL, block
 
 Build = Callable[..., Lab]
 
@@ -28,8 +28,9 @@ def first(lab: Lab, where: str, number: int, disk: int = 0) -> bytes:
     return lab.read("m", where, disk, number * BLOCK, BLOCK)
 
 
-def test_vmware_round_trip_brings_every_write_home(new_lab: Build) -> None:
-    lab = new_lab("v2a")
+@pytest.mark.parametrize("flow", ["v2a", "p2a", "scout"])
+def test_a_round_trip_by_unplanned_failovers_brings_every_write_home(new_lab: Build, flow: str) -> None:
+    lab = new_lab(flow)
     write(lab, "primary", 3, "before")
     do(lab, "EnableProtection")
     status = lab.status("m")
@@ -140,7 +141,7 @@ def test_hyper_v_unplanned_failover_to_an_older_point_and_resync(new_lab: Build)
     assert first(lab, "primary", 10) == block("new branch")
 
 
-@pytest.mark.parametrize("flow", ["v2a", "h2s"])
+@pytest.mark.parametrize("flow", ALL)
 def test_initial_copy_while_writes_go_on(new_lab: Build, flow: str) -> None:
     lab = new_lab(flow)
     assert lab.request("m", "EnableProtection") is None
