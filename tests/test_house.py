@@ -90,7 +90,7 @@ def test_every_file_of_data_is_in_the_wheel() -> None:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT.parent)
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=300, check=False, cwd=ROOT.parent)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["prove", "--help"], ["nonsense"], ["list", "topologies"]])
