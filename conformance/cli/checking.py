@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import platform
+import secrets
 import shlex
 import shutil
 import sys
@@ -52,8 +53,9 @@ def check(session: Session, names: list[str], image: Path | None, place: Path, m
             session.out.print(
                 Text.assemble((f"siteproof {version()}", "bold"), f" checks {count(len(sources), 'flow')} on {disk.about}")
             )
+            seed = secrets.randbits(31) if session.seed is None else session.seed
             jobs = [
-                FlowJob(topology, source, str(folder.draft / "proofs"), disk, str(work), session.seed or 0, seconds)
+                FlowJob(topology, source, str(folder.draft / "proofs"), disk, str(work), seed, seconds)
                 for topology, source in zip(topologies, sources, strict=True)
             ]
             with _Display(session, topologies) as display:

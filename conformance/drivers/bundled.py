@@ -26,7 +26,6 @@ from siteproof.model.topology import load_topology
 __all__ = ["BundledDriver"]
 
 
-
 @functools.cache
 def _folder() -> Path:
     """One temporary folder for this process."""
@@ -38,15 +37,11 @@ def _folder() -> Path:
 
 @functools.cache
 def _topology_file(source: str) -> Path:
-    """The implementation reads a file; a built-in id is written out once."""
-    if Path(source).is_file():
-        return Path(source)
-    path = _folder() / f"{source}.toml"
-    path.write_text(load_topology(source).text, encoding="utf-8")
+    """The implementation reads a file. It gets a built-in flow, or one that extends another, as one self-contained text."""
+    topology = load_topology(source)
+    path = Path(tempfile.mkdtemp(dir=_folder())) / f"{topology.id}.toml"
+    path.write_text(topology.text, encoding="utf-8")
     return path
-
-
-_serial = iter(range(10**12))
 
 
 class BundledDriver:
@@ -61,7 +56,7 @@ class BundledDriver:
         return Capabilities(self.name, stepping=True, own_topologies=True, restores=True)
 
     def start(self, scenario: Scenario, seed: int, base: Base) -> None:
-        self.folder = (self.work or _folder()) / f"case-{next(_serial)}"
+        self.folder = Path(tempfile.mkdtemp(prefix="case-", dir=self.work or _folder()))
         image = self._image(base)
         self.lab = Lab(
             _topology_file(scenario.topology),
