@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siteproof.impl import hrl
@@ -39,6 +39,7 @@ def written(folder: Path, items: list[tuple[int, bytes]]) -> tuple[ExtentSpace, 
     return space, log
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(items=writes, crash=st.booleans())
 def test_a_closed_log_reads_back_in_order_also_after_a_crash(
     tmp_path_factory: pytest.TempPathFactory, items: list[tuple[int, bytes]], crash: bool
@@ -80,6 +81,7 @@ def test_logs_are_double_buffered_and_chained(tmp_path: Path) -> None:
     space.close()
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(place=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255), count=st.integers(1, 300))
 def test_a_damaged_file_is_an_error_and_never_wrong_data(
     tmp_path_factory: pytest.TempPathFactory, place: float, change: int, count: int

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siteproof.impl.codec import Codec
@@ -84,6 +84,7 @@ def test_the_shipped_topologies_of_implemented_flows_are_usable() -> None:
 # ------------------------------------------------------------------------------------------------------------- disks
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     moves=st.lists(
         st.one_of(
@@ -172,6 +173,7 @@ def test_extents_of_a_dropped_area_are_an_error(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ gateway and target
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.binary(max_size=9000), flip=st.integers(0, 10**6))
 def test_frames_decode_to_what_was_encoded_and_damage_is_noticed(data: bytes, flip: int) -> None:
     codec = Codec(bytes(32), random.Random(1))
