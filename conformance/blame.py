@@ -27,14 +27,14 @@ from siteproof.model.system import Kind
 __all__ = ["TITLES", "changed_point", "diagnose", "never_rests"]
 
 TITLES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "P4": ("A point is restorable to exactly its prefix", ("GEN-12", "V2A-37")),
+    "P4": ("A point is restorable to exactly its prefix", ("V2A-6", "V2A-46", "H2S-23", "S-V2S-15")),
     "P8": ("Protected means in step", ("V2A-28", "H2S-20")),
-    "P11": ("A rejected request changes nothing", ()),
-    "P13": ("Accepted means advertised", ()),
+    "P11": ("A rejected request changes nothing", ("V2A-44", "V2A-49")),
+    "P13": ("Accepted means advertised", ("V2A-43", "H2S-23", "H2S-30")),
     "P16": ("One job per machine", ()),
     "P18": ("The capability matrix", ("V2A-43", "V2A-44", "V2A-49", "V2A-50", "H2S-23", "H2S-27", "H2S-28", "H2S-30")),
     "P19": ("The way home", ("V2A-52", "H2S-33")),
-    "P21": ("The last good copy", ()),
+    "P21": ("The last good copy", ("H2A-44", "H2S-25")),
     **{p.id: (p.title, p.requirements) for p in PROMISES},
 }
 
