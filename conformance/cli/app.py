@@ -130,7 +130,7 @@ def run(
     max_time: MaxTime = "10m",
     engine: Annotated[
         list[str] | None,
-        typer.Option(metavar="E", help="How cases are chosen: random (guided by the model's state), uniform, hypothesis; repeatable"),
+        typer.Option(metavar="E", help="How cases are chosen: random (guided by the model's state), uniform, hypothesis"),
     ] = None,
     max_cases: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N cases.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a report folder with counterexamples.")] = None,
