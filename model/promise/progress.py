@@ -61,10 +61,10 @@ def cut_equal_point(_t: Facts, m: Machine, keep: Bool) -> Step:
 
 @internal((), fair=False)
 def prune_point(_t: Facts, m: Machine) -> Step:
-    """Retention removes an older point: never the newest, never one that a failover uses."""
-    in_use = And(m.chosen == Point.CUSTOM, Or(m.job == Job.UNPLANNED, m.failover == Failover.UNPLANNED))
+    """Retention removes an older point: never the newest, none that a failover uses, none while a failover is pending."""
+    in_use = And(m.chosen == Point.CUSTOM, m.job == Job.UNPLANNED)
     return Step(
-        requires=[m.points, m.point, m.point_at < m.latest, Not(in_use)],
+        requires=[m.points, m.point, m.point_at < m.latest, Not(m.pending), Not(in_use)],
         changes=[m.point.becomes(False), m.x_point.becomes(False)],
     )
 
@@ -154,6 +154,18 @@ def fail_planned(_t: Facts, m: Machine) -> Step:
     return Step(
         requires=[m.job == Job.PLANNED, m.disturbed],
         changes=[m.job.becomes(Job.NONE), m.half.becomes(False), m.disturbed.becomes(False)],
+    )
+
+
+@internal((), fair=False)
+def fail_planned_restarting(_t: Facts, m: Machine) -> Step:
+    """A planned failover that was disturbed gives up, and starts the source again."""
+    return Step(
+        requires=[m.job == Job.PLANNED, m.disturbed, m.active_up],
+        changes=[
+            m.job.becomes(Job.NONE), m.half.becomes(False), m.disturbed.becomes(False), m.running.becomes(True),
+            m.reboots.becomes(False),
+        ],
     )
 
 
@@ -255,6 +267,6 @@ def boot_former_source(_t: Facts, m: Machine) -> Step:
 
 PROGRESS: tuple[ActionRule, ...] = (
     replicate, cut_point, cut_equal_point, prune_point, copy_base, finish_copy, flush_before_stop, stop_source,
-    switch_planned, fail_planned, stop_if_reachable, switch_unplanned, contact, accept_former_source, commit_first_half,
-    commit_second_half, boot, boot_former_source,
+    switch_planned, fail_planned, fail_planned_restarting, stop_if_reachable, switch_unplanned, contact,
+    accept_former_source, commit_first_half, commit_second_half, boot, boot_former_source,
 )

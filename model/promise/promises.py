@@ -19,7 +19,8 @@ def _planned_offered(t: Facts) -> Bool:
 
 
 def _same_machine(a: Machine, b: Machine) -> Bool:
-    return And(a.active == b.active, a.epoch == b.epoch, a.running == b.running, a.protection == b.protection)
+    return And(a.active == b.active, a.epoch == b.epoch, a.protection == b.protection, a.failover == b.failover,
+               Implies(a.running, b.running))
 
 
 def _same_points(a: Machine, b: Machine) -> Bool:
@@ -28,6 +29,9 @@ def _same_points(a: Machine, b: Machine) -> Bool:
         iff(a.x_point, b.x_point))
 
 
+_FAILED = ("fail_planned", "fail_planned_restarting")
+_WRITES = ("write", "flush", "flush_before_stop")
+
 P1 = Promise(
     "P1", "Planned failover loses nothing",
     "A planned failover that is done has every write acknowledged before the source stopped, shutdown flushes included, on the "
@@ -35,34 +39,40 @@ P1 = Promise(
     ("H2S-24", "H2S-25", "H2A-35", "H2A-36", "H2A-44", "V2A-50"),
     (
         step("every acknowledged write is on the new side", lambda _a, b: b.x_active,
-             given=lambda a, _b: And(a.x_fate == Fate.WRITTEN, a.x_active), on=("switch_planned",), needs=_planned_offered),
+             given=lambda a, _b: a.x_fate == Fate.WRITTEN, on=("switch_planned",), needs=_planned_offered),
         step("the source has stopped, its cache written out", lambda a, b: And(Not(b.passive_running), a.cached == 0),
+             on=("switch_planned",), needs=_planned_offered),
+        step("the other side is the machine, and runs", lambda a, b: And(a.active != b.active, b.running),
              on=("switch_planned",), needs=_planned_offered),
         step("its last point holds all that was moved",
              lambda _a, b: And(b.points, b.latest == b.head, iff(b.x_latest, b.x_active)),
              given=lambda a, _b: a.follows, on=("switch_planned",), needs=_planned_offered),
         step("a failed one leaves authority, points and content as they were",
-             lambda a, b: And(_same_machine(a, b), _same_points(a, b), iff(a.x_active, b.x_active)),
-             on=("fail_planned",), needs=_planned_offered),
-        step("an unplanned one to the latest point, from a source that is stopped and drained, loses nothing either",
-             lambda _a, b: b.x_active,
-             given=lambda a, _b: And(a.chosen == Point.LATEST, Not(a.running), a.passive == a.head,
-                                     a.x_fate == Fate.WRITTEN, a.x_active),
-             on=("switch_unplanned",)),
+             lambda a, b: And(_same_machine(a, b), _same_points(a, b), iff(a.x_active, b.x_active), a.head == b.head),
+             on=_FAILED, needs=_planned_offered),
+        step("it fails only after a fault or a restart", lambda a, _b: a.disturbed, on=_FAILED, needs=_planned_offered),
     ))
 
 P2 = Promise(
     "P2", "Unplanned failover is exact",
     "After an unplanned failover the content is exactly the prefix at the chosen point, which was advertised; “latest” holds all "
-    "that was received; the loss is reported once the old side has been contacted, and then exactly.",
+    "that was received; only writes beyond the point are given up, and their number is reported once the old side has been "
+    "contacted, and then exactly.",
     ("V2A-43", "V2A-46", "V2A-50", "H2S-23", "H2S-27"),
     (
         step("the content is exactly the prefix at the point",
              lambda a, b: iff(b.x_active, And(a.x_active, a.x_at <= b.head)), on=("switch_unplanned",)),
         step("the point was advertised", lambda a, _b: And(a.points, Implies(a.chosen == Point.CUSTOM, a.point)),
              on=("switch_unplanned",)),
+        step("the other side is the machine, and runs", lambda a, b: And(a.active != b.active, b.running),
+             on=("switch_unplanned",)),
         step("“latest” has every write that had been received", lambda _a, b: b.x_active,
              given=lambda a, _b: And(a.chosen == Point.LATEST, a.x_passive), on=("switch_unplanned",)),
+        step("“latest”, from a source that is stopped and drained, loses nothing", lambda _a, b: b.x_active,
+             given=lambda a, _b: And(a.chosen == Point.LATEST, Not(a.running), a.passive == a.head, a.x_fate == Fate.WRITTEN),
+             on=("switch_unplanned",)),
+        always("an acknowledged write is on the machine unless an unplanned failover left it behind", lambda m: m.x_active,
+               given=lambda m: And(m.x_fate == Fate.WRITTEN, m.failover != Failover.UNPLANNED)),
         step("what was received is reported", lambda a, b: And(b.received_known, b.received == a.passive),
              on=("switch_unplanned",)),
         step("the reported loss is the number of writes beyond the point",
@@ -89,6 +99,7 @@ P3 = Promise(
         step("nothing enters the machine but its own workload's writes",
              lambda a, _b: Or(a.x_active, a.x_fate == Fate.UNISSUED),
              given=lambda a, b: And(a.active == b.active, b.x_active)),
+        step("only a guest that runs writes", lambda a, b: And(a.running, b.head == a.head + 1), on=_WRITES),
         step("on contact the old side is stopped, and it is reported if it ran",
              lambda a, b: And(Not(b.passive_running), Implies(a.passive_running, b.alerted)), on=("contact",)),
         step("before it is fenced, the old side is given nothing",
@@ -115,9 +126,9 @@ P7 = Promise(
              given=lambda a, _b: And(a.x_fate == Fate.WRITTEN, Not(a.x_active)), on=("commit_second_half",)),
         always("a committed failover advertises no point", lambda m: And(Not(m.points), Not(m.point)),
                given=lambda m: And(m.failover == Failover.COMMITTED, Not(m.copying))),
-        step("until commit the newest point and the point in use stay",
-             lambda a, b: And(b.points, a.latest == b.latest, iff(a.x_latest, b.x_latest),
-                              Implies(And(a.failover == Failover.UNPLANNED, a.chosen == Point.CUSTOM), b.point)),
+        step("until commit the points stay as they are",
+             lambda a, b: And(b.points, a.latest == b.latest, iff(a.x_latest, b.x_latest), iff(a.point, b.point),
+                              iff(a.x_point, b.x_point)),
              given=lambda a, _b: And(a.pending, a.job != Job.COMMIT, a.points)),
         step("until commit the old side's disk is not overwritten",
              lambda a, b: And(Implies(a.x_passive, b.x_passive), b.passive >= a.passive),
@@ -138,6 +149,18 @@ P12 = Promise(
                given=lambda m: And(m.protection == Protection.NONE, m.failover == Failover.NONE)),
     ))
 
+P16 = Promise(
+    "P16", "One job per machine",
+    "A machine runs one long operation at a time; only an unplanned failover takes the place of a planned one.",
+    ("GEN-15", "V2A-43", "H2S-23"),
+    (
+        step("a running job ends before another one starts", lambda a, b: Or(
+            b.job == a.job, b.job == Job.NONE, And(a.job == Job.PLANNED, b.job == Job.UNPLANNED)),
+             given=lambda a, _b: a.job != Job.NONE),
+        step("no request disturbs a job but that one", lambda a, _b: a.job == Job.NONE,
+             on=("enable_protection", "planned_failover", "commit", "reverse_replicate")),
+    ))
+
 P20 = Promise(
     "P20", "No resurrection",
     "A write that has been discarded is in no later disk of the machine and in no later point.",
@@ -152,6 +175,6 @@ P20 = Promise(
                given=lambda m: And(m.x_fate == Fate.DISCARDED, m.follows)),
     ))
 
-PROMISES: tuple[Promise, ...] = (P1, P2, P3, P7, P12, P20)
+PROMISES: tuple[Promise, ...] = (P1, P2, P3, P7, P12, P16, P20)
 
 CLAIMS: tuple[Claim, ...] = tuple(claim for promise in PROMISES for claim in promise.claims)
