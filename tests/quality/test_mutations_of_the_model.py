@@ -47,17 +47,17 @@ def both(claim: str, length: int) -> dict[str, tuple[str, int]]:
 
 CONTENT = "P2.the-content-is-exactly-the-prefix-at-the-point"
 LOSS = "P2.the-reported-loss-is-the-number-of-writes-beyond-the-point"
-STAY = "P7.until-commit-the-newest-point-and-the-point-in-use-stay"
+STAY = "P7.until-commit-the-points-stay-as-they-are"
 
 MISTAKES = (
     Mistake("a planned failover skips the drain", lambda x: without_guard(x, "switch_planned", 4),
             {H2S: ("P1.every-acknowledged-write-is-on-the-new-side", 7)}),
     Mistake("a planned failover switches without a stop", lambda x: without_guard(x, "switch_planned", 3),
             {H2S: ("P3.never-both-sides-after-a-planned-failover", 5)}),
-    Mistake("the source is stopped with its cache unwritten", lambda x: without_guard(x, "stop_source", 4),
+    Mistake("the source is stopped with its cache unwritten", lambda x: without_guard(x, "stop_source", 5),
             {H2S: ("P1.the-source-has-stopped-its-cache-written-out", 7)}),
     Mistake("a failed planned failover has given up its points",
-            lambda x: with_change(x, "fail_planned", "points", m.half),
+            lambda x: with_change(x, "fail_planned", "points", m.passive_running),
             {H2S: ("P1.a-failed-one-leaves-authority-points-and-content-as-they-were", 6)}),
     Mistake("a planned failover keeps the epoch", lambda x: without_change(x, "switch_planned", "epoch"),
             {H2S: ("P3.the-epoch-only-grows-and-grows-with-every-change-of-authority", 6)}),
@@ -78,7 +78,7 @@ MISTAKES = (
     Mistake("contact fences and says nothing", lambda x: without_change(x, "contact", "alerted"),
             both("P3.on-contact-the-old-side-is-stopped-and-it-is-reported-if-it-ran", 6)),
     Mistake("replication is reversed onto a side that was not fenced first",
-            lambda x: with_guard(with_guard(x, "reverse_replicate", 2, m.connected), "copy_base", 2, m.connected),
+            lambda x: with_guard(with_guard(x, "reverse_replicate", 3, m.connected), "copy_base", 2, m.connected),
             both("P20.not-on-a-replica-that-follows-the-machine", 13)),
     Mistake("“latest” does not process what was received", lambda x: without_guard(x, "switch_unplanned", 2),
             both("P2.latest-has-every-write-that-had-been-received", 7)),
@@ -92,7 +92,7 @@ MISTAKES = (
             both(LOSS, 7)),
     Mistake("what was received is taken from the source",
             lambda x: with_change(x, "switch_unplanned", "received", m.head), both("P2.what-was-received-is-reported", 6)),
-    Mistake("retention removes the point in use", lambda x: without_guard(x, "prune_point", 3), both(STAY, 9)),
+    Mistake("retention removes a point while a failover is pending", lambda x: without_guard(x, "prune_point", 3), both(STAY, 9)),
     Mistake("commit keeps the points", lambda x: without_change(without_change(x, "commit_first_half", "points"),
                                                                "commit_first_half", "point"),
             both("P7.after-commit-every-other-point-is-gone", 8)),
