@@ -46,6 +46,8 @@ class MachineRecord:
     """Side that was the machine and has not been contacted since an unplanned failover."""
     branched_at: int = 0
     """Writes of the branch at the last failover: what a stale side holds beyond it is lost."""
+    store_key: bytes = attrs.field(default=b"", repr=False)
+    """Key of the disks that are stored encrypted."""
     machine_kind: str = ""
     """What the machine is at primary; a failback can make it another kind (P2A-5)."""
     in_step: bool = False
@@ -72,6 +74,8 @@ class Vault:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.records: dict[str, MachineRecord] = {}
+        self.channel_key = b""
+        """Key of the frames on every channel."""
         self._answers: dict[tuple[str, str], str | None] = {}
 
     def register(self, machine: str) -> MachineRecord:
