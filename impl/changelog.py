@@ -60,15 +60,14 @@ def _journal_records(name: str, raw: bytes, unique_id: bytes, size: int) -> Iter
     """
     if len(raw) % _JOURNAL.size:
         raise DamagedLogError(f"{name}: torn journal record at the end; resynchronise the disk")
-    expected, last, number = hrl.HEADER_SIZE, 0, 0
-    for place in range(0, len(raw), _JOURNAL.size):
+    expected, last = hrl.HEADER_SIZE, 0
+    for number, place in enumerate(range(0, len(raw), _JOURNAL.size), 1):
         record = raw[place : place + _PROTECTED.size]
         if digest_of(unique_id + record) != raw[place + _PROTECTED.size : place + _JOURNAL.size]:
             raise DamagedLogError(f"{name}: journal record {number} does not match its digest; resynchronise")
         found = _Found(*_PROTECTED.unpack(record))
         if found.sequence <= last or found.at != expected or found.offset + found.length > size:
             raise DamagedLogError(f"{name}: journal record {number} is out of order or out of place; resynchronise")
-        number += 1
         last = found.sequence
         expected += found.length + (hrl.BLOCK_SIZE if number % hrl.ENTRIES_PER_BLOCK == 0 else 0)
         yield found

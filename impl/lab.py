@@ -2,8 +2,8 @@
 
 This is the package's public surface. Base images are opened read-only and never changed; everything that is written
 lies under the work folder, one folder a machine. They are opened before anything is created, and files are created
-exclusively, so that no file that exists is ever overwritten. Component classes can be replaced by role name, which is how a seeded
-bug is injected without touching the implementation.
+exclusively, so that no file that exists is ever overwritten. Component classes can be replaced by role name, which is
+how a seeded bug is injected without touching the implementation.
 """
 
 from __future__ import annotations
