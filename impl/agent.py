@@ -97,7 +97,7 @@ class ReplicationAgent:
     # -------------------------------------------------------------------------------------------------- tracking
 
     def track(self, sequence: int, disk: int, block: int, data: bytes, now: float) -> None:
-        """Record one write durably, before it is acknowledged."""
+        """Record one write in the log of its disk, before it is acknowledged."""
         if self.tracking and not self.resync_required:
             self._logs[disk].append(sequence, block * BLOCK, data, now)
             self.last_tracked = sequence

@@ -4,8 +4,9 @@ Rules:
 
 * one file *records*; when it is closed it becomes the log *in transit* and a new file records (domain rule: while one
   log is in transit a second log records). Each file names its predecessor's unique id;
-* a tracked write is durable before it is acknowledged: its bytes go to the ``.hrl`` file and one fixed record to the
-  journal ``NAME.hrl.journal`` (sequence number, place on the disk, place in the log, length, digest of the data, digest
+* a tracked write is in the log's files before it is acknowledged (forced to stable storage only with ``sync``): its
+  bytes go to the ``.hrl`` file and one fixed record to the journal
+  ``NAME.hrl.journal`` (sequence number, place on the disk, place in the log, length, digest of the data, digest
   of the record itself together with the log's unique id). Metadata blocks of the ``.hrl`` follow its data, as the
   format wants, and the header's end of log is written at a clean close;
 * after a crash the header still says 0. The log is then rebuilt from its journal: a write is taken over only if its
@@ -212,7 +213,7 @@ class ChangeLog:
         return LogFile(self._space, path, self._disk, self._size, ids, now)
 
     def append(self, sequence: int, offset: int, data: bytes, now: float) -> None:
-        """Track one write durably."""
+        """Track one write; with ``sync`` it is on stable storage when this returns."""
         if self.recording is None:
             self.recording = self._open(now)
         self.recording.append(sequence, offset, data, now)

@@ -1,4 +1,5 @@
-"""The vault: the durable record of every machine, and the decision whether a request is accepted.
+"""The vault: the record of every machine, and the decision whether a request is accepted. The record outlives every
+simulated fault; in this version it is held in memory, so it does not outlive the program.
 
 Every request is judged in one place, in the fixed order of the reason codes of ``docs/interface.md`` section 3: first
 whether the flow has the operation, then the lifecycle, then the prechecks on arguments and infrastructure. A rejected
@@ -26,7 +27,7 @@ __all__ = ["MachineRecord", "Situation", "Vault"]
 
 @attrs.define(slots=True)
 class MachineRecord:
-    """What the vault durably knows of a machine. Fields are those of the observation, plus what the jobs need."""
+    """What the vault knows of a machine. Fields are those of the observation, plus what the jobs need."""
 
     machine: str
     protection: str = "none"

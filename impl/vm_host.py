@@ -4,6 +4,10 @@ Durable on the host: the epoch it has learned, whether it believes to be the mac
 have been acknowledged since the disk was first attached (``acknowledged``), and whether the guest was running when
 power failed. Volatile: the guest and its cache. Truth (``running``) and belief (``authority``) are different variables.
 
+*Durable* here means that no simulated fault takes it away. In this version it is held in memory, so a restart of the
+program itself loses it; only change logs and disks are files, and whether their bytes are forced to stable storage is
+decided by the ``sync`` option of the laboratory, which is off unless asked for.
+
 Rules:
 
 * a write is acknowledged only when it is on the disk *and* tracked, if tracking is on (P9); cached writes reach the

@@ -457,6 +457,8 @@ def test_a_stale_source_sends_again_until_it_is_fenced_and_is_refused(new_lab: B
         lab.heal("link")
         assert source.sending_to is None
         assert not lab.running("m", "primary")
+        sides = lab._simulation.coordinators["m"].sides
+        assert {side.host.epoch for side in sides.values()} == {2}
         assert lab.settle()
         refused += Here.refused_epochs - before
         assert lab.read("m", "recovery", 0, 0, 8 * BLOCK) == content
