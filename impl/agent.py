@@ -10,8 +10,12 @@ Rules:
 tracking        on from before the base copy starts until the side is fenced (P8, P9, P23)
 logs            double buffered for all disks at once: swapped at one sequence number, so that a batch is a prefix
 one in transit  the next batch is sent only when the target has acknowledged the one before, end to end
-drop            the logs in transit are deleted on that acknowledgement and never before (what a gateway loses in a
-                crash is sent again)
+batch           at most 4 MiB of content, so that memory is bounded however long the backlog; what is left of the logs
+                in transit goes in the next batches
+drop            the logs in transit are deleted when all their writes are acknowledged and never before (what a gateway
+                loses in a crash is sent again)
+doubt           when a write could not be recorded, or a log is damaged, nothing is tracked or sent any more until the
+                sides are compared (P9); after a crash the logs of all disks together must hold every number
 base copy       in chunks of the live disk while writes go on; the writes made meanwhile are tracked and follow
 resync          digests go first, only blocks that differ are sent
 sealing         where no gateway stands between and the channel is to be encrypted, the agent itself seals what it
@@ -21,6 +25,7 @@ sealing         where no gateway stands between and the channel is to be encrypt
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from heapq import merge
 
@@ -34,10 +39,14 @@ from .extents import ExtentSpace, digest_of
 from .messages import Ack, BlockCopy, ChangeBatch, Compare, CopyChunk, DataMessage, Message, Send
 from .values import BLOCK
 
-__all__ = ["CHUNK_BLOCKS", "HyperVReplicationAgent", "MobilityService", "ReplicationAgent", "UnifiedAgent"]
+__all__ = ["BATCH_BYTES", "CHUNK_BLOCKS", "HyperVReplicationAgent", "MobilityService", "ReplicationAgent", "UnifiedAgent"]
 
 CHUNK_BLOCKS = 256
 """Blocks of one chunk of the base copy or of a comparison: 1 MiB."""
+
+
+BATCH_BYTES = 4 * 1024 * 1024
+"""Most bytes of content in one batch; a single longer write goes alone."""
 
 
 @attrs.define(slots=True)
@@ -75,6 +84,7 @@ class ReplicationAgent:
         self.sending_to: str | None = None
         self.number = 0
         self.shipped = 0
+        self.last_tracked = 0
         self.in_flight: DataMessage | None = None
         self.copy: BaseCopy | None = None
         self._disks = disks
@@ -87,9 +97,15 @@ class ReplicationAgent:
     # -------------------------------------------------------------------------------------------------- tracking
 
     def track(self, sequence: int, disk: int, block: int, data: bytes, now: float) -> None:
-        """Record one write durably, before it is acknowledged."""
-        if self.tracking:
+        """Record one write in the log of its disk, before it is acknowledged."""
+        if self.tracking and not self.resync_required:
             self._logs[disk].append(sequence, block * BLOCK, data, now)
+            self.last_tracked = sequence
+
+    def doubt(self) -> None:
+        """What was tracked cannot be relied on any more: a resynchronisation is required (P9)."""
+        if self.tracking:
+            self.resync_required = True
 
     def start_tracking(self, epoch: int, sequence: int) -> None:
         """Track from after ``sequence`` on, in an epoch; older logs are dropped."""
@@ -98,7 +114,7 @@ class ReplicationAgent:
         self.tracking = True
         self.resync_required = False
         self.epoch = epoch
-        self.shipped = sequence
+        self.shipped = self.last_tracked = sequence
         self.in_flight = None
         self.copy = None
 
@@ -122,8 +138,17 @@ class ReplicationAgent:
         try:
             for log in self._logs:
                 log.recover()
+            found = [t.sequence for t in self._in_logs()]
+            if self.tracking and found != list(range(self.last_tracked + 1 - len(found), self.last_tracked + 1)):
+                raise IntegrityError("a tracked write is missing from the logs, or is there twice; resynchronise")
+            if self.tracking and self.last_tracked - len(found) > self.shipped:
+                raise IntegrityError("the oldest tracked writes are missing from the logs; resynchronise")
         except IntegrityError:
-            self.resync_required = True
+            self.doubt()
+
+    def _in_logs(self) -> list[Tracked]:
+        both = [log for x in self._logs for log in (x.in_transit, x.recording) if log is not None]
+        return self._merge([sorted(log.tracked, key=lambda t: t.sequence) for log in both])
 
     def files(self) -> list[ChangeLog]:
         """The change logs, one per disk."""
@@ -160,6 +185,7 @@ class ReplicationAgent:
         return (
             self.in_flight is not None
             or self.copy is not None
+            or self.resync_required
             or any(log.recording is not None or log.in_transit is not None for log in self._logs)
         )
 
@@ -167,7 +193,7 @@ class ReplicationAgent:
 
     def may_send(self) -> bool:
         """Whether a new message may be sent now: there is a session and nothing waits for its acknowledgement."""
-        return self.sending_to is not None and self.in_flight is None
+        return self.sending_to is not None and self.in_flight is None and not self.resync_required
 
     def pump(self, now: float) -> list[Send]:
         """The next message, if one may be sent and there is something to send."""
@@ -175,7 +201,11 @@ class ReplicationAgent:
             return []
         if self._space.end(self._staging):
             self._space.truncate(self._staging)
-        message = self._next_copy() if self.copy is not None else self._next_batch(now)
+        try:
+            message = self._next_copy() if self.copy is not None else self._next_batch(now)
+        except IntegrityError:
+            self.doubt()
+            return []
         if message is None:
             return []
         if self._codec is not None and not isinstance(message, Compare):
@@ -193,7 +223,7 @@ class ReplicationAgent:
 
     def resend(self) -> list[Send]:
         """Send again what has not been acknowledged: after a fault nobody knows whether it arrived."""
-        if self.sending_to is None or self.in_flight is None:
+        if self.sending_to is None or self.in_flight is None or self.resync_required:
             return []
         return [Send(self.sending_to, self.in_flight)]
 
@@ -202,16 +232,25 @@ class ReplicationAgent:
         return self.number
 
     def take_batch(self, now: float) -> list[Tracked]:
-        """Swap the logs of all disks at one instant; returns their writes in the order of the machine."""
-        for log in self._logs:
-            if log.in_transit is not None:
-                return self._merge([x.in_transit.tracked for x in self._logs if x.in_transit is not None])
-        return self._merge([log.swap(now) for log in self._logs])
+        """The next writes in the order of the machine, at most :data:`BATCH_BYTES` of them. If no log is in transit, the
+        logs of all disks are swapped at one instant.
+        """
+        if all(log.in_transit is None for log in self._logs):
+            writes = self._merge([log.swap(now) for log in self._logs])
+        else:
+            writes = self._merge([x.in_transit.tracked for x in self._logs if x.in_transit is not None])
+        size = 0
+        first = bisect_right(writes, self.shipped, key=lambda t: t.sequence)
+        for index in range(first, len(writes)):
+            size += writes[index].extent.length
+            if size > BATCH_BYTES and index > first:
+                return writes[first:index]
+        return writes[first:]
 
     @staticmethod
     def _merge(parts: Sequence[list[Tracked]]) -> list[Tracked]:
         if len(parts) == 1:
-            return parts[0]
+            return list(parts[0])
         return list(merge(*parts, key=lambda t: t.sequence))
 
     def _next_batch(self, now: float) -> DataMessage | None:
@@ -279,8 +318,10 @@ class ReplicationAgent:
         self.in_flight = None
         if isinstance(sent, ChangeBatch):
             self.shipped = sent.last
-            for log in self._logs:
-                log.clear(self.which_log_to_clear)
+            in_transit = [log.in_transit for log in self._logs if log.in_transit is not None]
+            if all(log.tracked[-1].sequence <= sent.last for log in in_transit):
+                for log in self._logs:
+                    log.clear(self.which_log_to_clear)
         elif isinstance(sent, Compare) and self.copy is not None:
             if message.differing:
                 self.copy.differing = (sent.start, message.differing)

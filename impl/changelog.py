@@ -4,19 +4,25 @@ Rules:
 
 * one file *records*; when it is closed it becomes the log *in transit* and a new file records (domain rule: while one
   log is in transit a second log records). Each file names its predecessor's unique id;
-* a tracked write is durable before it is acknowledged: its bytes go to the ``.hrl`` file and one fixed record to the
-  journal ``NAME.hrl.journal`` (sequence number, place on the disk, place in the log, length, digest). Metadata blocks
-  of the ``.hrl`` follow its data, as the format wants, and the header's end of log is written at a clean close;
+* a tracked write is in the log's files before it is acknowledged (forced to stable storage only with ``sync``): its
+  bytes go to the ``.hrl`` file and one fixed record to the journal
+  ``NAME.hrl.journal`` (sequence number, place on the disk, place in the log, length, digest of the data, digest
+  of the record itself together with the log's unique id). Metadata blocks of the ``.hrl`` follow its data, as the
+  format wants, and the header's end of log is written at a clean close;
 * after a crash the header still says 0. The log is then rebuilt from its journal: a write is taken over only if its
-  journal record is whole and its digest matches; otherwise the log is damaged and a resynchronisation is required (P9);
+  journal record and its data match their digests, its number is higher than the one before, its place is inside the
+  disk, and its data lie exactly where the ones before end; otherwise the log is damaged and a resynchronisation is
+  required (P9). That no number is missing can only be seen over all disks together: the agent looks at that;
+* a closed log is read back from its file, and what the file says is what is shipped;
 * the sequence number in the journal orders writes across all disks of the machine, which the format itself cannot.
 """
 
 from __future__ import annotations
 
+import mmap
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -27,7 +33,45 @@ from .extents import Extent, ExtentSpace, digest_of
 
 __all__ = ["ChangeLog", "LogFile", "Tracked", "read_log"]
 
-_JOURNAL = struct.Struct("<QQQI16s")
+_JOURNAL = struct.Struct("<QQQI16s16s")
+_PROTECTED = struct.Struct("<QQQI16s")
+
+
+def _pack(unique_id: bytes, *fields: object) -> bytes:
+    record = _PROTECTED.pack(*fields)
+    return record + digest_of(unique_id + record)
+
+
+@attrs.frozen(slots=True)
+class _Found:
+    """A journal record that is whole and stands where it must."""
+
+    sequence: int
+    offset: int
+    at: int
+    length: int
+    digest: bytes
+
+
+def _journal_records(name: str, raw: bytes, unique_id: bytes, size: int) -> Iterator[_Found]:
+    """The records of a journal.
+
+    Raises:
+        DamagedLogError: one is torn, damaged, of another log, out of order, or out of place.
+    """
+    if len(raw) % _JOURNAL.size:
+        raise DamagedLogError(f"{name}: torn journal record at the end; resynchronise the disk")
+    expected, last = hrl.HEADER_SIZE, 0
+    for number, place in enumerate(range(0, len(raw), _JOURNAL.size), 1):
+        record = raw[place : place + _PROTECTED.size]
+        if digest_of(unique_id + record) != raw[place + _PROTECTED.size : place + _JOURNAL.size]:
+            raise DamagedLogError(f"{name}: journal record {number} does not match its digest; resynchronise")
+        found = _Found(*_PROTECTED.unpack(record))
+        if found.sequence <= last or found.at != expected or found.offset + found.length > size:
+            raise DamagedLogError(f"{name}: journal record {number} is out of order or out of place; resynchronise")
+        last = found.sequence
+        expected += found.length + (hrl.BLOCK_SIZE if number % hrl.ENTRIES_PER_BLOCK == 0 else 0)
+        yield found
 
 
 @attrs.frozen(slots=True)
@@ -74,10 +118,10 @@ class LogFile:
         extent = self._space.append(self._area, data)
         tracked = Tracked(sequence, self.disk, offset, extent, digest_of(data))
         self._space.append(
-            self._journal, _JOURNAL.pack(sequence, offset, extent.offset, extent.length, tracked.digest)
+            self._journal, _pack(self.unique_id, sequence, offset, extent.offset, extent.length, tracked.digest)
         )
         self.tracked.append(tracked)
-        self._pending.append(hrl.LogEntry(offset, len(data), int(now)))
+        self._pending.append(hrl.LogEntry(offset, len(data), int(now), hrl.byte_checksum(data)))
         if len(self._pending) == hrl.ENTRIES_PER_BLOCK:
             self._write_block()
         return tracked
@@ -110,24 +154,37 @@ class LogFile:
         """After a crash: rebuild what the log holds from the bytes on disk alone.
 
         Raises:
-            DamagedLogError: a journal record is torn, or data do not match their digest.
+            IntegrityError: a journal record is torn, damaged or out of place, or data are missing or do not match.
         """
         raw = self._space.read(Extent(self._journal, 0, self._space.end(self._journal)))
-        if len(raw) % _JOURNAL.size:
-            raise DamagedLogError(f"{self.path.name}: torn journal record at the end; resynchronise the disk")
         self.tracked = []
         self._pending = []
         blocks = 0
-        for sequence, offset, at, length, digest in _JOURNAL.iter_unpack(raw):
-            extent = Extent(self._area, at, length)
-            if digest_of(self._space.read(extent)) != digest:
-                raise DamagedLogError(f"{self.path.name}: data at {at} do not match their digest; resynchronise")
-            self.tracked.append(Tracked(sequence, self.disk, offset, extent, digest))
-            self._pending.append(hrl.LogEntry(offset, length, self._created))
+        for found in _journal_records(self.path.name, raw, self.unique_id, self._size):
+            extent = Extent(self._area, found.at, found.length)
+            data = self._space.read(extent)
+            if digest_of(data) != found.digest:
+                raise DamagedLogError(f"{self.path.name}: data at {found.at} do not match their digest; resynchronise")
+            self.tracked.append(Tracked(found.sequence, self.disk, found.offset, extent, found.digest))
+            self._pending.append(hrl.LogEntry(found.offset, found.length, self._created, hrl.byte_checksum(data)))
             if len(self._pending) == hrl.ENTRIES_PER_BLOCK:
                 self._pending = []
-                blocks = at + length
+                blocks = found.at + found.length
         self._last_block = blocks
+
+    def read_back(self) -> None:
+        """After closing: what the log tracks is what its file says.
+
+        Raises:
+            DamagedLogError: the file is damaged, or does not say what was tracked.
+        """
+        said = [
+            Tracked(f.sequence, self.disk, f.offset, Extent(self._area, f.at, f.length), f.digest)
+            for f, _, _ in _read(self.path)
+        ]
+        if said != self.tracked:
+            raise DamagedLogError(f"{self.path.name}: the file does not say what was tracked; resynchronise the disk")
+        self.tracked = said
 
 
 class ChangeLog:
@@ -156,7 +213,7 @@ class ChangeLog:
         return LogFile(self._space, path, self._disk, self._size, ids, now)
 
     def append(self, sequence: int, offset: int, data: bytes, now: float) -> None:
-        """Track one write durably."""
+        """Track one write; with ``sync`` it is on stable storage when this returns."""
         if self.recording is None:
             self.recording = self._open(now)
         self.recording.append(sequence, offset, data, now)
@@ -164,7 +221,11 @@ class ChangeLog:
             self.recording.sync()
 
     def swap(self, now: float) -> list[Tracked]:
-        """Close the recording log and put it in transit; returns what it tracks."""
+        """Close the recording log and put it in transit; returns what it tracks, as its file says.
+
+        Raises:
+            DamagedLogError: the file is damaged; a resynchronisation is required.
+        """
         if self.in_transit is not None:
             raise RuntimeError("a log is in transit already")
         if self.recording is None:
@@ -172,6 +233,7 @@ class ChangeLog:
         self.recording.finish(now)
         self._previous = self.recording.unique_id
         self.in_transit, self.recording = self.recording, None
+        self.in_transit.read_back()
         return self.in_transit.tracked
 
     def clear(self, which: Callable[[ChangeLog], LogFile | None]) -> None:
@@ -203,23 +265,29 @@ class ChangeLog:
         return [log.path for log in (self.in_transit, self.recording) if log is not None]
 
 
+def _read(path: Path) -> Iterator[tuple[_Found, hrl.LogEntry, bytes]]:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        header, records = hrl.decode(data)
+        raw = path.with_name(path.name + ".journal").read_bytes()
+        if len(raw) != len(records) * _JOURNAL.size:
+            raise DamagedLogError(f"{path.name}: journal has {len(raw)} bytes, {len(records) * _JOURNAL.size} expected")
+        journal = _journal_records(path.name, raw, header.unique_id, header.disk_size)
+        for record, found in zip(records, journal, strict=True):
+            content = data[found.at : found.at + found.length]
+            if (found.offset, found.at, found.length) != (record.entry.offset, record.at, record.entry.length) or (
+                digest_of(content) != found.digest
+            ):
+                raise DamagedLogError(f"{path.name}: entry at {found.at} does not match its journal record")
+            yield found, record.entry, content
+
+
 def read_log(path: Path) -> list[tuple[int, hrl.LogEntry, bytes]]:
     """Read a closed log with its journal: (sequence, entry, bytes) for each write, in order.
 
     Raises:
         DamagedLogError: the log or its journal is damaged, or they disagree.
     """
-    data = path.read_bytes()
-    _, records = hrl.decode(data)
-    raw = path.with_name(path.name + ".journal").read_bytes()
-    if len(raw) != len(records) * _JOURNAL.size:
-        raise DamagedLogError(f"{path.name}: journal has {len(raw)} bytes, {len(records) * _JOURNAL.size} expected")
-    result = []
-    for record, (sequence, offset, at, length, digest) in zip(records, _JOURNAL.iter_unpack(raw), strict=True):
-        content = data[at : at + length]
-        if (offset, at, length) != (record.entry.offset, record.at, record.entry.length) or (
-            digest_of(content) != digest
-        ):
-            raise DamagedLogError(f"{path.name}: entry at {at} does not match its journal record")
-        result.append((sequence, record.entry, content))
-    return result
+    try:
+        return [(found.sequence, entry, content) for found, entry, content in _read(path)]
+    except ValueError as error:
+        raise DamagedLogError(f"{path.name}: the file is empty; resynchronise the disk") from error

@@ -2,7 +2,9 @@
 
 =============  ========================================================================================================
 on a channel   :class:`Codec` makes a *frame*: compressed, encrypted or both, as the flow documents it, and always bound
-               to the message it belongs to, so that a frame cannot be taken for another (P15)
+               to the message it belongs to, so that a frame cannot be taken for another (P15). Each encrypted frame
+               has a nonce of its own: a counter, which belongs to the key and never goes back. So a key must be
+               used by one :class:`Codec` only
 in a store     :class:`BlockCipher` encrypts each block where it lies, without changing its length (H2A-18)
 =============  ========================================================================================================
 """
@@ -10,7 +12,6 @@ in a store     :class:`BlockCipher` encrypts each block where it lies, without c
 from __future__ import annotations
 
 import hmac
-import random
 from hashlib import blake2b
 
 import zstandard
@@ -35,10 +36,10 @@ class Codec:
     NONCE = 12
     TAG = 16
 
-    def __init__(self, key: bytes, rng: random.Random, *, compresses: bool = True, encrypts: bool = True) -> None:
+    def __init__(self, key: bytes, *, compresses: bool = True, encrypts: bool = True) -> None:
         self._key = key
         self._cipher = AESGCM(key) if encrypts else None
-        self._rng = rng
+        self._frames = 0
         self._compress = zstandard.ZstdCompressor(level=1) if compresses else None
         self._expand = zstandard.ZstdDecompressor()
 
@@ -52,7 +53,8 @@ class Codec:
         packed = data if self._compress is None else self._compress.compress(data)
         if self._cipher is None:
             return self._tag(packed, identity) + packed
-        nonce = self._rng.randbytes(self.NONCE)
+        self._frames += 1
+        nonce = self._frames.to_bytes(self.NONCE, "big")
         return nonce + self._cipher.encrypt(nonce, packed, identity)
 
     def decode(self, frame: bytes, identity: bytes) -> bytes:

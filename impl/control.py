@@ -51,6 +51,9 @@ class Reach(Protocol):
     def route(self, machine: str, source: str) -> tuple[str, str]:
         """Connect a machine's data path; returns the addresses (the agent sends to, the target answers to)."""
 
+    def unroute(self, machine: str) -> None:
+        """A machine's data path is not used any more: gateways forget what they keep of it."""
+
 
 @attrs.define(slots=True)
 class Job:

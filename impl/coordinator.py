@@ -49,6 +49,7 @@ class Coordinator(CopySteps, FailoverSteps):
             self.record.protection = "initial"
             self.record.direction = "forward"
         elif operation == Operation.UNPLANNED:
+            self.replica_is_prefix()
             self.halt_replication()
             target = self.sides[other(self.record.active)].target
             if point == "latest-processed":

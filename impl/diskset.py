@@ -9,6 +9,7 @@ Rules:
 * failing over to a point *branches*: the live view is then the state at the point plus what is written later, while
   every other point stays readable (a different point may still be asked for before the commit);
 * *flattening* makes the live view the only one: what a commit does;
+* a write that fails leaves every view as it was, and bytes that are missing from a file are an error, never other data;
 * where the flow says so, every block is encrypted in the slot file (H2A-18).
 
 The read cost of a point does not depend on how many points there are: one dictionary look-up and a bisection a block.
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from .codec import BlockCipher
 from .errors import UsageError
+from .extents import create, read_all, write_all
 from .values import BLOCK
 
 __all__ = ["BaseImage", "DiskSet"]
@@ -46,7 +48,7 @@ class BaseImage:
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the image."""
-        return os.pread(self._file, length, offset)
+        return read_all(self._file, length, offset)
 
     def next_data(self, offset: int) -> int | None:
         """The first place at or after ``offset`` that may hold other bytes than zeros; ``None`` if there is none."""
@@ -77,7 +79,7 @@ class DiskSet:
         self._sync = sync
         self._cipher = cipher
         self._bases: list[BaseImage | None] = list(bases)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._file = create(path)
         self._slots = 0
         self._free: list[int] = []
         self._versions: list[dict[int, list[tuple[int, int]]]] = [{} for _ in sizes]
@@ -107,33 +109,38 @@ class DiskSet:
 
     def write(self, disk: int, block: int, data: bytes) -> None:
         """Write one block to the live view."""
+        chain = self._versions[disk].get(block)
+        in_place = False
+        if self._branch_at is not None:
+            known = self._branch[disk].get(block)
+        else:
+            in_place = chain is not None and (not self._cuts or chain[-1][0] > self._cuts[-1])
+            known = chain[-1][1] if chain and in_place else None
+        slot = self._slot() if known is None else known
+        try:
+            write_all(self._file, data if self._cipher is None else self._cipher.encrypt(slot, data), slot * BLOCK)
+            if self._sync:
+                os.fdatasync(self._file)
+        except OSError:
+            if known is None:
+                self._free.append(slot)
+            raise
         self.position += 1
         if self._branch_at is not None:
-            overlay = self._branch[disk]
-            slot = overlay.get(block)
-            if slot is None:
-                slot = overlay[block] = self._slot()
+            self._branch[disk][block] = slot
+        elif chain is None:
+            self._versions[disk][block] = [(self.position, slot)]
+            # Without a version the block shows its base, which every cut still does: bisection finds nothing there.
+        elif in_place:
+            chain[-1] = (self.position, slot)
         else:
-            chain = self._versions[disk].get(block)
-            if chain is None:
-                slot = self._slot()
-                self._versions[disk][block] = [(self.position, slot)]
-                # Without a version the block shows its base, which every cut still does: bisection finds nothing there.
-            elif not self._cuts or chain[-1][0] > self._cuts[-1]:
-                slot = chain[-1][1]
-                chain[-1] = (self.position, slot)
-            else:
-                slot = self._slot()
-                chain.append((self.position, slot))
-                self._many.add((disk, block))
-        os.pwrite(self._file, data if self._cipher is None else self._cipher.encrypt(slot, data), slot * BLOCK)
-        if self._sync:
-            os.fdatasync(self._file)
+            chain.append((self.position, slot))
+            self._many.add((disk, block))
 
     # ---------------------------------------------------------------------------------------------------- reading
 
     def _load(self, slot: int) -> bytes:
-        data = os.pread(self._file, BLOCK, slot * BLOCK)
+        data = read_all(self._file, BLOCK, slot * BLOCK)
         return data if self._cipher is None else self._cipher.decrypt(slot, data)
 
     def _find(self, disk: int, block: int, at: int | None) -> int | None:

@@ -10,6 +10,8 @@ it can be reached, before anything else, by :meth:`~siteproof.impl.replication.R
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from .control import Job, StepResult
 from .replication import ReplicationControl
 from .values import PRIMARY, Point, other
@@ -36,7 +38,11 @@ class FailoverSteps(ReplicationControl):
         """Orderly stop of the source; its cached writes are flushed first (H2S-24, H2A-35)."""
         if not self.reach.data_path():
             return StepResult.FAILED
-        self.sides[self.record.active].host.stop(now)
+        try:
+            self.sides[self.record.active].host.stop(now)
+        except OSError:
+            self.check_tracking()
+            return StepResult.FAILED
         return StepResult.DONE
 
     def step_drain(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
@@ -99,7 +105,8 @@ class FailoverSteps(ReplicationControl):
     def step_try_stop(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
         """Best effort: stop the source if it can be reached. Nothing that goes wrong here stops the failover."""
         if self.reach.in_contact():
-            self.sides[self.record.active].host.stop(now)
+            with suppress(OSError):
+                self.sides[self.record.active].host.stop(now)
         return StepResult.DONE
 
     def choose_point(self, job: Job, now: float) -> Point | None:
@@ -127,7 +134,7 @@ class FailoverSteps(ReplicationControl):
             return StepResult.WAIT
         point, target = job.chosen, self.sides[side].target
         epoch = self.next_epoch()
-        record.received = target.received
+        record.received = self.held(side)
         record.loss = None
         record.branched_at = point.sequence
         record.stale = source

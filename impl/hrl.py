@@ -20,6 +20,7 @@ to the published worked example by tests. Requirements: GEN-13, V2A-29, H2S-21.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Sequence
 
@@ -82,7 +83,9 @@ class FileHeader:
 
 @attrs.frozen(slots=True)
 class LogEntry:
-    """One tracked write: ``length`` bytes at ``offset`` of the disk. ``data_checksum`` 0 means not given."""
+    """One tracked write: ``length`` bytes at ``offset`` of the disk. A ``data_checksum`` of 0 means that a foreign writer
+    gave none; this package always writes it.
+    """
 
     offset: int
     length: int
@@ -111,7 +114,7 @@ def encode_header(header: FileHeader) -> bytes:
     return pack(byte_checksum(pack(0))).ljust(HEADER_SIZE, b"\0")
 
 
-def decode_header(data: bytes) -> FileHeader:
+def decode_header(data: bytes | mmap.mmap) -> FileHeader:
     """Read a file header.
 
     Raises:
@@ -183,7 +186,7 @@ def decode_block(data: bytes) -> tuple[int, tuple[LogEntry, ...]]:
     return previous, tuple(entries)
 
 
-def decode(data: bytes) -> tuple[FileHeader, tuple[Record, ...]]:
+def decode(data: bytes | mmap.mmap) -> tuple[FileHeader, tuple[Record, ...]]:
     """Read a whole closed log in two passes; records come in the order in which they were written.
 
     Raises:

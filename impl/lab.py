@@ -1,12 +1,14 @@
 """The laboratory: machines with real disk images under one topology, in the deterministic simulation.
 
 This is the package's public surface. Base images are opened read-only and never changed; everything that is written
-lies under the work folder, one folder a machine. Component classes can be replaced by role name, which is how a seeded
-bug is injected without touching the implementation.
+lies under the work folder, one folder a machine. They are opened before anything is created, and files are created
+exclusively, so that no file that exists is ever overwritten. Component classes can be replaced by role name, which is
+how a seeded bug is injected without touching the implementation.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +27,7 @@ from .extents import ExtentSpace
 from .flows import flow_of
 from .loader import load_topology
 from .process_server import ProcessServer
-from .simulation import Receiver, Simulation
+from .simulation import Network, Receiver, Simulation
 from .target import MasterTarget, ReplicaHost, StorageAccount
 from .values import BLOCK, OPERATIONS, PRIMARY, SIDES, Code, Status, other
 from .vault import Situation, Vault
@@ -61,8 +63,12 @@ class Lab:
         topology: path of a topology TOML file.
         machines: disk images of each machine, opened read-only; sizes are positive multiples of 4096 bytes.
         workdir: folder for everything that is written; must not hold these machines already.
-        seed: decides every delay and every generated id.
-        sync: force each tracked write to stable storage before it is acknowledged.
+        seed: decides every delay and every generated id, so that the same calls give the same run; the bytes of
+            encrypted frames and stores differ all the same, since keys are new each time.
+        sync: force each tracked write to stable storage before it is acknowledged. By default nothing is forced: what
+            the operating system has not written yet when the real host fails is then lost.
+        reproducible: derive the keys from the seed as well. For tests alone: it uses a key again for other content.
+        network: how often the network delivers late copies of messages, and how late.
         components: component classes by role name, in place of the built-in ones.
 
     Raises:
@@ -78,7 +84,9 @@ class Lab:
         seed: int = 0,
         *,
         sync: bool = False,
+        reproducible: bool = False,
         components: Mapping[str, type] | None = None,
+        network: Network | None = None,
     ) -> None:
         self.topology = load_topology(Path(topology))
         self.flow = flow_of(self.topology)
@@ -96,11 +104,11 @@ class Lab:
         self._disks: list[DiskSet] = []
         self._workdir = Path(workdir)
         sealing = self.flow.sealing
-        self._codec = Codec(
-            self._rng.randbytes(32), self._rng, compresses=sealing.compresses, encrypts=sealing.encrypts
-        )
+        self._keys = random.Random(f"keys {seed}").randbytes if reproducible else os.urandom
         self._vault: Vault = self._classes["vault"](self.flow)
-        self._simulation = Simulation(self.flow, self._rng)
+        self._vault.channel_key = self._keys(32)
+        self._codec = Codec(self._vault.channel_key, compresses=sealing.compresses, encrypts=sealing.encrypts)
+        self._simulation = Simulation(self.flow, self._rng, network)
         try:
             self._build(machines)
         except BaseException:
@@ -115,27 +123,35 @@ class Lab:
                 raise UsageError(f"machine id '{machine}' is not usable; letters, digits, '.', '_' and '-' expected")
             if (self._workdir / machine).exists():
                 raise UsageError(f"{self._workdir / machine}: exists already; give an empty work folder")
+        bases = {machine: self._open_images(machine, images) for machine, images in machines.items()}
         self._workdir.mkdir(parents=True, exist_ok=True)
         for role, site in {g.role: g.site for g in self.flow.gateways.values()}.items():
             cache = self._space.open(self._workdir / f"{role}.cache")
             self._simulation.add_gateway(site, self._classes[role](role, self._space, cache, self._codec))
         for machine in machines:
-            self._add_machine(machine, machines[machine])
+            self._add_machine(machine, bases[machine])
 
-    def _add_machine(self, machine: str, images: Sequence[Path]) -> None:
+    def _open_images(self, machine: str, images: Sequence[Path]) -> list[BaseImage]:
         if not images:
             raise UsageError(f"machine '{machine}' has no disk; give at least one image")
+        first = len(self._bases)
+        for image in images:
+            self._bases.append(BaseImage(Path(image)))
+        return self._bases[first:]
+
+    def _add_machine(self, machine: str, bases: Sequence[BaseImage]) -> None:
         folder = self._workdir / machine
         folder.mkdir()
-        bases = [BaseImage(Path(image)) for image in images]
-        self._bases.extend(bases)
+        record = self._vault.register(machine)
+        if self.flow.encrypted_at_rest:
+            record.store_key = self._keys(64)
         sizes = [base.size for base in bases]
         sides: dict[str, Side] = {}
         receivers: dict[str, Receiver] = {}
         for side in SIDES:
             disks = self._classes["disk-set"](
                 folder / f"{side}.disks", sizes, bases if side == PRIMARY else [None] * len(sizes), sync=self._sync,
-                cipher=BlockCipher(self._rng.randbytes(64)) if side in self.flow.encrypted_at_rest else None,
+                cipher=BlockCipher(record.store_key) if side in self.flow.encrypted_at_rest else None,
             )  # fmt: skip
             self._disks.append(disks)
             logs = [
@@ -153,7 +169,7 @@ class Lab:
             receivers[at.agent_address] = agent
             receivers[at.target_address] = target
         coordinator = self._classes[self.flow.coordinator](
-            self._vault.register(machine), sides, self.flow, self.topology.policy, self._simulation
+            record, sides, self.flow, self.topology.policy, self._simulation
         )
         self._simulation.add(coordinator, receivers)
         sides[PRIMARY].host.start()
@@ -207,11 +223,19 @@ class Lab:
     def write(
         self, machine: str, side: str, disk: int, block: int, data: bytes, cached: bool = False
     ) -> bool:
-        """The workload writes one block of 4096 bytes; a cached write is only issued. ``False`` means refused."""
+        """The workload writes one block of 4096 bytes; a cached write is only issued. ``False`` means refused.
+
+        Raises:
+            OSError: the store cannot take it; the write is not acknowledged.
+        """
         host = self._host(machine, side)
         if len(data) != BLOCK:
             raise UsageError(f"write of {len(data)} bytes; exactly {BLOCK} expected")
-        done = host.write(disk, block, data, cached=cached, now=self._simulation.now)
+        try:
+            done = host.write(disk, block, data, cached=cached, now=self._simulation.now)
+        except OSError:
+            self._simulation.in_doubt(machine)
+            raise
         if done and not cached:
             self._simulation.kick(machine)
         return done

@@ -7,7 +7,8 @@ Rules:
 * the order is cache, compress, encrypt, send; what of it is done is the :class:`~siteproof.impl.codec.Codec`'s matter,
   which also binds a frame to its message;
 * its cache is volatile. It never acknowledges anything itself: an acknowledgement is the target's, and is passed on.
-  So a crash loses nothing that somebody relies on, and the agent sends again.
+  So a crash loses nothing that somebody relies on, and the agent sends again;
+* when replication of a machine stops, or begins anew, its frames leave the cache.
 """
 
 from __future__ import annotations
@@ -42,7 +43,15 @@ class ProcessServer:
 
     def connect(self, machine: str, route: ProcessServerRoute) -> None:
         """Take over the traffic of a machine."""
+        self.forget(machine)
         self.routes[machine] = route
+
+    def forget(self, machine: str) -> None:
+        """Drop what the cache holds of a machine."""
+        for key in [k for k in self.cached if k[0] == machine]:
+            del self.cached[key]
+        if not self.cached:
+            self._space.truncate(self._cache)
 
     def optimise(self, message: ChangeBatch | CopyChunk) -> Extent:
         """Cache, compress and encrypt the bytes of a message; returns the frame's place in the cache."""

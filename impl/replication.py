@@ -5,6 +5,11 @@ A *session* is replication in one direction. While it is on, the replica holds a
 
 A change log that is damaged after a crash makes a *resynchronisation* necessary (P9): until the sides have been
 compared and have caught up, no point is cut, the points that exist stay, and ``latest`` means the newest of them (P10).
+It starts only when data can flow; until then the replica is what it was. What counts as *received* in the middle of a
+copy or comparison is what the newest point holds: the baseline of a session is not something that has arrived.
+
+A source out of contact cannot be told that replication stops. It keeps its session and sends again when the path heals,
+until it is fenced; its messages carry an old epoch and are refused (P3).
 """
 
 from __future__ import annotations
@@ -53,17 +58,22 @@ class ReplicationControl:
     def open_session(self, source: str, *, received: int, fresh: bool) -> None:
         """Connect source and target and start to send."""
         send_to, reply_to = self.reach.route(self.record.machine, source)
-        self.sides[other(source)].target.open_session(self.record.epoch, received, reply_to, fresh=fresh)
-        self.sides[source].agent.open_session(send_to)
+        agent = self.sides[source].agent
+        self.sides[other(source)].target.open_session(
+            self.record.epoch, received, reply_to, fresh=fresh, after=agent.number
+        )
+        agent.open_session(send_to)
         self.session = source
         self.ready = False
         self.resyncing = False
 
     def halt_replication(self) -> None:
-        """Replication stops; what has been received stays."""
+        """Replication stops; what has been received stays. A source out of contact does not learn of it."""
         if self.session is not None:
             self.sides[other(self.session)].target.halt()
-            self.sides[self.session].agent.close_session()
+            if self.reach.in_contact():
+                self.sides[self.session].agent.close_session()
+                self.reach.unroute(self.record.machine)
         self.session = None
 
     def urgent(self) -> bool:
@@ -95,6 +105,14 @@ class ReplicationControl:
             self.cut(other(self.session), now)
             target.prune(now, self.policy.retention_hours * 3600, self.record.in_use)
 
+    def expire(self, now: float) -> None:
+        """Prune by retention as time passes, also when nothing new is cut. After a failover every point stays."""
+        side = self.record.points_at
+        if side is not None and self.record.failover == "none" and self.reach.up(side):
+            target, retention = self.sides[side].target, self.policy.retention_hours * 3600
+            if target.points and now - target.points[0].cut_at > retention:
+                target.prune(now, retention, self.record.in_use)
+
     # ------------------------------------------------------------------------------------------------------ doubt
 
     def check_tracking(self) -> None:
@@ -105,6 +123,8 @@ class ReplicationControl:
         if self.job is not None and self.job.copies:
             self.halt_replication()
             self.job.step = self.job.again_from = 0
+            return
+        if not self.reach.data_path():
             return
         source = self.sides[self.session]
         source.agent.start_tracking(self.record.epoch, source.host.acknowledged)
@@ -130,6 +150,11 @@ class ReplicationControl:
                     self.ready = True
                     self.resyncing = False
         return self.ready
+
+    def held(self, target_side: str) -> int:
+        """Writes of the branch that a target really holds, as a prefix."""
+        target = self.sides[target_side].target
+        return target.received if self.ready or not target.points else target.points[-1].sequence
 
     # ---------------------------------------------------------------------------------------------------- contact
 

@@ -7,6 +7,11 @@ Rules:
 * an event is a job step, a turn of an agent, a periodic cut or the delivery of one message. Nothing is scheduled for
   its own sake, so a system at rest has an empty queue: that is what *quiescent* means;
 * a fault drops every message that is under way; what is needed is sent again when the path heals, so no timers poll;
+* the network may also deliver a second copy of any message, late by a bounded time and so out of order; such a copy
+  outlives faults. A receiver has to recognise it; bytes that a late copy refers to may be gone, and then it is nothing;
+* points expire as time passes, without an event of their own;
+* a site fault takes power and network away, guests with their caches and what gateways hold; bytes written to files
+  stay, also those that were not forced to stable storage. What the control components know is in memory and stays;
 * on healing, first power (machines may start by themselves), then contact (a stale side is fenced), then all else.
 """
 
@@ -29,7 +34,7 @@ from .messages import Message, Send
 from .process_server import ProcessServer, ProcessServerRoute
 from .values import PRIMARY, RECOVERY, SIDES, other
 
-__all__ = ["FAULTS", "Receiver", "Simulation"]
+__all__ = ["FAULTS", "Network", "Receiver", "Simulation"]
 
 FAULTS = ("primary-site", "recovery-site", "link", "gateway")
 
@@ -39,6 +44,14 @@ HOP_DELAY = (0.005, 0.05)
 """Seconds a message is under way, least and most."""
 TURN_DELAY = (0.05, 0.5)
 """Seconds until an agent takes its turn under continuous replication, or when a job waits for it."""
+
+
+@attrs.frozen(slots=True)
+class Network:
+    """How a network misbehaves: the share of messages of which it delivers a late copy, and how late at most (seconds)."""
+
+    duplicates: float = 0.05
+    latest: float = 10.0
 
 
 class Receiver(Protocol):
@@ -60,7 +73,7 @@ class Agenda:
 class Simulation:
     """Virtual time and everything that happens in it. Implements :class:`~siteproof.impl.coordinator.Reach`."""
 
-    def __init__(self, flow: Flow, rng: random.Random) -> None:
+    def __init__(self, flow: Flow, rng: random.Random, network: Network | None = None) -> None:
         self.flow = flow
         self.now = 0.0
         self.faults: set[str] = set()
@@ -69,7 +82,9 @@ class Simulation:
         self.gateways: dict[str, ProcessServer] = {}
         self.gateway_sites: dict[str, str] = {}
         self.events = 0
+        self.network = network or Network()
         self._rng = rng
+        self._noise = random.Random(rng.getstate()[1][0])
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         self._breaks = 0
@@ -113,6 +128,11 @@ class Simulation:
         gateway.connect(machine, ProcessServerRoute(target=target, agent=agent))
         return gateway.name, gateway.name
 
+    def unroute(self, machine: str) -> None:
+        """The gateways forget what they hold of a machine."""
+        for gateway in self.gateways.values():
+            gateway.forget(machine)
+
     # ------------------------------------------------------------------------------------------------------ faults
 
     def fault(self, kind: str) -> None:
@@ -153,12 +173,27 @@ class Simulation:
                 for coordinator in self.coordinators.values():
                     coordinator.sides[side].host.power_up()
         for coordinator in self.coordinators.values():
+            orphans = [
+                side.agent for name, side in coordinator.sides.items()
+                if name != coordinator.session and side.agent.sending_to is not None
+            ]  # fmt: skip
+            if self.data_path():
+                for agent in orphans:
+                    self._send(agent.resend())
             coordinator.contact()
+            if self.in_contact():
+                for agent in orphans:
+                    agent.close_session()
         for machine, coordinator in self.coordinators.items():
             coordinator.check_tracking()
             if coordinator.session is not None and self.data_path():
                 self._send(coordinator.sides[coordinator.session].agent.resend())
             self.kick(machine)
+
+    def in_doubt(self, machine: str) -> None:
+        """Something of a machine could not be recorded: see to it at once."""
+        self.coordinators[machine].check_tracking()
+        self.kick(machine)
 
     # -------------------------------------------------------------------------------------------------- scheduling
 
@@ -211,6 +246,7 @@ class Simulation:
             return
         side = coordinator.sides[coordinator.session]
         self._send(side.agent.pump(self.now))
+        coordinator.check_tracking()
         self.kick(machine)
 
     def _cut(self, machine: str) -> None:
@@ -220,16 +256,26 @@ class Simulation:
     def _send(self, sends: list[Send]) -> None:
         for send in sends:
             self._at(self.now + self._delay(HOP_DELAY), partial(self._deliver, send, self._breaks))
+            if self._noise.random() < self.network.duplicates:
+                late = self._noise.uniform(HOP_DELAY[0], self.network.latest)
+                self._at(self.now + late, partial(self._deliver, send, None))
 
-    def _deliver(self, send: Send, breaks: int) -> None:
-        if breaks != self._breaks or self.faults:
+    def _deliver(self, send: Send, breaks: int | None) -> None:
+        if breaks not in (None, self._breaks) or self.faults:
             return
         machine = send.message.machine
         try:
             self._send(self.addresses[send.to].receive(send.message, self.now))
         except IntegrityError:
-            self.coordinators[machine].distrust()
+            if breaks is not None and self._is_awaited(send.message):
+                self.coordinators[machine].distrust()
         self.kick(machine)
+
+    def _is_awaited(self, message: Message) -> bool:
+        """Whether the source still waits for the answer to a message; any other is out of date."""
+        coordinator = self.coordinators[message.machine]
+        sent = None if coordinator.session is None else coordinator.sides[coordinator.session].agent.in_flight
+        return sent is not None and (sent.epoch, sent.number) == (message.epoch, message.number)
 
     # --------------------------------------------------------------------------------------------------------- time
 
@@ -252,6 +298,8 @@ class Simulation:
         while self._queue and self._queue[0][0] <= end:
             self._run_next()
         self.now = end
+        for coordinator in self.coordinators.values():
+            coordinator.expire(self.now)
 
     def settle(self, limit: float) -> bool:
         """Let time pass until nothing is scheduled any more; ``False`` when the limit (seconds) comes first."""

@@ -6,6 +6,7 @@ ways with Scout) and the *replica host* (Hyper-V to a secondary site, and back f
 Rules:
 
 * a message of an epoch older than the side's own is refused (P3), and so is everything while replication is halted;
+* a message that was sent before the session began is refused: the network may deliver an old copy late;
 * changes are applied in the order of the machine's sequence numbers, all disks together; a message that came before is
   acknowledged again and not applied again; a gap is refused, never skipped (P9);
 * content is checked against its digest before any of it is applied, so a batch is applied whole or not at all;
@@ -42,6 +43,7 @@ class ReplicationTarget:
         self.side = side
         self.accepting = False
         self.received = 0
+        self.after = 0
         self.points: list[Point] = []
         self.last_ack: Ack | None = None
         self.reply_to = ""
@@ -52,14 +54,17 @@ class ReplicationTarget:
 
     # --------------------------------------------------------------------------------------------------- session
 
-    def open_session(self, epoch: int, received: int, reply_to: str, *, fresh: bool) -> None:
-        """Begin to receive after ``received`` writes of the branch; ``fresh`` forgets all content first."""
+    def open_session(self, epoch: int, received: int, reply_to: str, *, fresh: bool, after: int = 0) -> None:
+        """Begin to receive after ``received`` writes of the branch, in messages numbered higher than ``after``; ``fresh``
+        forgets all content first.
+        """
         if fresh:
             self._disks.clear()
         self._host.epoch = max(self._host.epoch, epoch)
         self.accepting = True
         self.received = received
         self.reply_to = reply_to
+        self.after = after
         self.last_ack = None
 
     def halt(self) -> None:
@@ -78,7 +83,9 @@ class ReplicationTarget:
 
     def receive(self, message: Message, now: float) -> list[Send]:  # noqa: ARG002
         """Take a data message; the answer is an end-to-end acknowledgement, or nothing when it is refused."""
-        if isinstance(message, Ack) or not self.accepting or not self.accepts_epoch(message.epoch):
+        if isinstance(message, Ack) or not self.accepts_epoch(message.epoch):
+            return []
+        if not self.accepting or message.number <= self.after:
             return []
         if self.last_ack is not None and message.number <= self.last_ack.number:
             return [Send(self.reply_to, self.last_ack)] if message.number == self.last_ack.number else []

@@ -1,4 +1,5 @@
-"""The vault: the durable record of every machine, and the decision whether a request is accepted.
+"""The vault: the record of every machine, and the decision whether a request is accepted. The record outlives every
+simulated fault; in this version it is held in memory, so it does not outlive the program.
 
 Every request is judged in one place, in the fixed order of the reason codes of ``docs/interface.md`` section 3: first
 whether the flow has the operation, then the lifecycle, then the prechecks on arguments and infrastructure. A rejected
@@ -26,7 +27,7 @@ __all__ = ["MachineRecord", "Situation", "Vault"]
 
 @attrs.define(slots=True)
 class MachineRecord:
-    """What the vault durably knows of a machine. Fields are those of the observation, plus what the jobs need."""
+    """What the vault knows of a machine. Fields are those of the observation, plus what the jobs need."""
 
     machine: str
     protection: str = "none"
@@ -46,6 +47,8 @@ class MachineRecord:
     """Side that was the machine and has not been contacted since an unplanned failover."""
     branched_at: int = 0
     """Writes of the branch at the last failover: what a stale side holds beyond it is lost."""
+    store_key: bytes = attrs.field(default=b"", repr=False)
+    """Key of the disks that are stored encrypted."""
     machine_kind: str = ""
     """What the machine is at primary; a failback can make it another kind (P2A-5)."""
     in_step: bool = False
@@ -72,6 +75,8 @@ class Vault:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.records: dict[str, MachineRecord] = {}
+        self.channel_key = b""
+        """Key of the frames on every channel."""
         self._answers: dict[tuple[str, str], str | None] = {}
 
     def register(self, machine: str) -> MachineRecord:

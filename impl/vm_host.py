@@ -4,10 +4,17 @@ Durable on the host: the epoch it has learned, whether it believes to be the mac
 have been acknowledged since the disk was first attached (``acknowledged``), and whether the guest was running when
 power failed. Volatile: the guest and its cache. Truth (``running``) and belief (``authority``) are different variables.
 
+*Durable* here means that no simulated fault takes it away. In this version it is held in memory, so a restart of the
+program itself loses it; only change logs and disks are files, and whether their bytes are forced to stable storage is
+decided by the ``sync`` option of the laboratory, which is off unless asked for.
+
 Rules:
 
 * a write is acknowledged only when it is on the disk *and* tracked, if tracking is on (P9); cached writes reach the
-  disk first in, first out, on the next plain write or at an orderly stop, and are lost when power fails;
+  disk first in, first out, on the next plain write or at an orderly stop, and are lost when power fails. One leaves the
+  cache only when it is acknowledged;
+* if the disk or the log refuses a write, it is not acknowledged, and what was tracked is in doubt: a resynchronisation
+  is required, which drops the logs, so that the number may be given to the next write;
 * a guest starts only where the host believes to be the machine; whoever has not been told otherwise believes it still,
   which is why an old source may come back running;
 * *fencing* stops the guest at once, takes the authority away and teaches the new epoch, all in one durable step (P3).
@@ -29,12 +36,6 @@ class Guest:
     def __init__(self) -> None:
         self.running = False
         self.cache: deque[tuple[int, int, bytes]] = deque()
-
-    def take_cached(self) -> list[tuple[int, int, bytes]]:
-        """Empty the cache in the order in which its writes were issued."""
-        writes = list(self.cache)
-        self.cache.clear()
-        return writes
 
 
 class VmHost:
@@ -70,14 +71,20 @@ class VmHost:
     def acknowledge(self, disk: int, block: int, data: bytes, now: float) -> None:
         """Put one write on the disk and into the change log, then count it as acknowledged."""
         number = self.acknowledged + 1
-        self.agent.track(number, disk, block, data, now)
-        self.disks.write(disk, block, data)
+        try:
+            self.agent.track(number, disk, block, data, now)
+            self.disks.write(disk, block, data)
+        except OSError:
+            self.agent.doubt()
+            raise
         self.acknowledged = number
 
     def flush(self, now: float) -> None:
         """Bring all cached writes to the disk, first in, first out."""
-        for disk, block, data in self.guest.take_cached():
-            self.acknowledge(disk, block, data, now)
+        cache = self.guest.cache
+        while cache:
+            self.acknowledge(*cache[0], now)
+            cache.popleft()
 
     # ----------------------------------------------------------------------------------------------------- power
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import random
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -176,7 +175,7 @@ def test_extents_of_a_dropped_area_are_an_error(tmp_path: Path) -> None:
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.binary(max_size=9000), flip=st.integers(0, 10**6))
 def test_frames_decode_to_what_was_encoded_and_damage_is_noticed(data: bytes, flip: int) -> None:
-    codec = Codec(bytes(32), random.Random(1))
+    codec = Codec(bytes(32))
     frame = codec.encode(data, b"me")
     assert codec.decode(frame, b"me") == data
     with pytest.raises(IntegrityError):
@@ -189,7 +188,7 @@ def test_frames_decode_to_what_was_encoded_and_damage_is_noticed(data: bytes, fl
 
 def test_a_gateway_acknowledges_nothing_itself_and_a_crash_empties_its_cache(tmp_path: Path) -> None:
     space = ExtentSpace()
-    server = ProcessServer("ps", space, space.open(tmp_path / "cache"), Codec(bytes(32), random.Random(1)))
+    server = ProcessServer("ps", space, space.open(tmp_path / "cache"), Codec(bytes(32)))
     batch = ChangeBatch("m", 1, 1, 0, 0, ())
     assert server.receive(batch, 0) == []
     server.connect("m", ProcessServerRoute("target", "agent"))
