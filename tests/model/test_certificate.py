@@ -161,8 +161,8 @@ def test_an_unknown_claim_is_told_as_a_change_of_the_model(certificate: Path) ->
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("{", "not JSON"), ("[]", "format list"), ("{}", "format None"), ('{"format": 2}', "format 2; expected format 1"),
-    ('{"format": 1}', "expected the keys of format 1"),
+    ("{", "not JSON"), ("[]", "format list"), ("{}", "format None"), ('{"format": 1}', "format 1; expected format 2"),
+    ('{"format": 2}', "expected the keys of format 2"),
 ])
 def test_a_manifest_that_is_none_is_refused(certificate: Path, text: str, message: str) -> None:
     (certificate / "manifest.json").write_text(text, "utf-8")
