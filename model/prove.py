@@ -196,10 +196,17 @@ class _Race:
             self.results[goal.key] = result
 
     def unreachable(self, goals: Sequence[Goal]) -> set[str]:
-        """Keys of the claims of which the invariant shows that no reachable state or step satisfies the premise."""
+        """Keys of the claims of which the invariant, or one that Spacer adds to it, shows that no reachable state or step
+        satisfies the premise."""
         denied = [attrs.evolve(goal, built=attrs.evolve(goal.built, premise=z3.BoolVal(True),
                                                         conclusion=z3.Not(goal.built.premise))) for goal in goals]
-        return {key for key, told in proves(self.model, self.invariant, denied).items() if told.answer == "unsat"}
+        never = {key for key, told in proves(self.model, self.invariant, denied).items() if told.answer == "unsat"}
+        for goal in denied:
+            if goal.key not in never and self.left > 1:
+                self.tell(f"Spacer: whether the premise of {goal.key} is reachable")
+                if infer(self.model, goal, self.invariant, max_seconds=min(10.0, self.left)).invariant is not None:
+                    never.add(goal.key)
+        return never
 
     def fall_back(self) -> None:
         """What neither the first search nor induction has settled: search deeper, then Spacer, then unroll."""
