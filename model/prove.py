@@ -4,13 +4,16 @@ Rules
 1. *False claims first.* A breadth-first search looks, in one pass, for a step or state that breaks a claim and for one
    that satisfies a claim's premise. It takes a second and gives the shortest trace.
 2. *Then true ones.* Lemmas and invariant claims that were not refuted are tried together by plain induction; step
-   claims on top. This is the only thing that makes a claim *proved*.
+   claims on top. This is the only thing that makes a claim *proved*. A step claim that names its actions and follows
+   from their preconditions and effects without any invariant is *by construction* instead.
 3. *Then the rest*, while time lasts: a deeper search, Spacer (whose finding has to pass plain induction), bounded model
    checking. What nobody settles is *undetermined*, with the reason.
 4. A claim that does not apply is *not applicable*, with the facts that make it so; a promise none of whose claims apply
    is so, too.
-5. A proved claim whose premise was never reached is flagged: it may say nothing.
-6. What is proved is written as a certificate, and that is checked by two solvers, if a folder is given.
+5. A claim that follows from the invariant is proved only if its premise was reached. Where the invariant shows that none
+   can reach it, the claim is not applicable; where nobody knows, undetermined, for it may say nothing.
+6. A promise that is kept is written as a certificate, all its claims, and that is checked by two solvers, if a folder is
+   given.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ from siteproof.model.engines.traces import claim_text, counterexample, trace_of
 from siteproof.model.errors import UsageError, near
 from siteproof.model.promise import LEMMAS, PROMISES, promise_model
 from siteproof.model.readings.python import CompiledModel, compile_model
-from siteproof.model.readings.smt import Named
-from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, worst
+from siteproof.model.readings.smt import Named, typing
+from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, is_kept, worst
 from siteproof.model.system import Model
 from siteproof.model.topology import Topology
 
@@ -49,7 +52,8 @@ FIRST_STATES, DEEP_STATES = 60_000, 1_000_000
 
 @attrs.frozen(eq=False)
 class Outcome:
-    """Verdicts on the promises of one model, the invariant that carries the proofs, and the claims that it proves."""
+    """Verdicts on the promises of one model, the invariant that carries the proofs, and the claims of the promises that it
+    shows to be kept."""
 
     promises: tuple[PromiseResult, ...]
     invariant: tuple[Named, ...]
@@ -88,6 +92,7 @@ class _Race:
     compiled: CompiledModel = attrs.field(init=False)
     results: dict[str, ClaimResult] = attrs.field(factory=dict)
     witnessed: dict[str, bool] = attrs.field(factory=dict)
+    never: set[str] = attrs.field(factory=set)
     invariant: tuple[Named, ...] = ()
     reasons: dict[str, list[str]] = attrs.field(factory=dict)
 
@@ -112,7 +117,8 @@ class _Race:
         A small scope may have missed a shorter counterexample, so the wide one is searched below its length.
         """
         wanted = self.open
-        unseen = [g for g in self.goals if not self.witnessed.get(g.key)] if not only_open else []
+        unseen = [g for g in self.goals if not self.witnessed.get(g.key) and g.key not in self.never]
+        unseen = [] if only_open else unseen
         targets = [_violation(goal) for goal in wanted]
         targets += [Target("?" + g.key, g.built.premise, g.claim.is_step, g.claim.on) for g in unseen]
         found = self.search(targets, scope, max_states=max_states)
@@ -167,6 +173,41 @@ class _Race:
                 said = f"the invariant does not imply it {where}{gave_up}"
                 self.note(goal.key, f"plain induction: {said}")
 
+    def weigh(self) -> None:
+        """Tell apart what induction has shown: claims that say something from those that may say nothing, and proofs from
+        what is written in the actions."""
+        shown = [goal for goal in self.goals if self.results[goal.key].verdict is Verdict.PROVED]
+        self.never = self.unreachable([goal for goal in shown if not self.witnessed[goal.key]])
+        scope = SMALL
+        if self.left > 0 and any(not self.witnessed[goal.key] for goal in shown if goal.key not in self.never):
+            scope = MIDDLE
+            self.look(scope, DEEP_STATES, only_open=False)
+        named = [goal for goal in shown if goal.claim.is_step and goal.claim.on is not None]
+        written = proves(self.model, typing(self.model), named)
+        for goal in shown:
+            result = attrs.evolve(self.results[goal.key], witnessed=self.witnessed[goal.key])
+            if goal.key in self.never:
+                result = attrs.evolve(result, verdict=Verdict.NOT_APPLICABLE, reason="its premise is unreachable (proved)")
+            elif not result.witnessed:
+                result = attrs.evolve(result, verdict=Verdict.UNDETERMINED,
+                                      reason=f"its premise was never reached in {scope}: it may say nothing")
+            elif goal in named and written[goal.key].answer == "unsat":
+                result = attrs.evolve(result, verdict=Verdict.BY_CONSTRUCTION, method="preconditions and effects")
+            self.results[goal.key] = result
+
+    def unreachable(self, goals: Sequence[Goal]) -> set[str]:
+        """Keys of the claims of which the invariant, or one that Spacer adds to it, shows that no reachable state or step
+        satisfies the premise."""
+        denied = [attrs.evolve(goal, built=attrs.evolve(goal.built, premise=z3.BoolVal(True),
+                                                        conclusion=z3.Not(goal.built.premise))) for goal in goals]
+        never = {key for key, told in proves(self.model, self.invariant, denied).items() if told.answer == "unsat"}
+        for goal in denied:
+            if goal.key not in never and self.left > 1:
+                self.tell(f"Spacer: whether the premise of {goal.key} is reachable")
+                if infer(self.model, goal, self.invariant, max_seconds=min(10.0, self.left)).invariant is not None:
+                    never.add(goal.key)
+        return never
+
     def fall_back(self) -> None:
         """What neither the first search nor induction has settled: search deeper, then Spacer, then unroll."""
         for scope, most in ((SMALL, DEEP_STATES), (MIDDLE, DEEP_STATES), (WIDE, DEEP_STATES)):
@@ -215,6 +256,7 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
         race.look(SMALL, None, only_open=False)
     race.induct(invariant_candidates(model, LEMMAS, everything))
     race.fall_back()
+    race.weigh()
     rows = []
     for promise in chosen:
         claims = []
@@ -223,18 +265,13 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
                 claims.append(ClaimResult(goal.built.name, Verdict.NOT_APPLICABLE, "", 0.0, goal.built.because,
                                           claim_text(model, goal)))
                 continue
-            result = race.results[goal.key]
-            if result.verdict is Verdict.PROVED:
-                seen = race.witnessed[goal.key]
-                note = "" if seen else f"its premise was not reached in the scope {SMALL}: it may say nothing"
-                result = attrs.evolve(result, witnessed=seen, reason=note)
-            claims.append(result)
+            claims.append(race.results[goal.key])
         verdict = worst([claim.verdict for claim in claims])
         rows.append(PromiseResult(
             promise.id, promise.title, promise.sentence, promise.requirements, verdict, tuple(claims),
             sum(claim.seconds for claim in claims), _reach(verdict)))
-    proved = tuple(goal for goal in goals if race.results[goal.key].verdict is Verdict.PROVED)
-    return Outcome(tuple(rows), race.invariant, proved)
+    kept = {row.id for row in rows if is_kept(row.verdict)}
+    return Outcome(tuple(rows), race.invariant, tuple(goal for goal in goals if goal.promise.id in kept))
 
 
 def _violation(goal: Goal) -> Target:
@@ -244,7 +281,7 @@ def _violation(goal: Goal) -> Target:
 
 def _reach(verdict: Verdict) -> str:
     """What a verdict on a promise speaks of."""
-    if verdict is Verdict.PROVED:
+    if is_kept(verdict):
         return "one machine, any number of writes, points and failovers"
     return f"one machine; searched with {WIDE}" if verdict is not Verdict.NOT_APPLICABLE else ""
 
@@ -254,7 +291,7 @@ def prove(topology: Topology, promises: Collection[str] | None = None, overrides
           time_limit: float = 120.0) -> ProofReport:
     """Prove the promises of a flow, or of the flow with other facts (`overrides`).
 
-    `promises` are ids; None stands for all. With `certificate_dir`, what is proved is written to the folder
+    `promises` are ids; None stands for all. With `certificate_dir`, what is kept is written to the folder
     `certificate_dir/<topology id>` and checked by both solvers; then each promise names the folder relative to the
     parent of `certificate_dir`, and those that confirmed it. Raises `UsageError` for an unknown promise or fact.
     """
@@ -272,7 +309,7 @@ def prove(topology: Topology, promises: Collection[str] | None = None, overrides
         write_certificate(folder, changed, model, outcome.invariant, outcome.proved)
         checked = certify(folder, on_progress)
         solvers += [name for name in checked.confirmed_by if name not in solvers]
-        kept = {row.id for row in rows if row.verdict is Verdict.PROVED}
+        kept = {row.id for row in rows if is_kept(row.verdict)}
         rows = tuple(
             attrs.evolve(row, certificate=f"{certificate_dir.name}/{changed.id}", confirmed_by=checked.confirmed_by)
             if row.id in kept else row for row in rows)
@@ -285,7 +322,7 @@ def what_if(topology: Topology, overrides: Mapping[str, bool], promises: Collect
     """The flow before and after a change of facts, and the promises that the change loses and gains."""
     before = prove(topology, promises, None, None, on_progress, time_limit)
     after = prove(topology, promises, overrides, None, on_progress, time_limit)
-    kept = [{p.id for p in report.promises if p.verdict is Verdict.PROVED} for report in (before, after)]
+    kept = [{p.id for p in report.promises if is_kept(p.verdict)} for report in (before, after)]
     order = [p.id for p in before.promises]
     return WhatIf(before, after, tuple(i for i in order if i in kept[0] - kept[1]),
                   tuple(i for i in order if i in kept[1] - kept[0]))

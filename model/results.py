@@ -1,8 +1,10 @@
 """What the engines say: verdicts, traces and proof reports, as plain values that reports and certificates are made from.
 
 Rules
-1. Five verdicts, and only the first counts as a proof. *Undetermined* always says why (bound, time-out, the solver's
-   reason); it is never shown as a pass.
+1. Five verdicts, and only the first counts as a proof. *By construction* is a step claim that the written preconditions
+   and effects of the actions it names satisfy on their own: certified, and no more than a reading of the model.
+   *Undetermined* always says why (bound, time-out, the solver's reason, a premise that was never reached); it is never
+   shown as a pass.
 2. A trace is a list of taken actions with the decoded state after each. It has been replayed on the compiled model before
    anyone sees it, and it is the shortest there is when `shortest` says so.
 3. Everything here turns into JSON with `cattrs` as it stands.
@@ -15,7 +17,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["ClaimResult", "PromiseResult", "ProofReport", "Trace", "TraceStep", "Verdict", "worst"]
+__all__ = ["ClaimResult", "PromiseResult", "ProofReport", "Trace", "TraceStep", "Verdict", "is_kept", "worst"]
 
 
 class Verdict(enum.Enum):
@@ -51,8 +53,9 @@ class Trace:
 
 @attrs.frozen
 class ClaimResult:
-    """The verdict on one claim. `reason` explains not applicable (the facts) and undetermined (the bound or time-out).
-    `witnessed` says whether a reachable state or step satisfies the claim's premise (None: not looked for)."""
+    """The verdict on one claim. `reason` explains not applicable (the facts, or a premise proved unreachable) and
+    undetermined (the bound or time-out). `witnessed` says whether a reachable state or step satisfies the claim's premise
+    (None: not looked for)."""
 
     name: str
     verdict: Verdict
@@ -92,6 +95,11 @@ class ProofReport:
     promises: tuple[PromiseResult, ...]
     solvers: tuple[str, ...]
     seconds: float
+
+
+def is_kept(verdict: Verdict) -> bool:
+    """Whether a promise with this verdict holds in its flow, and says something there."""
+    return verdict in (Verdict.PROVED, Verdict.BY_CONSTRUCTION)
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from siteproof.conformance.cli.shared import Session, parse_duration
 from siteproof.conformance.exits import Exit, of_proof, overall
-from siteproof.conformance.report.terminal import proof_story, side_by_side, text
+from siteproof.conformance.report.terminal import plain_fact, proof_story, side_by_side, text
 from siteproof.conformance.report.values import count
 from siteproof.conformance.report.words import duration, join
-from siteproof.model.engines.certificate import CertificateReport
+from siteproof.model.engines.certificate import BUILT_IN, CertificateReport
 from siteproof.model.engines.certificate import certify as certify_folder
 from siteproof.model.errors import UsageError
 from siteproof.model.prove import prove as prove_flow
@@ -110,6 +110,10 @@ def certify(session: Session, folder: Path) -> Exit:
                 f"{join(report.confirmed_by) or 'no solver'} in {duration(report.seconds)}",
             )
         )
+        if report.source != BUILT_IN:
+            session.out.print(text(f"  the topology in it: {report.source}", "yellow"))
+        for path, value in report.overrides.items():
+            session.out.print(text(f"  overridden: {path} = {plain_fact(value)}", "yellow"))
         for row in report.unconfirmed:
             session.out.print(text(f"  {row}", "yellow"))
     code = Exit.OK if all(report.confirmed for report in reports) else Exit.INCONCLUSIVE

@@ -22,7 +22,7 @@ from siteproof.conformance.report.assumptions import assumptions
 from siteproof.conformance.report.diagram import ARROWS, draw_components, link_words
 from siteproof.conformance.report.lifecycle import draw_lifecycle
 from siteproof.conformance.report.timeline import draw_timeline, moments_of_counterexample, moments_of_trace
-from siteproof.conformance.report.values import FlowReport, RunReport, claims_of, count
+from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
 from siteproof.conformance.results import Counterexample, Coverage
 from siteproof.model.requirements import load_requirements
 from siteproof.model.results import Verdict
@@ -75,7 +75,7 @@ def _environment() -> Environment:
         "moments_of_trace": moments_of_trace,
         "moments_of_counterexample": moments_of_counterexample,
         "draw_lifecycle": draw_lifecycle,
-        "claims_of": claims_of,
+        "claims_told": claims_told,
         "count": count,
         "difference": _difference,
         "solvers": words.solvers,

@@ -18,11 +18,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from siteproof.conformance.report.values import RunReport, count
+from siteproof.conformance.report.values import RunReport, claims_told, count
 from siteproof.conformance.report.words import MARKS, TONES, duration, headline, join, plain, removals, solvers
 from siteproof.conformance.results import CampaignResult, Counterexample
 from siteproof.model.errors import one_line
-from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict
+from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, is_kept
 
 __all__ = [
     "campaign_story",
@@ -90,7 +90,7 @@ def final_table(report: RunReport) -> Table:
 def _certificates(proof: ProofReport | None) -> Text:
     if proof is None:
         return Text("–", "dim")
-    proved = [p for p in proof.promises if p.verdict is Verdict.PROVED]
+    proved = [p for p in proof.promises if is_kept(p.verdict)]
     confirmed = [p for p in proved if p.confirmed_by]
     if not confirmed:
         return Text("not checked", "dim")
@@ -112,14 +112,12 @@ def proof_story(proof: ProofReport) -> RenderableType:
     ):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for promise in proof.promises:
-        proved = sum(c.verdict is Verdict.PROVED for c in promise.claims)
-        applicable = sum(c.verdict is not Verdict.NOT_APPLICABLE for c in promise.claims)
         table.add_row(
             _mark(promise.verdict),
             text(promise.id, "bold"),
             text(promise.title),
             Text(promise.verdict.value, COLOURS[TONES[promise.verdict]]),
-            f"{proved}/{applicable}" if applicable else "–",
+            _tally(promise),
             text("confirmed by " + join(solvers([promise])) if promise.confirmed_by else "–", "dim"),
             duration(promise.seconds),
         )
@@ -130,6 +128,7 @@ def proof_story(proof: ProofReport) -> RenderableType:
             *((f"  what if {one_line(path)} = {plain_fact(value)}", "yellow") for path, value in proof.overrides.items()),
         ),
         table,
+        text(f"{join(claims_told([proof]))}.", "dim"),
     ]
     for promise in proof.promises:
         for claim in promise.claims:
@@ -141,6 +140,12 @@ def proof_story(proof: ProofReport) -> RenderableType:
         if promise.verdict is Verdict.NOT_APPLICABLE and reasons:
             parts.append(text(f"– {promise.id} is not applicable because {'; '.join(reasons)}", "dim"))
     return Group(*parts)
+
+
+def _tally(promise: PromiseResult) -> Text:
+    """The claims of a promise by verdict: `3 ✓  2 ◇`."""
+    told = [(verdict, sum(claim.verdict is verdict for claim in promise.claims)) for verdict in Verdict]
+    return Text("  ").join(Text(f"{number} {MARKS[verdict]}", COLOURS[TONES[verdict]]) for verdict, number in told if number)
 
 
 def plain_fact(value: object) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 import attrs
 
 from siteproof.conformance.exits import Exit
-from siteproof.conformance.report.values import FlowReport, RunReport, claims_of, count
+from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
 from siteproof.conformance.results import CampaignResult, Counterexample, Outcome
-from siteproof.model.results import PromiseResult, Verdict
+from siteproof.model.results import PromiseResult, Verdict, is_kept
 
 __all__ = ["MARKS", "TONES", "Headline", "duration", "headline", "join", "plain", "removals", "solvers", "tone_of"]
 
@@ -150,16 +150,15 @@ def _flow_error(flow: FlowReport) -> str:
 
 def _proof_line(report: RunReport) -> str:
     proofs = [flow.proof for flow in report.flows if flow.proof is not None]
-    total = {verdict: sum(claims_of(proof, verdict) for proof in proofs) for verdict in Verdict}
-    certified = [p for proof in proofs for p in proof.promises if p.verdict is Verdict.PROVED]
+    proved, *rest = claims_told(proofs)
+    certified = [p for proof in proofs for p in proof.promises if is_kept(p.verdict)]
     confirmed = solvers(certified)
     all_confirmed = bool(certified) and all(solvers([p]) == confirmed for p in certified)
-    text = f"{count(total[Verdict.PROVED], 'claim')} proved for any number of writes"
+    text = f"{proved} for any number of writes"
     if confirmed:
         text += (
             f", {'each' if all_confirmed else 'most'} certificate{'' if all_confirmed else 's'} confirmed by {join(confirmed)}"
         )
-    rest = [f"{total[v]} {v.value}" for v in Verdict if v is not Verdict.PROVED and total[v]]
     return text + (f"; {join(rest)}." if rest else ".")
 
 

@@ -3,14 +3,17 @@
 Rules
 1. A certificate is a folder: `manifest.json`, the topology as it was read (`topology.toml`), the shared invariant
    (`invariant.smt2`) and one SMT-LIB 2 file for each obligation. Nothing in it points outside.
-2. Checking believes the folder in one thing only, the *choice* of the invariant. Everything else is derived anew: the
-   model from the topology, the obligations from the model and the invariant; they have to be in the folder, all of them
-   and to the byte. So an obligation that was left out, made trivial or taken from another model is refused before a
-   solver is asked.
+2. Checking believes the folder in two things only, the *choice* of the invariant and which promises it speaks of.
+   Everything else is derived anew: the model from the topology, every applicable claim of those promises from the model,
+   the obligations from model, claims and invariant; they have to be in the folder, all of them and to the byte. So a
+   claim or an obligation that was left out, made trivial or taken from another model is refused before a solver is asked.
+   Names of conjuncts come from a safe alphabet: none can end a comment or a symbol.
 3. Then each obligation has to be unsatisfiable for a fresh z3 and for cvc5, both reading the file's text. `sat` and
    `unknown` of either mean: not confirmed.
 4. The invariant has to hold initially and so be satisfiable, and it is told which actions are impossible under it: a
    proof about nothing is not a proof.
+5. It is told which facts are overridden, and whether the topology is the built-in one of its id: a proof about another
+   system is not a proof about this one.
 
 What is trusted: the model and the claims (for people to read), the printer of `siteproof.model.readings.smt`, two
 solvers.
@@ -37,12 +40,17 @@ from siteproof.model.promise import PROMISES, promise_model
 from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named
 from siteproof.model.system import Model
-from siteproof.model.topology import Topology, parse_topology
+from siteproof.model.topology import Topology, builtin_topologies, load_topology, parse_topology
 
-__all__ = ["FORMAT", "CertificateError", "CertificateReport", "certify", "model_digest", "write_certificate"]
+__all__ = ["BUILT_IN", "DIFFERS", "FORMAT", "OWN", "CertificateError", "CertificateReport", "certify", "model_digest",
+           "write_certificate"]
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, TOPOLOGY, INVARIANT, FOLDER = "manifest.json", "topology.toml", "invariant.smt2", "obligations"
+
+BUILT_IN = "the built-in topology"
+DIFFERS = "differs from the built-in topology of that id"
+OWN = "no built-in topology has that id"
 
 Progress = Callable[[str], None]
 
@@ -63,13 +71,15 @@ class CertificateError(SiteproofError):
 
 @attrs.frozen
 class CertificateReport:
-    """The outcome of a check. `unconfirmed` names each obligation that a solver did not confirm, with the answer;
-    `impossible` the actions that can never be taken under the invariant."""
+    """The outcome of a check. `source` says whether the embedded topology is a built-in one; `overrides` are the facts that
+    were changed since. `unconfirmed` names each obligation that a solver did not confirm, with the answer; `impossible` the
+    actions that can never be taken under the invariant."""
 
     folder: str
     topology: str
     title: str
     level: str
+    source: str
     overrides: dict[str, bool]
     promises: tuple[str, ...]
     claims: int
@@ -83,6 +93,11 @@ class CertificateReport:
     def confirmed(self) -> bool:
         """Whether every obligation was confirmed by every solver that was asked."""
         return not self.unconfirmed and bool(self.confirmed_by)
+
+    @property
+    def as_documented(self) -> bool:
+        """Whether it is about a built-in flow without any change."""
+        return self.source == BUILT_IN and not self.overrides
 
 
 _AGAIN = "write the certificate anew with `siteproof prove`"
@@ -102,7 +117,7 @@ def model_digest(model: Model, goals: Iterable[Goal]) -> str:
 
 def write_certificate(folder: Path, topology: Topology, model: Model, invariant: Sequence[Named],
                       goals: Sequence[Goal]) -> list[Obligation]:
-    """Write the certificate that `invariant` proves `goals`, which have to apply in `topology`.
+    """Write the certificate that `invariant` proves `goals`: all claims of some promises that apply in `topology`.
 
     `folder` must not exist, be empty, or hold a certificate of ours, which is replaced. Raises `CertificateError`
     otherwise.
@@ -123,6 +138,7 @@ def write_certificate(folder: Path, topology: Topology, model: Model, invariant:
         "model_sha256": model_digest(model, goals),
         "invariant": {"file": INVARIANT, "sha256": _sha(files[INVARIANT].encode()),
                       "conjuncts": [row.name for row in invariant]},
+        "promises": list(dict.fromkeys(goal.promise.id for goal in goals)),
         "claims": [{"key": goal.key, "promise": goal.promise.id, "claim": goal.built.name,
                     "kind": "step" if goal.claim.is_step else "invariant"} for goal in goals],
         "obligations": [{"name": one.name, "kind": one.kind, "action": one.action.name if one.action else None,
@@ -197,7 +213,7 @@ def certify(folder: Path | str, progress: Progress | None = None, *,
     refusing = tuple(name for name in solvers if not any(f": {name} says" in row for row in unconfirmed))
     impossible = tuple(action.name for action in model.actions if never_possible(model, invariant, action))
     return CertificateReport(
-        str(folder), topology.id, topology.title, model.level, dict(topology.overrides),
+        str(folder), topology.id, topology.title, model.level, _source(topology), dict(topology.overrides),
         tuple(dict.fromkeys(goal.promise.id for goal in goals)), len(goals), len(rows), refusing, tuple(unconfirmed),
         impossible, time.perf_counter() - began)
 
@@ -221,9 +237,10 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
         entries = [manifest["topology"], manifest["invariant"], *manifest["obligations"]]
         for entry in entries:
             texts[entry["file"]] = _text(folder, entry["file"], entry["sha256"])
-        required = (manifest["overrides"], manifest["level"], manifest["model_sha256"], manifest["claims"])
+        required = (manifest["overrides"], manifest["level"], manifest["model_sha256"], manifest["claims"],
+                    manifest["promises"])
     except (KeyError, TypeError) as error:
-        raise CertificateError(MANIFEST, f"no {error}", "the keys of format 1", _AGAIN) from None
+        raise CertificateError(MANIFEST, f"no {error}", f"the keys of format {FORMAT}", _AGAIN) from None
     if manifest["level"] != "promise" or not isinstance(required[0], dict) or {TOPOLOGY, INVARIANT} - texts.keys():
         raise CertificateError(MANIFEST, "another level or other files",
                                f"level promise, {TOPOLOGY} and {INVARIANT}", _AGAIN)
@@ -255,27 +272,48 @@ def _topology(manifest: Mapping[str, Any], text: str) -> Topology:
     return topology.with_facts(manifest["overrides"]) if manifest["overrides"] else topology
 
 
+def _source(topology: Topology) -> str:
+    """Whether the embedded text is a built-in topology, one that goes by the id of one, or a user's own."""
+    if topology.id not in builtin_topologies():
+        return OWN
+    return BUILT_IN if load_topology(topology.id).text == topology.text else DIFFERS
+
+
 def _claims(manifest: Mapping[str, Any], model: Model, promises: Sequence[Promise]) -> list[Goal]:
-    known = {goal.key: goal for goal in goals_of(model, promises)}
-    goals = []
-    for entry in manifest["claims"]:
-        goal = known.get(entry.get("key"))
-        if goal is None or not goal.built.applies:
-            raise CertificateError(
-                MANIFEST, f"the claim {entry.get('key')}", "a claim that the model has and that applies",
-                f"the model or its claims have changed since this certificate was written; {_AGAIN}")
-        goals.append(goal)
-    if not goals:
-        raise CertificateError(MANIFEST, "no claim", "at least one", _AGAIN)
+    """Every claim of the promises that the manifest names which applies in the model; the manifest has to list them all."""
+    known, named = {promise.id: promise for promise in promises}, manifest["promises"]
+    if not isinstance(named, list) or not named:
+        raise CertificateError(MANIFEST, "no promise", "at least one", _AGAIN)
+    for name in named:
+        if not isinstance(name, str) or name not in known or named.count(name) > 1:
+            raise CertificateError(MANIFEST, f"the promise {name}", f"each once, of {', '.join(known)}", _AGAIN)
+    listed = [entry.get("key") if isinstance(entry, dict) else None for entry in manifest["claims"]]
+    goals = [goal for goal in goals_of(model, [known[name] for name in named]) if goal.built.applies]
+    derived = [goal.key for goal in goals]
+    if strange := [key for key in listed if key not in derived]:
+        raise CertificateError(
+            MANIFEST, f"the claim {strange[0]}", "a claim that the promises of the manifest have and that applies",
+            f"the model or its claims have changed since this certificate was written; {_AGAIN}")
+    if missing := [key for key in derived if key not in listed]:
+        raise CertificateError(
+            MANIFEST, f"{missing[0].partition('.')[0]} without its claim {missing[0]}",
+            "every applicable claim of each promise that it names",
+            f"a promise is kept when all its claims are; {_AGAIN}")
+    if silent := [name for name in named if name not in {goal.promise.id for goal in goals}]:
+        raise CertificateError(MANIFEST, f"the promise {silent[0]}", "promises of which a claim applies", _AGAIN)
     return goals
 
 
 def _invariant(manifest: Mapping[str, Any], model: Model, text: str) -> list[Named]:
     """The invariant as the certificate states it, read by the solver and required to print to the same text."""
     names = manifest["invariant"].get("conjuncts", [])
+    for name in names if isinstance(names, list) else (names,):
+        if not isinstance(name, str) or not smt.is_safe(name) or names.count(name) > 1:
+            raise CertificateError(MANIFEST, f"a conjunct called {one_line(repr(name))[:60]}",
+                                   "names of letters, digits, spaces and _ . ' : -, each once", _AGAIN)
     try:
         nodes = list(z3.parse_smt2_string(text))
-        rows = [Named(str(name), node) for name, node in zip(names, nodes, strict=True)]
+        rows = [Named(name, node) for name, node in zip(names, nodes, strict=True)]
         if _invariant_text(model, rows) == text:
             return rows
     except (z3.Z3Exception, ValueError):

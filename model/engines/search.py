@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import attrs
@@ -26,10 +26,13 @@ from siteproof.model.engines.scope import Scope
 from siteproof.model.readings.python import State, expression
 from siteproof.model.system import Action, Model, constants_of
 
-__all__ = ["Path", "SearchResult", "Target", "search"]
+__all__ = ["Memory", "Path", "SearchResult", "Target", "search"]
 
 Path = tuple[tuple[str, tuple[int | bool, ...]], ...]
 """A run: names of actions with coded arguments."""
+
+Memory = dict[Any, Any]
+"""What was worked out of single actions; of use to searches of models that share actions, variables, targets and scope."""
 
 
 @attrs.frozen(eq=False)
@@ -63,14 +66,15 @@ class SearchResult:
 
 def search(model: Model, targets: Iterable[Target], scope: Scope, *, max_states: int | None = None,
            max_seconds: float | None = None, max_depth: int | None = None, explore_all: bool = False,
-           tick: Callable[[int, int], None] | None = None) -> SearchResult:
+           tick: Callable[[int, int], None] | None = None, memory: Memory | None = None) -> SearchResult:
     """Look for `targets` in `scope`. Ends when all are found (unless `explore_all`), the scope is exhausted, or a bound
     is hit.
 
-    `tick` is called after each level with the number of states and the depth.
+    `tick` is called after each level with the number of states and the depth. `memory` is shared by searches for the same
+    targets, in the same scope, of models that have the same variables and most of their actions in common.
     """
     began = time.perf_counter()
-    generator = _Generator(model, tuple(targets), scope)
+    generator = _Generator(model, tuple(targets), scope, {} if memory is None else memory)
     instances = generator.instances
     states: list[State] = [model.initial]
     number: dict[State, int] = {model.initial: 0}
@@ -159,6 +163,14 @@ class _Generator:
     model: Model
     targets: tuple[Target, ...]
     scope: Scope
+    memory: Memory
+
+    def remembered(self, what: str, action: Action, arguments: tuple[int | bool, ...], make: Callable[[], Any]) -> Any:
+        """What `make` says of an action with these arguments; it is asked once. An action is known by its identity."""
+        key = (what, id(action), arguments)
+        if key not in self.memory:
+            self.memory[key] = (action, make())  # the action is kept, so that its identity stays its own
+        return self.memory[key][1]
 
     @cached_property
     def instances(self) -> list[tuple[Action, tuple[int | bool, ...]]]:
@@ -172,17 +184,22 @@ class _Generator:
     @cached_property
     def parts(self) -> list[tuple[int, str, str, str]]:
         """By instance that can be possible at all: number, test, test of the scope, next state."""
-        rows, bounds = [], self.scope.bounds(self.model)
+        rows = []
         for instance, (action, arguments) in enumerate(self.instances):
-            guards = [_bind(action, arguments, guard.folded) for guard in action.guards]
-            if any(z3.is_false(guard) for guard in guards):
-                continue
-            test = " and ".join(expression(guard, self.names) for guard in guards if not z3.is_true(guard)) or "True"
-            after = {n: expression(_bind(action, arguments, node), self.names) for n, node in action.changes.items()}
-            inside = " and ".join(f"{after[name]} <= {most}" for name, most in bounds.items() if name in after)
-            values = ", ".join(after.get(name, self.names[name]) for name in self.model.names)
-            rows.append((instance, test, inside or "True", values))
+            texts = self.remembered("part", action, arguments, partial(self._part, action, arguments))
+            if texts is not None:
+                rows.append((instance, *texts))
         return rows
+
+    def _part(self, action: Action, arguments: tuple[int | bool, ...]) -> tuple[str, str, str] | None:
+        guards = [_bind(action, arguments, guard.folded) for guard in action.guards]
+        if any(z3.is_false(guard) for guard in guards):
+            return None
+        test = " and ".join(expression(guard, self.names) for guard in guards if not z3.is_true(guard)) or "True"
+        after = {n: expression(_bind(action, arguments, node), self.names) for n, node in action.changes.items()}
+        bounds = self.scope.bounds(self.model)
+        inside = " and ".join(f"{after[name]} <= {most}" for name, most in bounds.items() if name in after)
+        return test, inside or "True", ", ".join(after.get(name, self.names[name]) for name in self.model.names)
 
     @cached_property
     def sought(self) -> dict[int, list[tuple[str, str]]]:
@@ -190,11 +207,16 @@ class _Generator:
         rows: dict[int, list[tuple[str, str]]] = {}
         for instance, *_ in self.parts:
             action, arguments = self.instances[instance]
-            for target in self.targets:
-                if target.is_step and (target.on is None or action.name in target.on):
-                    node = specialised(self.model, action, arguments, target.node)
-                    if not z3.is_false(node):
-                        rows.setdefault(instance, []).append((target.key, expression(node, self.names)))
+            rows[instance] = self.remembered("sought", action, arguments, partial(self._sought, action, arguments))
+        return rows
+
+    def _sought(self, action: Action, arguments: tuple[int | bool, ...]) -> list[tuple[str, str]]:
+        rows = []
+        for target in self.targets:
+            if target.is_step and (target.on is None or action.name in target.on):
+                node = specialised(self.model, action, arguments, target.node)
+                if not z3.is_false(node):
+                    rows.append((target.key, expression(node, self.names)))
         return rows
 
     @cached_property

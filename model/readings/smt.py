@@ -9,6 +9,8 @@ Rules
    believed. The folded form, which is faster to search with, is asked for by name (`folded=True`).
 4. The text is our own printer's, not the solver's: the same model gives the same bytes with every solver version, which
    is what lets a certificate be compared with a freshly derived one.
+5. Names that are asserted come from a safe alphabet and comments are one line each, so that no name can start a line of its
+   own or end a quoted symbol.
 
 Source: the SMT-LIB standard, version 2.6 (Barrett, Fontaine, Tinelli), logic QF_LIA.
 """
@@ -23,9 +25,10 @@ from typing import Any
 import attrs
 import z3
 
+from siteproof.model.errors import one_line
 from siteproof.model.system import FACT_PREFIX, Action, Model, Parameter, constants_of
 
-__all__ = ["Named", "constants", "facts", "initial", "prime", "script", "slug", "smtlib", "transition", "typing"]
+__all__ = ["Named", "constants", "facts", "initial", "is_safe", "prime", "script", "slug", "smtlib", "transition", "typing"]
 
 PRIME = "'"
 
@@ -35,6 +38,7 @@ _WORDS = {
     z3.Z3_OP_LT: "<", z3.Z3_OP_GE: ">=", z3.Z3_OP_GT: ">", z3.Z3_OP_ADD: "+", z3.Z3_OP_SUB: "-", z3.Z3_OP_MUL: "*",
     z3.Z3_OP_UMINUS: "-",
 }
+_SAFE = re.compile(r"[A-Za-z0-9_.:' -]+")
 _SIMPLE = re.compile(r"[A-Za-z_~!@$%^&*+=<>.?/-][A-Za-z0-9_~!@$%^&*+=<>.?/-]*")
 
 
@@ -138,6 +142,11 @@ def smtlib(node: Any) -> str:
     return say(node)
 
 
+def is_safe(name: str) -> bool:
+    """Whether a conjunct may have this name."""
+    return _SAFE.fullmatch(name) is not None
+
+
 def symbol(name: str) -> str:
     """`name` as an SMT-LIB symbol, quoted where it has to be."""
     return name if _SIMPLE.fullmatch(name) else f"|{name}|"
@@ -146,8 +155,11 @@ def symbol(name: str) -> str:
 def script(model: Model, parameters: Sequence[Parameter], asserted: Iterable[Named], comment: Sequence[str] = (),
            *, check: bool = True) -> str:
     """A complete SMT-LIB 2 script: logic, declarations in the order of the model (state, next state, arguments, facts;
-    those that occur), one `assert` a conjunct and, with `check`, one `check-sat`."""
+    those that occur), one `assert` a conjunct and, with `check`, one `check-sat`. Raises `ValueError` for a conjunct with
+    an unsafe name and for a constant that the model does not declare."""
     rows = list(asserted)
+    if unsafe := next((row.name for row in rows if not is_safe(row.name)), None):
+        raise ValueError(f"a conjunct is called {unsafe!r}: only letters, digits, spaces and _ . ' : - are safe")
     used = frozenset().union(*(row.symbols for row in rows))
     sorts = [(v.name + suffix, "Bool" if v.domain.of is bool else "Int")
              for suffix in ("", PRIME) for v in model.variables]
@@ -155,7 +167,7 @@ def script(model: Model, parameters: Sequence[Parameter], asserted: Iterable[Nam
     sorts += [(FACT_PREFIX + path, "Bool") for path in sorted(model.facts.values)]
     if strange := used - {name for name, _ in sorts}:
         raise ValueError(f"a formula speaks of {', '.join(sorted(strange))}, which the model does not declare")
-    lines = [f"; {line}" for line in comment]
+    lines = [f"; {one_line(line)}" for line in comment]
     lines.append("(set-logic QF_LIA)")
     lines += [f"(declare-const {symbol(name)} {sort})" for name, sort in sorts if name in used]
     lines += [f"(assert (! {row.text} :named {symbol('c.' + row.name)}))" for row in rows]

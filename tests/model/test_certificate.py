@@ -9,14 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import z3
 
-from siteproof.model.engines.certificate import CertificateError, certify, write_certificate
+from siteproof.model.engines.certificate import (
+    BUILT_IN,
+    DIFFERS,
+    OWN,
+    CertificateError,
+    certify,
+    write_certificate,
+)
 from siteproof.model.engines.obligations import Goal
 from siteproof.model.engines.solvers import ask_cvc5, ask_z3
 from siteproof.model.errors import SiteproofError
 from siteproof.model.mutation import without_guard
+from siteproof.model.promise import promise_model
+from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named
 from siteproof.model.topology import load_topology
 
@@ -160,9 +170,62 @@ def test_an_unknown_claim_is_told_as_a_change_of_the_model(certificate: Path) ->
         certify(certificate)
 
 
+def test_a_promise_without_one_of_its_claims_is_refused(tmp_path: Path) -> None:
+    """The false claims of a changed flow are left out, and everything else of it is proved."""
+    model = model_of(H2S)
+    write_certificate(tmp_path / "part", load_topology(H2S), model, candidates(model), some()[1:])
+    with pytest.raises(CertificateError, match=r"found P12 without its claim P12.at-primary.*expected every applicable claim"):
+        certify(tmp_path / "part")
+
+
+@pytest.mark.parametrize(("promises", "message"), [
+    ([], "found no promise"), (["P99"], "the promise P99"), (["P12", "P12"], "the promise P12; expected each once"),
+    (["P12", "P20"], "P20 without its claim"), ("P12", "found no promise"),
+])
+def test_a_manifest_has_to_name_its_promises(certificate: Path, promises: object, message: str) -> None:
+    change_manifest(certificate, lambda m: m.update(promises=promises))
+    with pytest.raises(CertificateError, match=message):
+        certify(certificate)
+
+
+def test_what_a_certificate_is_about_is_told(whole: Path, tmp_path: Path) -> None:
+    assert certify(whole).as_documented
+    topology, model = load_topology(H2S), model_of(H2S)
+    changed = topology.with_facts({"planned.drains": False})
+    write_certificate(tmp_path / "changed", changed, model_of(H2S, ("planned.drains", False)), candidates(model), some())
+    report = certify(tmp_path / "changed")
+    assert (report.overrides, report.source, report.as_documented) == ({"planned.drains": False}, BUILT_IN, False)
+    other = attrs.evolve(topology, text="# mine\n" + topology.text)
+    write_certificate(tmp_path / "other", other, model, candidates(model), some())
+    report = certify(tmp_path / "other")
+    assert (report.source, report.as_documented) == (DIFFERS, False)
+    mine = attrs.evolve(topology, id="mine", text=topology.text.replace(f'id = "{H2S}"', 'id = "mine"'))
+    write_certificate(tmp_path / "mine", mine, promise_model("mine", topology.facts), candidates(model), some())
+    assert certify(tmp_path / "mine").source == OWN
+
+
+@pytest.mark.parametrize("name", ["a\n(assert false)\n;", "a\r(assert false)", "a|b", "a\\", "", 7, "typing.head"])
+def test_a_conjunct_with_an_unsafe_name_is_refused(certificate: Path, name: object) -> None:
+    def rename(manifest: dict[str, Any]) -> None:
+        manifest["invariant"]["conjuncts"][-1] = name
+
+    change_manifest(certificate, rename)
+    with pytest.raises(CertificateError, match="a conjunct called .*; expected names of letters") as raised:
+        certify(certificate)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unsafe_name_is_never_written(tmp_path: Path) -> None:
+    model = model_of(H2S)
+    rows = [Named("a\n(assert false)", z3.Int("head") >= 0)]
+    with pytest.raises(ValueError, match="only letters"):
+        write_certificate(tmp_path / "bad", load_topology(H2S), model, rows, some())
+    assert smt.script(model, (), (), ["a\n(assert false)"]).splitlines()[0] == "; a\\n(assert false)"
+
+
 @pytest.mark.parametrize(("text", "message"), [
-    ("{", "not JSON"), ("[]", "format list"), ("{}", "format None"), ('{"format": 2}', "format 2; expected format 1"),
-    ('{"format": 1}', "expected the keys of format 1"),
+    ("{", "not JSON"), ("[]", "format list"), ("{}", "format None"), ('{"format": 1}', "format 1; expected format 2"),
+    ('{"format": 2}', "expected the keys of format 2"),
 ])
 def test_a_manifest_that_is_none_is_refused(certificate: Path, text: str, message: str) -> None:
     (certificate / "manifest.json").write_text(text, "utf-8")

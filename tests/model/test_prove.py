@@ -9,10 +9,11 @@ import cattrs
 import pytest
 
 from siteproof.model.engines.certificate import certify
+from siteproof.model.engines.horn import HornResult
 from siteproof.model.errors import UsageError
 from siteproof.model.mutation import without_change
 from siteproof.model.prove import prove, prove_model, what_if, witnesses
-from siteproof.model.results import ClaimResult, ProofReport, Verdict
+from siteproof.model.results import ClaimResult, ProofReport, Verdict, is_kept, worst
 from siteproof.model.topology import load_topology
 
 from .proving import FLOWS, H2S, V2A, model_of
@@ -55,10 +56,44 @@ def test_no_proved_claim_speaks_of_nothing(reports: dict[str, ProofReport], flow
 
 def test_the_certificate_of_a_proof_holds_all_its_claims(reports: dict[str, ProofReport], certificates: Path) -> None:
     checked = certify(certificates / V2A)
-    proved = [c for c in claims(reports[V2A]).values() if c.verdict is Verdict.PROVED]
+    shown = [c for c in claims(reports[V2A]).values() if is_kept(c.verdict)]
     assert checked.confirmed
-    assert (checked.promises, checked.claims) == (ALL[1:], len(proved))
+    assert checked.as_documented
+    assert (checked.promises, checked.claims) == (ALL[1:], len(shown))
     assert set(checked.impossible) >= {"planned_failover", "accept_former_source"}
+
+
+def test_a_claim_that_the_actions_it_names_satisfy_as_written_is_no_proof(reports: dict[str, ProofReport]) -> None:
+    told = {name: c.verdict for name, c in claims(reports[H2S]).items()}
+    assert told["P2 what was received is reported"] is Verdict.BY_CONSTRUCTION
+    assert told["P2 the content is exactly the prefix at the point"] is Verdict.PROVED
+    assert told["P3 the epoch only grows, and grows with every change of authority"] is Verdict.PROVED
+
+
+def test_a_premise_that_is_proved_unreachable_makes_a_claim_not_applicable() -> None:
+    report = prove(load_topology("hyper-v-vmm-to-azure"), ["P12"])
+    told = claims(report)["P12 at recovery, replication goes in reverse"]
+    assert (told.verdict, told.reason) == (Verdict.NOT_APPLICABLE, "its premise is unreachable (proved)")
+    assert report.promises[0].verdict is Verdict.PROVED
+
+
+def test_a_premise_that_was_never_reached_leaves_a_claim_undetermined(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_args: object, **_more: object) -> HornResult:
+        return HornResult(None, "not asked", 0.0)
+
+    monkeypatch.setattr("siteproof.model.prove.infer", nothing)
+    monkeypatch.setattr("siteproof.model.prove.DEEP_STATES", 1_000)
+    outcome = prove_model(model_of("hyper-v-vmm-to-azure"), ["P12"])
+    told = {c.name: c for c in outcome.promises[0].claims}["at recovery, replication goes in reverse"]
+    assert told.verdict is Verdict.UNDETERMINED
+    assert told.reason == "its premise was never reached in at most 1 write, 2 failovers, 1 cached: it may say nothing"
+    assert outcome.promises[0].verdict is Verdict.UNDETERMINED
+    assert outcome.proved == ()
+
+
+def test_the_verdict_of_a_promise_is_the_worst_of_its_claims() -> None:
+    order = [Verdict.REFUTED, Verdict.UNDETERMINED, Verdict.PROVED, Verdict.BY_CONSTRUCTION, Verdict.NOT_APPLICABLE]
+    assert [worst(order[at:][::-1]) for at in range(5)] == order
 
 
 def test_a_claim_that_does_not_apply_says_which_facts_make_it_so(reports: dict[str, ProofReport]) -> None:
