@@ -13,7 +13,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import attrs
 
@@ -74,6 +74,7 @@ def diagnose(factor: Factor, machine: str, event: Event | None, sight: Sight, st
         found = (
             _plain(factor, machine, event, sight, nodes, _LIFECYCLE)
             or _content(factor, machine, sight, _left(factor, sight, nodes))
+            or _former(factor, machine, sight, nodes)
             or _plain(factor, machine, event, sight, nodes, _REPORTED)
             or _allowed(factor, machine, sight, nodes)
             or _points(factor, machine, sight, nodes)
@@ -351,7 +352,7 @@ def _content(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _
             f"the disk of {machine} at its active side",
         )
     for point in sight.new or ():
-        logs = {n[2] or n[1] for n in nodes}
+        logs = {factor.branch(n) for n in nodes}
         if not any(point.view.locate(log) is not None for log in logs):
             return _wrong(
                 factor,
@@ -363,6 +364,26 @@ def _content(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _
                 f"the recovery point {point.id} of {machine}",
             )
     return None
+
+
+def _former(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Found | None:
+    """The former source's disk; `nodes` is filtered in place, so that the loss is compared with what is really there."""
+    left = [n for n in nodes if factor.keeps(n, sight)]
+    if left or sight.former is None:
+        nodes[:] = left
+        return None
+    at = factor.promised.at
+    logs = {n[2].prefix(int(n[0][at.passive])) for n in nodes if n[2] is not None}
+    side = "recovery" if sight.seen.active == "primary" else "primary"
+    return _wrong(
+        factor,
+        machine,
+        f"content at {side}",
+        sight.former,
+        logs,
+        "P21",
+        f"the disk of {machine} at its former source, which nothing may change before it is copied over,",
+    )
 
 
 def _wrong(factor: Factor, machine: str, field: str, view: View, logs: set[Log], promise: str, what: str) -> _Found:
@@ -504,15 +525,15 @@ def _together(factor: Factor, machine: str, event: Event | None, sight: Sight, n
         found = (
             _plain(factor, machine, event, sight, held, _LIFECYCLE)
             or _content(factor, machine, sight, held)
+            or _former(factor, machine, sight, held)
             or _plain(factor, machine, event, sight, held, _REPORTED)
             or _allowed(factor, machine, sight, held)
         )
         if found is not None:
             return found
-    branch: Callable[[Node], Log] = lambda n: n[2] or n[1]  # noqa: E731
     newest = sight.new[-1] if sight.new else (factor.points[-1] if factor.points else None)
     latest = {int(n[0][at.latest]) for n in _left(factor, sight, nodes)}
-    where = {w.length for n in nodes if newest is not None and (w := newest.view.locate(branch(n))) is not None}
+    where = {w.length for n in nodes if newest is not None and (w := newest.view.locate(factor.branch(n))) is not None}
     planned = sight.seen.failover == "planned" or sight.seen.job == "PlannedFailover"
     promise = "P1" if planned else "P2" if sight.seen.failover == "unplanned" else "P4"
     return _Found(

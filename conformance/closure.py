@@ -86,6 +86,8 @@ class Promised:
         self.environment = {a.name: a for a in self.compiled.of_kind(Kind.ENVIRONMENT)}
         internal = [a for a in self.compiled.of_kind(Kind.INTERNAL) if a.name != "prune_point"]
         self.internal_names = tuple(a.name for a in internal)
+        self.copying = self.internal_names.index("copy_base")
+        """The internal step with which the passive side's own content is given up."""
         self._kinds = tuple(self._kind_of(a) for a in internal)
         self._internal = self._one_function(internal, fair=False)
         self._fair = self._one_function([a for a in internal if a.action.fair], fair=True)

@@ -2,8 +2,8 @@
 
 Rules
 1. After every command every machine is observed, and every new recovery point is read. The active side's disk is read when
-   authority has moved, when the system stands still, now and then, and at the end; older points are read again now and then
-   and at the end, whole.
+   authority has moved, when the system stands still, now and then, and at the end, and so is the former source's, also when the loss
+   has been counted; older points are read again now and then and at the end, whole.
 2. Symbolic arguments are resolved here, against what the driver has shown. A fault that is already there, or the healing
    of what is well, does nothing; what the driver cannot do is skipped and counted.
 3. A session is a value machine: the same case on the same driver with the same seed does the same, whoever asks (engine,
@@ -239,7 +239,14 @@ class Session:
         moved = before is not None and before.active != seen.active
         up = f"{seen.active}-site" not in self.faults
         read = self._readers[machine] if self.can.reads_points else None
-        sight = factor.look(seen, read, disk=(disk or moved) and up and self.can.reads_sides, still=still)
+        counted = before is not None and before.loss != seen.loss
+        sight = factor.look(
+            seen,
+            read,
+            disk=(disk or moved) and up and self.can.reads_sides,
+            still=still,
+            former=(disk or moved or counted) and self.can.reads_sides and not self.faults & {"primary-site", "recovery-site"},
+        )
         if self.records is not None:
             self.model_before = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
         try:
