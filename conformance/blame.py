@@ -288,7 +288,7 @@ def _field(machine: str, event: Event | None, i: int, found: list[object], due: 
             f"rejected ({event.answer.code})",
             f"A refused {event.operation} of {machine} changed {name} all the same.",
         )
-    if i in (5, 6, 7, 8, 9) and found[8] is True and found[9] is True:
+    if i >= 6 and found[8] is True and found[9] is True:
         return _Found(
             "running at both sides",
             "True",

@@ -235,7 +235,7 @@ class Factor:
             gone = frozenset(before - {i for i, _ in seen.points})
         side = seen.active if disk and read is not None and isinstance(seen.active, str) else None
         left = None
-        if former and read is not None and any(self._is_former(c[0], c[2]) for c in self.candidates):
+        if former and read is not None and seen.failover != "none":
             left = {"primary": "recovery", "recovery": "primary"}.get(str(seen.active))
         return Sight(
             seen,
