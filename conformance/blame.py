@@ -19,7 +19,7 @@ import attrs
 
 from siteproof.conformance.content import Log, View
 from siteproof.conformance.driver import UNKNOWN, Accepted, Rejected
-from siteproof.conformance.oracle import Event, Factor, Node, PointSeen, Sight
+from siteproof.conformance.oracle import ALERT, KINDS, Event, Factor, Node, PointSeen, Sight
 from siteproof.conformance.results import Divergence
 from siteproof.model.promise import PROMISES
 from siteproof.model.system import Kind
@@ -210,8 +210,24 @@ def _answer(factor: Factor, machine: str, event: Event | None) -> _Found | None:
 
 
 def _order(factor: Factor, machine: str, sight: Sight) -> _Found | None:
-    if factor.orderly(sight) or sight.new is None:
+    if factor.orderly(sight):
         return None
+    if sight.seen.alerts is not UNKNOWN and sight.seen.alerts.count(ALERT) > 1:
+        return _Found(
+            "alerts", f"{ALERT} twice", "each alert once", "P3", "alerted", f"{machine} raises the alert {ALERT} more than once."
+        )
+    if sight.new is None:
+        return None
+    strange = [p for p in sight.new if p.kind not in KINDS]
+    if strange:
+        return _Found(
+            "points",
+            f"{strange[0].id} is {strange[0].kind}",
+            " or ".join(KINDS),
+            "P4",
+            "kinds are known",
+            f"A recovery point of {machine} is of a kind that does not exist, so nobody knows what it restores.",
+        )
     again = [p.id for p in sight.new if p.id in factor.known_ids]
     if again:
         return _Found(
@@ -518,12 +534,13 @@ def _rest(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Fou
 
 def _together(factor: Factor, machine: str, event: Event | None, sight: Sight, nodes: list[Node]) -> _Found:
     """Each observation has an explanation, but not all together. With the new points held to their content, one of the other
-    fields does not fit; or the points themselves are where no cut could be."""
+    fields does not fit; or the points themselves are where no cut could be (a torn one may look like an old one, and then it
+    is the point that is wrong, not the job that cut it)."""
     at = factor.promised.at
     held = [n for n in factor.search(event, sight, unpruned=True) if factor.lists(n, sight)]
     if held:
         found = (
-            _plain(factor, machine, event, sight, held, _LIFECYCLE)
+            (None if sight.new else _plain(factor, machine, event, sight, held, _LIFECYCLE))
             or _content(factor, machine, sight, held)
             or _former(factor, machine, sight, held)
             or _plain(factor, machine, event, sight, held, _REPORTED)

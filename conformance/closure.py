@@ -181,6 +181,12 @@ class Promised:
             known = self._allowed[key] = self.compiled.allowed_operations(state)
         return known
 
+    def refusals(self, state: State, operation: str, point: str | None) -> tuple[str, ...]:
+        """The codes that apply to a request in `state`, all of them. `point` as in a request, an id being the kept one."""
+        action = self.commands[operation]
+        arguments = (self.points_coded.get(point or "latest", self.points_coded["custom"]),) if action.action.parameters else ()
+        return tuple(action.action.guards[i].code for i in action.failing(state, *arguments))
+
     def lifecycle(self, s: State) -> Abstract:
         """The abstract state over which coverage counts."""
         return tuple(s[i] for i in self.lifecycle_at)

@@ -36,6 +36,12 @@ Paths = dict[Node, "tuple[Node, int] | None"]
 
 LIMIT = 60_000
 
+KINDS = ("crash-consistent", "app-consistent")
+"""The kinds of recovery points."""
+
+ALERT = "StaleSideFenced"
+"""The alert that is judged; others are the system's own affair."""
+
 
 @attrs.define
 class _Stage:
@@ -141,6 +147,11 @@ class Factor:
         failing = action.failing(state, *arguments)
         codes = tuple(action.action.guards[i].code for i in failing)
         return codes[:1] if self.strict else codes
+
+    def asked(self, candidate: Candidate, operation: str, point: str | None) -> list[State]:
+        """The states in which a request is judged: where it names a point, that is the kept one."""
+        custom = bool(self.promised.commands[operation].action.parameters) and point not in ("latest", "latest-processed", None)
+        return self._naming(candidate, point) if custom else [candidate[0]]
 
     def _naming(self, candidate: Candidate, point: str | None) -> list[State]:
         """The candidate's state with `point` as the kept one: advertised or, where it may have been pruned unseen, not."""
@@ -293,10 +304,13 @@ class Factor:
             self.reported_point = sight.seen.failover_point
 
     def orderly(self, sight: Sight) -> bool:
-        """Ids are never used again, and the list is oldest first: those that stay, then the new ones."""
+        """Ids are never used again, kinds are known, and the list is oldest first: those that stay, then the new ones. An alert
+        is raised once."""
+        if sight.seen.alerts is not UNKNOWN and sight.seen.alerts.count(ALERT) > 1:
+            return False
         if sight.new is None:
             return True
-        if any(p.id in self.known_ids for p in sight.new):
+        if any(p.id in self.known_ids for p in sight.new) or any(p.kind not in KINDS for p in sight.new):
             return False
         stayed = tuple(p.id for p in self.points if p.id not in sight.gone)
         return sight.ids == (*stayed, *(p.id for p in sight.new))
