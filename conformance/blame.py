@@ -13,13 +13,13 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import attrs
 
 from siteproof.conformance.content import Log, View
 from siteproof.conformance.driver import UNKNOWN, Accepted, Rejected
-from siteproof.conformance.oracle import Event, Factor, Node, PointSeen, Sight
+from siteproof.conformance.oracle import ALERT, KINDS, Event, Factor, Node, PointSeen, Sight
 from siteproof.conformance.results import Divergence
 from siteproof.model.promise import PROMISES
 from siteproof.model.system import Kind
@@ -74,6 +74,7 @@ def diagnose(factor: Factor, machine: str, event: Event | None, sight: Sight, st
         found = (
             _plain(factor, machine, event, sight, nodes, _LIFECYCLE)
             or _content(factor, machine, sight, _left(factor, sight, nodes))
+            or _former(factor, machine, sight, nodes)
             or _plain(factor, machine, event, sight, nodes, _REPORTED)
             or _allowed(factor, machine, sight, nodes)
             or _points(factor, machine, sight, nodes)
@@ -209,8 +210,24 @@ def _answer(factor: Factor, machine: str, event: Event | None) -> _Found | None:
 
 
 def _order(factor: Factor, machine: str, sight: Sight) -> _Found | None:
-    if factor.orderly(sight) or sight.new is None:
+    if factor.orderly(sight):
         return None
+    if sight.seen.alerts is not UNKNOWN and sight.seen.alerts.count(ALERT) > 1:
+        return _Found(
+            "alerts", f"{ALERT} twice", "each alert once", "P3", "alerted", f"{machine} raises the alert {ALERT} more than once."
+        )
+    if sight.new is None:
+        return None
+    strange = [p for p in sight.new if p.kind not in KINDS]
+    if strange:
+        return _Found(
+            "points",
+            f"{strange[0].id} is {strange[0].kind}",
+            " or ".join(KINDS),
+            "P4",
+            "kinds are known",
+            f"A recovery point of {machine} is of a kind that does not exist, so nobody knows what it restores.",
+        )
     again = [p.id for p in sight.new if p.id in factor.known_ids]
     if again:
         return _Found(
@@ -287,7 +304,7 @@ def _field(machine: str, event: Event | None, i: int, found: list[object], due: 
             f"rejected ({event.answer.code})",
             f"A refused {event.operation} of {machine} changed {name} all the same.",
         )
-    if i in (5, 6, 7, 8, 9) and found[8] is True and found[9] is True:
+    if i >= 6 and found[8] is True and found[9] is True:
         return _Found(
             "running at both sides",
             "True",
@@ -351,7 +368,7 @@ def _content(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _
             f"the disk of {machine} at its active side",
         )
     for point in sight.new or ():
-        logs = {n[2] or n[1] for n in nodes}
+        logs = {factor.branch(n) for n in nodes}
         if not any(point.view.locate(log) is not None for log in logs):
             return _wrong(
                 factor,
@@ -363,6 +380,26 @@ def _content(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _
                 f"the recovery point {point.id} of {machine}",
             )
     return None
+
+
+def _former(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Found | None:
+    """The former source's disk; `nodes` is filtered in place, so that the loss is compared with what is really there."""
+    left = [n for n in nodes if factor.keeps(n, sight)]
+    if left or sight.former is None:
+        nodes[:] = left
+        return None
+    at = factor.promised.at
+    logs = {n[2].prefix(int(n[0][at.passive])) for n in nodes if n[2] is not None}
+    side = "recovery" if sight.seen.active == "primary" else "primary"
+    return _wrong(
+        factor,
+        machine,
+        f"content at {side}",
+        sight.former,
+        logs,
+        "P21",
+        f"the disk of {machine} at its former source, which nothing may change before it is copied over,",
+    )
 
 
 def _wrong(factor: Factor, machine: str, field: str, view: View, logs: set[Log], promise: str, what: str) -> _Found:
@@ -497,22 +534,23 @@ def _rest(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Fou
 
 def _together(factor: Factor, machine: str, event: Event | None, sight: Sight, nodes: list[Node]) -> _Found:
     """Each observation has an explanation, but not all together. With the new points held to their content, one of the other
-    fields does not fit; or the points themselves are where no cut could be."""
+    fields does not fit; or the points themselves are where no cut could be (a torn one may look like an old one, and then it
+    is the point that is wrong, not the job that cut it)."""
     at = factor.promised.at
     held = [n for n in factor.search(event, sight, unpruned=True) if factor.lists(n, sight)]
     if held:
         found = (
-            _plain(factor, machine, event, sight, held, _LIFECYCLE)
+            (None if sight.new else _plain(factor, machine, event, sight, held, _LIFECYCLE))
             or _content(factor, machine, sight, held)
+            or _former(factor, machine, sight, held)
             or _plain(factor, machine, event, sight, held, _REPORTED)
             or _allowed(factor, machine, sight, held)
         )
         if found is not None:
             return found
-    branch: Callable[[Node], Log] = lambda n: n[2] or n[1]  # noqa: E731
     newest = sight.new[-1] if sight.new else (factor.points[-1] if factor.points else None)
     latest = {int(n[0][at.latest]) for n in _left(factor, sight, nodes)}
-    where = {w.length for n in nodes if newest is not None and (w := newest.view.locate(branch(n))) is not None}
+    where = {w.length for n in nodes if newest is not None and (w := newest.view.locate(factor.branch(n))) is not None}
     planned = sight.seen.failover == "planned" or sight.seen.job == "PlannedFailover"
     promise = "P1" if planned else "P2" if sight.seen.failover == "unplanned" else "P4"
     return _Found(

@@ -86,6 +86,8 @@ class Promised:
         self.environment = {a.name: a for a in self.compiled.of_kind(Kind.ENVIRONMENT)}
         internal = [a for a in self.compiled.of_kind(Kind.INTERNAL) if a.name != "prune_point"]
         self.internal_names = tuple(a.name for a in internal)
+        self.copying = self.internal_names.index("copy_base")
+        """The internal step with which the passive side's own content is given up."""
         self._kinds = tuple(self._kind_of(a) for a in internal)
         self._internal = self._one_function(internal, fair=False)
         self._fair = self._one_function([a for a in internal if a.action.fair], fair=True)
@@ -178,6 +180,12 @@ class Promised:
         if known is None:
             known = self._allowed[key] = self.compiled.allowed_operations(state)
         return known
+
+    def refusals(self, state: State, operation: str, point: str | None) -> tuple[str, ...]:
+        """The codes that apply to a request in `state`, all of them. `point` as in a request, an id being the kept one."""
+        action = self.commands[operation]
+        arguments = (self.points_coded.get(point or "latest", self.points_coded["custom"]),) if action.action.parameters else ()
+        return tuple(action.action.guards[i].code for i in action.failing(state, *arguments))
 
     def lifecycle(self, s: State) -> Abstract:
         """The abstract state over which coverage counts."""

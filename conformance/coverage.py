@@ -2,20 +2,20 @@
 
 Rules
 1. A *switch* (0-switch, all-transitions) is a lifecycle state, a command and its verdict: (protection, active side,
-   failover, job, direction) × operation or event × accepted, rejected or taken. Coverage counts those in which the
-   oracle was sure of the lifecycle state.
+   failover, job, direction) × operation or event × accepted, rejected or taken; a refusal for which there is but one reason
+   counts with its code. Coverage counts those in which the oracle was sure of the lifecycle state.
 2. The denominator is explored, not guessed: all switches of the model that can be reached within a stated scope (one
    write on a branch, one fault at a time, no cached writes). What is feasible only beyond the scope and is covered all
    the same is added to both.
 3. All-actions: actions of the model that were taken in some explanation of a run, over those that are reachable in the
-   scope. Requirement coverage: the requirements that those actions stand for.
+   scope. Requirement coverage: the requirements of the flow's own family, and general ones, that those actions stand for.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -23,7 +23,7 @@ from siteproof.conformance.closure import Abstract, Promised
 from siteproof.conformance.results import Coverage
 from siteproof.model.readings.python import State
 
-__all__ = ["Feasible", "Ledger", "Switch", "explore"]
+__all__ = ["Feasible", "Ledger", "Switch", "explore", "family", "refused", "sure"]
 
 Switch = tuple[Abstract, str, str]
 """Lifecycle state, command, verdict."""
@@ -79,7 +79,8 @@ def explore(promised: Promised) -> Feasible:
                     else state
                 )
                 after = action.step(asked, *arguments)
-                switches.add((here, operation, "accepted" if after is not None else "rejected"))
+                codes = [action.action.guards[i].code for i in action.failing(asked, *arguments)]
+                switches.add((here, operation, "accepted" if after is not None else refused(codes)))
                 if after is not None:
                     actions.add(action.name)
                     after_all.append(after)
@@ -123,7 +124,9 @@ class Ledger:
         missing = sorted(f"{c} {v} in: {told(s)}" for s, c, v in feasible.switches - self.switches)
         acts = {n for n, k in self.taken.items() if k}
         possible = set(feasible.actions) | acts
-        requirements = {a.name: set(a.requirements) for a in self.promised.model.actions}
+        own = family(self.promised.name)
+        requirements = {a.name: {r for r in a.requirements if r.startswith(own)} for a in self.promised.model.actions}
+        carried = "those of the flow's own requirements that reachable actions carry"
         due = set().union(*(requirements[a] for a in possible)) if possible else set[str]()
         met = set().union(*(requirements[a] for a in acts)) if acts else set[str]()
         return (
@@ -131,8 +134,26 @@ class Ledger:
             Coverage(
                 "all-transitions (0-switch)", len(self.switches), len(feasible.switches | self.switches), how, tuple(missing[:20])
             ),
-            Coverage("requirement", len(met), len(due), "requirements of the reachable actions", tuple(sorted(due - met))[:20]),
+            Coverage("requirement", len(met), len(due), carried, tuple(sorted(due - met))[:20]),
         )
+
+
+def refused(codes: Sequence[str]) -> str:
+    """The verdict of a refusal for any of `codes`."""
+    return f"rejected ({codes[0]})" if len(codes) == 1 else "rejected"
+
+
+def family(topology: str) -> tuple[str, ...]:
+    """How the ids of the requirements begin that are about a flow; all of them for a flow of the user's own."""
+    known = {
+        "vmware-to-azure": "V2A-",
+        "physical-to-azure": "P2A- V2A-",
+        "hyper-v-vmm-to-azure": "H2A-",
+        "hyper-v-site-to-azure": "H2A-",
+        "scout-to-secondary-site": "S-V2S-",
+        "hyper-v-to-secondary-site": "H2S-",
+    }.get(topology, "V2A- P2A- H2A- S-V2S- H2S-")
+    return (*known.split(), "GEN-")
 
 
 def sure(promised: Promised, states: Iterable[State]) -> Abstract | None:

@@ -2,9 +2,9 @@
 
 Rules
 1. A *candidate* is a state of the promise level and the history (a `Log`) of the active side, its cached writes at the end;
-   while a failover is pending also the history that it left, on which the advertised points lie. Positions determine content
-   (the `prefix_…` lemmas), so a candidate says what every readable place must hold. A fact of every candidate: the log is as
-   long as `head + cached`.
+   from a failover until the next copy begins also that of the former source, with what it still wrote (while the failover is
+   pending the advertised points lie on it). Positions determine content (the `prefix_…` lemmas), so a candidate says what every
+   readable place must hold. A fact of every candidate: the logs are as long as `head + cached` and `passive + passive_cached`.
 2. An event (a request with its answer, a write, a fault…) maps candidates to candidates; an answer that a candidate would not
    give removes it. Internal steps close the set. What is seen then filters it. An empty set is a divergence.
 3. Cuts of points are visible: each new id must be explained, in order, by a cut at exactly the position that the content of
@@ -35,6 +35,12 @@ Paths = dict[Node, "tuple[Node, int] | None"]
 """Where each node comes from: the node before it and the internal step's number; None where an event or the past put it."""
 
 LIMIT = 60_000
+
+KINDS = ("crash-consistent", "app-consistent")
+"""The kinds of recovery points."""
+
+ALERT = "StaleSideFenced"
+"""The alert that is judged; others are the system's own affair."""
 
 
 @attrs.define
@@ -75,13 +81,14 @@ class Event:
 @attrs.frozen
 class Sight:
     """What is seen of a machine after an event: observation, new points (read), points that have gone, the active side's
-    content (None when not read), whether the system stands still."""
+    content and the former source's (None when not read), whether the system stands still."""
 
     seen: Observation
     new: tuple[PointSeen, ...] | None
     gone: frozenset[str]
     disk: View | None
     still: bool
+    former: View | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -141,11 +148,16 @@ class Factor:
         codes = tuple(action.action.guards[i].code for i in failing)
         return codes[:1] if self.strict else codes
 
+    def asked(self, candidate: Candidate, operation: str, point: str | None) -> list[State]:
+        """The states in which a request is judged: where it names a point, that is the kept one."""
+        custom = bool(self.promised.commands[operation].action.parameters) and point not in ("latest", "latest-processed", None)
+        return self._naming(candidate, point) if custom else [candidate[0]]
+
     def _naming(self, candidate: Candidate, point: str | None) -> list[State]:
         """The candidate's state with `point` as the kept one: advertised or, where it may have been pruned unseen, not."""
-        state, log, old = candidate
+        state = candidate[0]
         known = next((p for p in self.points if p.id == point), None)
-        where = None if known is None else known.view.locate(old or log)
+        where = None if known is None else known.view.locate(self.branch(candidate))
         if known is None or where is None or not state[self._at.points]:
             return [self.promised.with_point(state, False, 0)]
         there = [self.promised.with_point(state, True, where.length)]
@@ -166,7 +178,10 @@ class Factor:
             before = state if cached else flushes[role](state)
             after = actions[role](before)
             if after is not None and answer is not False:
-                yield (after, log if role else log.then(record), old)
+                if role:
+                    yield (after, log, None if old is None else old.then(record))
+                else:
+                    yield (after, log.then(record), old)
             if answer is None or (answer is False and after is None):
                 yield candidate
 
@@ -199,14 +214,26 @@ class Factor:
             after = step(state)
             if after is None:
                 return (candidate,)
-            return ((after, log.prefix(int(after[self._at.head]) + int(after[self._at.cached])), old),)
+            return ((after, log.prefix(int(after[self._at.head]) + int(after[self._at.cached])), self._former(after, old)),)
 
         return Event("fault" if name.startswith("fail") else "heal", name, apply)
 
     # -------------------------------------------------------------------------------------------------------- seeing
 
-    def look(self, seen: Observation, read: Reading | None, *, disk: bool = False, still: bool = False) -> Sight:
-        """Turn an observation into a sight: read what is new. `disk`: read the active side as well."""
+    def branch(self, of: Candidate | Node) -> Log:
+        """The history on which the advertised points of a candidate lie."""
+        return of[2] if of[2] is not None and of[0][self._at.failover] in (1, 2) else of[1]
+
+    def _former(self, after: State, old: Log | None) -> Log | None:
+        """The former source's history, as long as `after` says."""
+        at = self._at
+        return None if old is None else old.prefix(int(after[at.passive]) + int(after[at.passive_cached]))
+
+    def look(
+        self, seen: Observation, read: Reading | None, *, disk: bool = False, still: bool = False, former: bool = False
+    ) -> Sight:
+        """Turn an observation into a sight: read what is new. `disk`: read the active side as well; `former`: and the former
+        source's disk, if a failover has left one behind."""
         new: tuple[PointSeen, ...] | None = None
         gone: frozenset[str] = frozenset()
         if seen.points is not UNKNOWN:
@@ -218,7 +245,22 @@ class Factor:
             )
             gone = frozenset(before - {i for i, _ in seen.points})
         side = seen.active if disk and read is not None and isinstance(seen.active, str) else None
-        return Sight(seen, new, gone, read(side) if side is not None and read is not None else None, still)
+        left = None
+        if former and read is not None and seen.failover != "none":
+            left = {"primary": "recovery", "recovery": "primary"}.get(str(seen.active))
+        return Sight(
+            seen,
+            new,
+            gone,
+            read(side) if side is not None and read is not None else None,
+            still,
+            read(left) if left is not None and read is not None else None,
+        )
+
+    def _is_former(self, state: State, old: Log | None) -> bool:
+        """Whether the passive side is a former source whose disk must not have changed: fenced, and no copy has begun."""
+        at = self._at
+        return old is not None and bool(state[at.failover]) and state[at.passive_epoch] == state[at.epoch]
 
     def follow(self, event: Event | None, sight: Sight) -> bool:
         """Take in an event and what was seen after it. False when nothing explains it; the candidates then stay as they
@@ -262,10 +304,13 @@ class Factor:
             self.reported_point = sight.seen.failover_point
 
     def orderly(self, sight: Sight) -> bool:
-        """Ids are never used again, and the list is oldest first: those that stay, then the new ones."""
+        """Ids are never used again, kinds are known, and the list is oldest first: those that stay, then the new ones. An alert
+        is raised once."""
+        if sight.seen.alerts is not UNKNOWN and sight.seen.alerts.count(ALERT) > 1:
+            return False
         if sight.new is None:
             return True
-        if any(p.id in self.known_ids for p in sight.new):
+        if any(p.id in self.known_ids for p in sight.new) or any(p.kind not in KINDS for p in sight.new):
             return False
         stayed = tuple(p.id for p in self.points if p.id not in sight.gone)
         return sight.ids == (*stayed, *(p.id for p in sight.new))
@@ -304,8 +349,8 @@ class Factor:
                 if kind == PLAIN:
                     if after[at.active] != state[at.active]:
                         left = log
-                    elif left is not None and after[at.failover] in (0, 3):
-                        left = None
+                    elif left is not None:
+                        left = None if number == self.promised.copying else self._former(after, left)
                     length = after[at.head] + after[at.cached]
                     if length != past.length:
                         past = past.prefix(int(length))
@@ -389,7 +434,7 @@ class Factor:
 
     @property
     def tests(self) -> tuple[Callable[[Node, Sight], bool], ...]:
-        return (self.shows, self.allows, self.holds, self.lists, self.names, self.rests)
+        return (self.shows, self.allows, self.holds, self.keeps, self.lists, self.names, self.rests)
 
     def shows(self, node: Node, sight: Sight) -> bool:
         """The plain fields."""
@@ -418,6 +463,13 @@ class Factor:
             return True
         state, log = node[0], node[1]
         return not sight.disk.rubbish and log.prefix(int(state[self._at.head])).content == sight.disk.content
+
+    def keeps(self, node: Node, sight: Sight) -> bool:
+        """The content of the former source's disk: everything that it ever acknowledged."""
+        state, old = node[0], node[2]
+        if sight.former is None or old is None or not self._is_former(state, old):
+            return True
+        return not sight.former.rubbish and old.prefix(int(state[self._at.passive])).content == sight.former.content
 
     def lists(self, node: Node, sight: Sight) -> bool:
         """The list of points."""

@@ -1,8 +1,10 @@
 """Counterexamples as files, and what becomes of them.
 
 A file is plain, versioned JSON and depends on no version of the tester but the format: the case, what was answered, and what was
-wrong. Replaying it says one of three things: *still failing* (the same promise is broken), *fixed* (it passes, and the
-system answers as it did), or *drifted* (the system now goes another way, so the file says nothing about the old failure).
+wrong. Replaying it says one of five things: *still failing* (the same promise is broken, at the same machine, in the same field),
+*fails differently* (something else is wrong), *fixed* (it passes, and the system answers and looks as it did before the failure),
+*drifted* (the system now goes another way, so the file says nothing about the old failure), or *inconclusive* (the oracle
+gave up).
 """
 
 from __future__ import annotations
@@ -30,12 +32,15 @@ KIND = "siteproof counterexample"
 class Status(enum.Enum):
     FIXED = "fixed"
     STILL_FAILING = "still failing"
+    DIFFERENT = "fails differently"
+    INCONCLUSIVE = "inconclusive"
     DRIFTED = "drifted"
 
 
 @attrs.frozen
 class Saved:
-    """A counterexample as a file has it. `answers` are those given when it was found, one for each step."""
+    """A counterexample as a file has it. `answers` and `observations` are those of the run that found it, one for each step;
+    files from before there were observations have none."""
 
     case: Case
     driver: str
@@ -43,11 +48,12 @@ class Saved:
     answers: tuple[dict[str, Any], ...]
     removal: tuple[str, ...] = ()
     minimal: bool = False
+    observations: tuple[dict[str, Any], ...] = ()
 
 
 @attrs.frozen
 class Replay:
-    """What a replay showed. `drift` is the first step that was answered otherwise, if any."""
+    """What a replay showed. `drift` is the first step that was answered otherwise or looked otherwise after it, if any."""
 
     status: Status
     text: str
@@ -65,6 +71,7 @@ def save(counterexample: Counterexample, path: Path, driver: str) -> None:
         "case": counterexample.case,
         "divergence": attrs.asdict(counterexample.divergence),
         "answers": [s.answer for s in counterexample.steps],
+        "observations": [s.observation for s in counterexample.steps],
         "steps": [s.text for s in counterexample.steps],
         "removal": list(counterexample.removal),
         "minimal": counterexample.minimal,
@@ -101,26 +108,32 @@ def load(path: Path) -> Saved:
         tuple(data["answers"]),
         tuple(data.get("removal", ())),
         bool(data.get("minimal", False)),
+        tuple(data.get("observations", ())),
     )
 
 
 def replay(saved: Saved, factory: DriverFactory, promised: Promised | None = None, *, name: str = "") -> Replay:
     """Run the case again and compare. Raises `DriverError` when the driver fails."""
     run = run_case(saved.case, factory, promised, record=True, name=name or saved.driver)
-    drift = next(
-        (
-            r.index
-            for r, was in zip(run.records, saved.answers, strict=False)
-            if r.answer != was and r.index < saved.divergence.step
-        ),
-        None,
-    )
-    if run.divergence is not None and run.divergence.promise == saved.divergence.promise:
-        return Replay(Status.STILL_FAILING, run.divergence.sentence, run.records, run.divergence, drift)
-    if run.divergence is not None:
-        text = f"another promise is broken now ({run.divergence.promise}): {run.divergence.sentence}"
-        return Replay(Status.DRIFTED, text, run.records, run.divergence, drift)
+    was, now = saved.divergence, run.divergence
+    drift = next((r.index for r in run.records[: was.step] if _differs(r, saved)), None)
+    if now is not None:
+        if (now.promise, now.machine, now.field) == (was.promise, was.machine, was.field):
+            return Replay(Status.STILL_FAILING, now.sentence, run.records, now, drift)
+        text = f"{now.field} of {now.machine} is wrong now ({now.promise}), it was {was.field} of {was.machine} ({was.promise})"
+        return Replay(Status.DIFFERENT, f"{text}: {now.sentence}", run.records, now, drift)
+    if run.overflow:
+        text = "the explanations grew beyond the bound, and the rest of the case was not judged"
+        return Replay(Status.INCONCLUSIVE, text, run.records, None, drift)
     if drift is not None:
-        text = f"step {drift + 1} is answered otherwise than it was: the case no longer reaches the failure"
+        text = f"step {drift + 1} goes otherwise than it did: the case no longer reaches the failure"
         return Replay(Status.DRIFTED, text, run.records, None, drift)
     return Replay(Status.FIXED, "every step is explained by the model", run.records, None)
+
+
+def _differs(record: StepRecord, saved: Saved) -> bool:
+    """Whether a step was answered, or left the machines, otherwise than when the file was written."""
+    at = record.index
+    if at < len(saved.answers) and record.answer != saved.answers[at]:
+        return True
+    return at < len(saved.observations) and json.loads(json.dumps(record.observation)) != saved.observations[at]

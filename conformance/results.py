@@ -68,6 +68,8 @@ class Counterexample:
     model_before: dict[str, Any] = attrs.Factory(dict)
     model_after: dict[str, Any] = attrs.Factory(dict)
     file: str | None = None
+    repeats: str = ""
+    """Empty when it repeats; else how often that was tried. Then nothing has been shrunk."""
 
 
 @attrs.frozen
@@ -102,3 +104,10 @@ class CampaignResult:
     warnings: tuple[str, ...] = ()
     content_checks: int = 0
     image: str = ""
+    scenarios: dict[str, int] = attrs.Factory(dict)
+    """Cases by scenario: so many machines with so many disks."""
+    failovers_median: float = 0
+    failovers_most: int = 0
+    """Failovers in one case, of one machine."""
+    swept: int = 0
+    """Cases of the systematic sweep: a fault at each internal step of each operation."""

@@ -5,7 +5,8 @@ Rules
    until the budget is spent or something diverges; then the case is shrunk, and told.
 2. A campaign's verdict has three values. *Inconclusive* when nothing diverged but too little was seen: below the floor of
    coverage, or too much skipped, or the oracle had to give up.
-3. A campaign always says how often each action of the model was taken, how much content was checked, what was skipped, and warns
+3. Unless told otherwise a campaign mixes scenarios: mostly one machine with one disk; some with two disks, or two machines.
+4. A campaign always says how often each action of the model was taken, how much content was checked, what was skipped, and warns
    of what a practitioner would miss in such a run.
 """
 
@@ -15,6 +16,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from statistics import median
 from typing import Any, Protocol
 
 import attrs
@@ -22,9 +24,9 @@ import attrs
 from siteproof.conformance.case import Case, Command, Fault, Heal, Operate, Scenario, StartMachine, Write
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base
-from siteproof.conformance.coverage import Ledger, sure
+from siteproof.conformance.coverage import Ledger, refused, sure
 from siteproof.conformance.driver import Accepted, Rejected
-from siteproof.conformance.engines.random import RandomEngine
+from siteproof.conformance.engines.random import Opener, RandomEngine
 from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, Outcome, StepRecord
 from siteproof.conformance.session import DriverFactory, Session, base_for
 from siteproof.model.errors import UsageError
@@ -38,6 +40,8 @@ SKIPPED_TOO_MUCH = 0.25
 EVENT_EVERY = 0.25
 POLISH_SECONDS = 2.0
 POLISH_CASES = 8
+SHAPES: tuple[tuple[tuple[int, int], int], ...] = (((1, 1), 70), ((1, 2), 15), ((2, 1), 15))
+"""Machines and disks of a case, with weights."""
 
 
 @attrs.frozen
@@ -67,7 +71,7 @@ class Engine(Protocol):
 
     name: str
 
-    def case(self, opened: Callable[[int], Session]) -> Session: ...
+    def case(self, opened: Opener) -> Session: ...
 
 
 def _hypothesis(chance: random.Random) -> Engine:
@@ -108,7 +112,7 @@ def run_case(
         session.abandon()
         raise
     session.finish()
-    return CaseRun(tuple(session.records or ()), session.divergence, session.overflow, session.model_before, session.model_after)
+    return CaseRun(session.records, session.divergence, session.overflow, session.model_before, session.model_after)
 
 
 @attrs.define
@@ -123,13 +127,19 @@ class _Tally:
     skipped: Counter[str] = attrs.Factory(Counter)
     commands: Counter[str] = attrs.Factory(Counter)
     seen: Counter[str] = attrs.Factory(Counter)
+    scenarios: Counter[tuple[int, int]] = attrs.Factory(Counter)
+    failovers: list[int] = attrs.Factory(list)
+    trips: int = 0
 
-    def add(self, session: Session) -> None:
+    def add(self, session: _Watched) -> None:
         self.cases += 1
         self.steps += len(session.commands)
         self.checks += session.content_checks
         self.gave_up += session.overflow
         self.skipped.update(session.skipped)
+        self.scenarios[len(session.scenario.machines), session.scenario.disks] += 1
+        self.failovers.append(max(session.switches.values(), default=0))
+        self.trips = max(self.trips, max(session.switches.values(), default=0) // 2)
         for factor in session.factors.values():
             for steps in factor.explanation():
                 self.ledger.taken.update(steps)
@@ -140,6 +150,26 @@ class _Watched(Session):
 
     tally: _Tally | None = None
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.switches: Counter[str] = Counter()
+        super().__init__(*arguments, **options)
+
+    def finish(self, *, thorough: bool = True) -> None:
+        super().finish(thorough=thorough)
+        if self.tally is not None and self.commands:
+            self.tally.add(self)
+            self.tally = None
+
+    def _refusal(self, command: Operate) -> str:
+        """The verdict on a request that is refused now: with its code, where the model leaves only one."""
+        factor, operation, codes = self.factors[command.machine], command.operation, set[tuple[str, ...]]()
+        if operation not in self.promised.commands:
+            return "rejected"
+        named = self.resolve(command.machine, command.point) if operation == "UnplannedFailover" else None
+        for candidate in factor.candidates:
+            codes |= {tuple(factor.promised.refusals(s, operation, named)) for s in factor.asked(candidate, operation, named)}
+        return refused(codes.pop()) if len(codes) == 1 else "rejected"
+
     def step(self, command: Command) -> bool:
         tally = self.tally
         if tally is None or self.divergence is not None or self.overflow:
@@ -149,6 +179,8 @@ class _Watched(Session):
         faults = bool(self.faults)
         failed = {m: o.failover for m, o in self.last.items()}
         skipped = sum(self.skipped.values())
+        verdict = self._refusal(command) if isinstance(command, Operate) else ""
+        active = {m: o.active for m, o in self.last.items()}
         was_there = isinstance(command, Fault | Heal) and (command.fault in self.faults) == isinstance(command, Fault)
         goes = super().step(command)
         if sum(self.skipped.values()) > skipped or was_there:
@@ -156,7 +188,7 @@ class _Watched(Session):
         ledger = tally.ledger
         match command:
             case Operate(machine, operation, _) if isinstance(self.answer, Accepted | Rejected):
-                verdict = "accepted" if isinstance(self.answer, Accepted) else "rejected"
+                verdict = "accepted" if isinstance(self.answer, Accepted) else verdict
                 ledger.meet(before[machine], operation, verdict)
                 if verdict == "accepted":
                     ledger.taken[self.promised.commands[operation].name] += 1
@@ -176,6 +208,7 @@ class _Watched(Session):
                 ledger.meet(before[machine], name, "taken")
         tally.commands[command.kind] += 1
         for machine, seen in self.last.items():
+            self.switches[machine] += seen.active != active.get(machine)
             if seen.failover != failed.get(machine) and seen.failover in ("planned", "unplanned"):
                 tally.seen["failover"] += 1
                 tally.seen["failover with lag"] += lag
@@ -204,6 +237,11 @@ def _warnings(tally: _Tally, promised: Promised) -> tuple[str, ...]:
         k.startswith("planned") and v for k, v in seen.items()
     ):
         found.append("no planned failover ever completed")
+    if seen["failover"] and tally.trips < 2:
+        found.append(
+            f"no case made two round trips: at most {max(tally.failovers)} failovers of a machine in one case, "
+            f"{median(tally.failovers):g} in the median"
+        )
     if not tally.ledger.taken["commit"]:
         found.append("no failover was ever committed")
     if not tally.ledger.taken["contact"]:
@@ -227,15 +265,16 @@ def campaign(
     on_event: Callable[[CampaignEvent], None] | None = None,
     *,
     driver_name: str = "bundled",
-    machines: int = 1,
-    disks: int = 1,
+    machines: int | None = None,
+    disks: int | None = None,
     blocks: int = 16,
     image: str = "",
     shrink: bool = True,
     promised: Promised | None = None,
 ) -> CampaignResult:
     """Run cases until the budget is spent or something diverges. A fresh seed is drawn when none is given; it is in the
-    result. Raises `DriverError` when the driver fails, `UsageError` for an unknown engine."""
+    result. With `machines` or `disks` every case has so many, and one of the other; else scenarios are mixed. Raises
+    `DriverError` when the driver fails, `UsageError` for an unknown engine."""
     if engine not in ENGINES:
         raise UsageError(f"the engine {engine!r}", "one of " + ", ".join(ENGINES), "choose one of them")
     known = topology if isinstance(topology, Topology) else load_topology(topology)
@@ -246,7 +285,9 @@ def campaign(
     player = ENGINES[engine](chance)
     tally = _Tally(Ledger(level))
     began = time.monotonic()
-    scenario = Scenario(source, tuple(f"m{i}" for i in range(machines)), disks, blocks, image)
+    mixed = machines is None and disks is None and not image
+    shapes = SHAPES if mixed else (((machines or 1, disks or 1), 1),)
+    scenario = _scenario(source, shapes[0][0], blocks, image)
     base = base_for(scenario)
     told = began
     counterexample: Counterexample | None = None
@@ -255,26 +296,22 @@ def campaign(
         if on_event is not None:
             on_event(CampaignEvent(kind, tally.cases, tally.steps, time.monotonic() - began, text))
 
-    running: list[Session] = []
-
-    def opened(case_seed: int) -> Session:
-        session = _Watched(scenario, case_seed, driver, level, name=driver_name, base=base)
-        session.tally = tally
-        running[:] = [session]
-        return session
-
+    opened = _Open(scenario, lambda s, n: _Watched(s, n, driver, level, name=driver_name, base=base), tally)
     while time.monotonic() - began < max_seconds and (max_cases is None or tally.cases < max_cases):
+        if tally.cases and len(shapes) > 1:
+            shape = chance.choices([s for s, _ in shapes], [w for _, w in shapes])[0]
+            opened.scenario = _scenario(source, shape, blocks, image)
         try:
             session = player.case(opened)
         except BaseException:
-            for session in running:
-                session.abandon()
+            opened.abandon()
             raise
-        tally.add(session)
+        shapes = tuple(s for s in shapes if s[0][0] <= session.can.machines and s[0][1] <= session.can.disks) or shapes[:1]
         if session.divergence is not None:
             tell("divergence", session.divergence.sentence)
             counterexample = _told(session, driver, level, start, base, driver_name, shrink, tell)
-            if shrink:
+            opened.tally = _Tally(Ledger(level))
+            if shrink and not counterexample.repeats:
                 counterexample = _shortest(counterexample, player, opened, driver, level, start, base, driver_name, tell)
             break
         if time.monotonic() - told > EVENT_EVERY:
@@ -300,7 +337,39 @@ def campaign(
         _warnings(tally, level),
         tally.checks,
         image,
+        {told_shape(shape): count for shape, count in sorted(tally.scenarios.items())},
+        float(median(tally.failovers)) if tally.failovers else 0.0,
+        max(tally.failovers, default=0),
+        int(getattr(player, "swept", 0)),
     )
+
+
+def _scenario(source: str, shape: tuple[int, int], blocks: int, image: str) -> Scenario:
+    return Scenario(source, tuple(f"m{i}" for i in range(shape[0])), shape[1], blocks, image)
+
+
+def told_shape(shape: tuple[int, int]) -> str:
+    """A scenario's size in words."""
+    machines, disks = shape
+    return f"{machines} machine{'s' * (machines > 1)} with {disks} disk{'s' * (disks > 1)}"
+
+
+class _Open:
+    """Opens the sessions of a campaign. `scenario` is that of the next case."""
+
+    def __init__(self, scenario: Scenario, make: Callable[[Scenario, int], _Watched], tally: _Tally) -> None:
+        self.scenario, self.make, self.tally = scenario, make, tally
+        self.last: _Watched | None = None
+
+    def __call__(self, seed: int) -> Session:
+        session = self.last = self.make(self.scenario, seed)
+        session.tally, session.refusals = self.tally, self.tally.ledger.switches
+        return session
+
+    def abandon(self) -> None:
+        """Stop the last driver after an error."""
+        if self.last is not None:
+            self.last.abandon()
 
 
 def _told(
@@ -325,13 +394,14 @@ def _told(
         name=name,
         smaller=shrink,
         on_progress=lambda text: tell("shrinking", text),
+        seen=session,
     )
 
 
 def _shortest(
     first: Counterexample,
     player: Engine,
-    opened: Callable[[int], Session],
+    opened: _Open,
     driver: DriverFactory,
     level: Promised,
     seed: int,
@@ -346,7 +416,7 @@ def _shortest(
         if session.divergence is not None and session.divergence.promise == first.divergence.promise:
             found += 1
             other = _told(session, driver, level, seed, base, name, True, tell)
-            if len(other.steps) < len(best.steps):
+            if len(other.steps) < len(best.steps) and not other.repeats:
                 best = other
     return best
 
@@ -362,6 +432,8 @@ def _verdict(tally: _Tally, counterexample: Counterexample | None, coverage: tup
     skipped = sum(tally.skipped.values())
     if tally.gave_up:
         return Outcome.INCONCLUSIVE, f"in {tally.gave_up} of {tally.cases} cases the explanations grew beyond the bound"
+    if not tally.checks:
+        return Outcome.INCONCLUSIVE, "no content was ever read: the driver can read neither recovery points nor sides"
     if skipped > SKIPPED_TOO_MUCH * max(1, tally.steps):
         return Outcome.INCONCLUSIVE, f"{skipped} of {tally.steps} steps were skipped: the driver cannot do them"
     if below:

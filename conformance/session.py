@@ -2,8 +2,8 @@
 
 Rules
 1. After every command every machine is observed, and every new recovery point is read. The active side's disk is read when
-   authority has moved, when the system stands still, now and then, and at the end; older points are read again now and then
-   and at the end, whole.
+   authority has moved, when the system stands still, now and then, and at the end; so is the former source's, and when the
+   loss has been counted. Older points are read again now and then and at the end, whole.
 2. Symbolic arguments are resolved here, against what the driver has shown. A fault that is already there, or the healing
    of what is well, does nothing; what the driver cannot do is skipped and counted.
 3. A session is a value machine: the same case on the same driver with the same seed does the same, whoever asks (engine,
@@ -13,7 +13,7 @@ Rules
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,10 @@ class Session:
         self.faults: set[str] = set()
         self.skipped: Counter[str] = Counter()
         self.content_checks = 0
-        self.records: list[StepRecord] | None = [] if record else None
+        self.recording = record
+        self._trail: list[tuple[Command, Answer | bool | None, str, dict[str, Observation], float]] = []
+        self.refusals: Collection[tuple[Any, str, str]] | None = None
+        """Coverage items that a campaign has met already; engines prefer refusals that are not among them."""
         self.model_before: dict[str, Any] = {}
         self.model_after: dict[str, Any] = {}
         self._whole = self.base.blocks <= 2048
@@ -239,8 +242,15 @@ class Session:
         moved = before is not None and before.active != seen.active
         up = f"{seen.active}-site" not in self.faults
         read = self._readers[machine] if self.can.reads_points else None
-        sight = factor.look(seen, read, disk=(disk or moved) and up and self.can.reads_sides, still=still)
-        if self.records is not None:
+        counted = before is not None and before.loss != seen.loss
+        sight = factor.look(
+            seen,
+            read,
+            disk=(disk or moved) and up and self.can.reads_sides,
+            still=still,
+            former=(disk or moved or counted) and self.can.reads_sides and not self.faults & {"primary-site", "recovery-site"},
+        )
+        if self.recording:
             self.model_before = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
         try:
             explained = factor.follow(event, sight)
@@ -251,7 +261,7 @@ class Session:
             return
         if explained and sight.gone:
             self._gone[machine] = min(sight.gone)
-        if self.records is not None and explained:
+        if self.recording and explained:
             self.model_after = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
 
     def _read_again(self, machine: str, whole: bool | None = None) -> None:
@@ -284,30 +294,28 @@ class Session:
             return
 
     def _note(self, command: Command, answer: Answer | bool | None, skipped: str = "") -> None:
-        if self.records is None:
-            return
-        told = {"answer": "skipped", "why": skipped} if skipped else answer_to_json(answer)
-        text = describe(command)
-        if skipped:
-            text += f": skipped, the driver cannot do it ({skipped})"
-        elif isinstance(answer, Rejected):
-            text += f": rejected ({answer.code})"
-        elif isinstance(answer, Accepted):
-            text += ": accepted"
-        elif answer is False:
-            text += ": refused"
-        elif answer is None:
-            text += ": answer unknown"
-        self.records.append(
-            StepRecord(
-                len(self.commands) - 1,
-                command_to_json(command),
-                told,
-                {m: self.last[m].to_json() for m in self.factors if m in self.last},
-                text,
-                self._time,
-            )
-        )
+        self._trail.append((command, answer, skipped, dict(self.last), self._time))
+
+    @property
+    def records(self) -> tuple[StepRecord, ...]:
+        """What happened, step by step."""
+        found = []
+        for index, (command, answer, skipped, seen, time) in enumerate(self._trail):
+            told = {"answer": "skipped", "why": skipped} if skipped else answer_to_json(answer)
+            text = describe(command)
+            if skipped:
+                text += f": skipped, the driver cannot do it ({skipped})"
+            elif isinstance(answer, Rejected):
+                text += f": rejected ({answer.code})"
+            elif isinstance(answer, Accepted):
+                text += ": accepted"
+            elif answer is False:
+                text += ": refused"
+            elif answer is None:
+                text += ": answer unknown"
+            shown = {m: one.to_json() for m, one in seen.items()}
+            found.append(StepRecord(index, command_to_json(command), told, shown, text, time))
+        return tuple(found)
 
     @property
     def case(self) -> Case:

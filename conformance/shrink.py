@@ -21,9 +21,11 @@ from siteproof.conformance.content import Base
 from siteproof.conformance.results import Counterexample, Divergence
 from siteproof.conformance.session import DriverFactory, Session
 
-__all__ = ["Shrunk", "counterexample_of", "shrink"]
+__all__ = ["TRIES", "Shrunk", "counterexample_of", "seen_once", "shrink"]
 
 MAX_RUNS = 4000
+TRIES = 5
+"""How often a case that failed is run again before it is said not to repeat."""
 MANY = 24
 """Beyond this length pairs are not tried."""
 
@@ -249,8 +251,10 @@ def counterexample_of(
     name: str = "",
     smaller: bool = True,
     on_progress: Callable[[str], None] | None = None,
+    seen: Session | None = None,
 ) -> Counterexample:
-    """Shrink a failing case, run it once more with records, and tell it."""
+    """Shrink a failing case, run it once more with records, and tell it. With `seen`, the session that failed: where the case
+    does not fail again, that is told as it was. Without it, `RuntimeError`."""
     small = shrink(case, factory, promised, name=name, base=base, on_progress=on_progress) if smaller else None
     last = small.case if small is not None else case
     session = Session(last.scenario, last.seed, factory, promised, name=name, record=True)
@@ -259,11 +263,15 @@ def counterexample_of(
             break
     session.finish()
     divergence = session.divergence or (small.divergence if small is not None else None)
+    if session.divergence is None and seen is not None:
+        trial = _Trial(factory, promised, name, base)
+        again = sum(trial(case) is not None for _ in range(TRIES))
+        return seen_once(seen, seed, f"seen once; {f'repeated {again} times' if again else 'did not repeat'} in {TRIES} tries")
     if divergence is None:
         raise RuntimeError("a case that failed does not fail again: the driver does not repeat itself")
     return Counterexample(
         last.to_json(),
-        tuple(session.records or ()),
+        session.records,
         divergence,
         len(case.commands),
         small is not None and small.minimal,
@@ -271,4 +279,12 @@ def counterexample_of(
         seed,
         session.model_before,
         session.model_after,
+    )
+
+
+def seen_once(session: Session, seed: int, repeats: str) -> Counterexample:
+    """What a session saw, as it was seen: neither repeated nor shrunk."""
+    assert session.divergence is not None
+    return Counterexample(
+        session.case.to_json(), session.records, session.divergence, len(session.commands), False, (), seed, repeats=repeats
     )

@@ -133,12 +133,16 @@ def run(
         typer.Option(metavar="E", help="How cases are chosen: random (guided by the model's state), uniform, hypothesis"),
     ] = None,
     max_cases: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N cases.")] = None,
+    machines: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Machines in every case. A mix of scenarios if neither is given.")
+    ] = None,
+    disks: Annotated[int | None, typer.Option(min=1, metavar="N", help="Disks of every machine.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a report folder with counterexamples.")] = None,
 ) -> Exit:
     """Hold a system under test against the model, in a campaign of generated cases."""
     from siteproof.conformance.cli import running
 
-    return running.run(session, driver, topology or [], max_time, engine or ["random"], max_cases, out)
+    return running.run(session, driver, topology or [], max_time, engine or ["random"], max_cases, out, machines, disks)
 
 
 @app.command(epilog="Example: siteproof replay siteproof-report/counterexamples/vmware-to-azure.json")

@@ -33,9 +33,18 @@ __all__ = ["explain", "replay", "run"]
 
 
 def run(
-    session: Session, driver: str, names: list[str], max_time: str, engines: list[str], max_cases: int | None, out: Path | None
+    session: Session,
+    driver: str,
+    names: list[str],
+    max_time: str,
+    engines: list[str],
+    max_cases: int | None,
+    out: Path | None,
+    machines: int | None = None,
+    disks: int | None = None,
 ) -> Exit:
-    """A campaign for each flow and engine, the time of a flow shared among its engines. With `out`, a report folder."""
+    """A campaign for each flow and engine, the time of a flow shared among its engines. With `out`, a report folder; with
+    `machines` or `disks`, scenarios of that size only."""
     began, started = time.perf_counter(), now()
     seconds = parse_duration(max_time, "--max-time") / len(engines)
     for engine in engines:
@@ -48,7 +57,9 @@ def run(
     interrupted = False
     try:
         for topology, source in zip(topologies, names or [t.id for t in topologies], strict=True):
-            flow, interrupted = _campaigns(session, topology, source, factory, driver, seconds, engines, max_cases)
+            flow, interrupted = _campaigns(
+                session, topology, source, factory, driver, seconds, engines, max_cases, (machines, disks)
+            )
             flows.append(flow)
             if interrupted:
                 break
@@ -99,6 +110,7 @@ def _campaigns(
     seconds: float,
     engines: list[str],
     max_cases: int | None,
+    shape: tuple[int | None, int | None] = (None, None),
 ) -> tuple[FlowReport, bool]:
     """One campaign for each engine, until one finds something; and whether it was interrupted."""
     results: list[CampaignResult] = []
@@ -115,7 +127,17 @@ def _campaigns(
             for engine in engines:
                 results.append(
                     campaign(
-                        source, factory, engine, session.seed, seconds, max_cases, show, driver_name=driver, promised=promised
+                        source,
+                        factory,
+                        engine,
+                        session.seed,
+                        seconds,
+                        max_cases,
+                        show,
+                        driver_name=driver,
+                        machines=shape[0],
+                        disks=shape[1],
+                        promised=promised,
                     )
                 )
                 if results[-1].counterexample is not None:
@@ -129,19 +151,27 @@ def _campaigns(
 # ------------------------------------------------------------------------------------------------------- counterexamples
 
 
+_REPLAYED = {
+    Status.STILL_FAILING: ("bold red", Exit.VIOLATION),
+    Status.DIFFERENT: ("bold red", Exit.VIOLATION),
+    Status.FIXED: ("green", Exit.OK),
+    Status.DRIFTED: ("yellow", Exit.INCONCLUSIVE),
+    Status.INCONCLUSIVE: ("yellow", Exit.INCONCLUSIVE),
+}
+
+
 def replay(session: Session, file: Path, driver: str | None) -> Exit:
-    """Run the case again. 1 when it still fails, 0 when it is fixed, 2 when it no longer reaches the failure."""
+    """Run the case again. 1 when it fails, 0 when it is fixed, 2 when it no longer reaches the failure or nothing can be said."""
     saved = load(file)
     name = driver or saved.driver
     factory = _factory(name)
     with told(session, f"{file.name} against {name}"):
         shown = replay_saved(saved, factory, promised_for(load_topology(saved.case.scenario.topology)), name=name)
-    style = {Status.STILL_FAILING: "bold red", Status.FIXED: "green", Status.DRIFTED: "yellow"}[shown.status]
+    style, code = _REPLAYED[shown.status]
     for line in explain_steps(shown.records, shown.divergence):
         session.out.print(text(line), soft_wrap=True)
     session.out.print()
     session.out.print(Text.assemble((shown.status.value, style), f" against {name}: {shown.text}"))
-    code = {Status.STILL_FAILING: Exit.VIOLATION, Status.FIXED: Exit.OK, Status.DRIFTED: Exit.INCONCLUSIVE}[shown.status]
     session.emit(
         "siteproof.replay/1",
         code,

@@ -66,6 +66,7 @@ class _Machine:
         self.compiled, self.style, self.chance = compiled, style, chance
         self.state: State = compiled.initial
         self.log: tuple[Row, ...] = ()
+        self.former: tuple[Row, ...] | None = None
         self.points: list[_Point] = []
         self.serial = 0
         self.used: str | None = None
@@ -88,7 +89,10 @@ class _Machine:
             self.points = [point] if "protection" in action.action.changes else [*self.points, point]
         if before[where["points"]] and not after[where["points"]]:
             self.points = []
+        if action.name == "copy_base":
+            self.former = None
         if after[where["active"]] != before[where["active"]]:
+            self.former = self.log
             failed_to = self.used if self.compiled.get(before, "chosen") is Point.CUSTOM else None
             target = next((p for p in self.points if p.id == failed_to), None)
             if target is not None:
@@ -96,6 +100,8 @@ class _Machine:
             elif self.points:
                 self.used = self.points[-1].id
         self.log = self.log[: after[where["head"]] + after[where["cached"]]]
+        if self.former is not None:
+            self.former = self.former[: after[where["passive"]] + after[where["passive_cached"]]]
         self.state = after
         return True
 
@@ -192,6 +198,8 @@ class ModelDriver:
             return False
         if active:
             one.log = (*one.log, (disk, block, data))
+        elif one.former is not None:
+            one.former = (*one.former, (disk, block, data))
         one.state = after
         return True
 
@@ -245,7 +253,12 @@ class ModelDriver:
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
         one = self.machines[machine]
         point = next((p for p in one.points if p.id == where), None)
-        rows = point.content if point is not None else one.log[: one.get("head")]
+        if point is not None:
+            rows = point.content
+        elif where == one.get("active").value:
+            rows = one.log[: one.get("head")]
+        else:
+            rows = (one.log if one.former is None else one.former)[: one.get("passive")]
         data = bytearray(self.base.data(offset // BLOCK, length // BLOCK))
         for at, block, payload in rows:
             if at == disk and offset <= block * BLOCK < offset + length:

@@ -26,7 +26,10 @@ from siteproof.conformance.case import (
     Steps,
     Write,
 )
+from siteproof.conformance.closure import Promised
+from siteproof.conformance.coverage import refused
 from siteproof.conformance.session import Session
+from siteproof.model.readings.python import State
 
 __all__ = ["Mood", "Option", "choices", "homeward", "pool_of"]
 
@@ -105,7 +108,18 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
                 else state
             )
             legal = action.step(asked, *((code,) if action.action.parameters else ())) is not None
-            yield (1.5 if legal else 0.25 * wish("illegal", 1.0)) * (0.7 if point else 1.0), Operate(machine, operation, point)
+            weight = 1.5
+            if not legal:
+                weight = (0.8 if _unmet(session, promised, asked, operation, point) else 0.25) * wish("illegal", 1.0)
+            yield weight * (0.7 if point else 1.0), Operate(machine, operation, point)
+
+
+def _unmet(session: Session, promised: Promised, asked: State, operation: str, point: str | None) -> bool:
+    """Whether a refusal has but one reason here, and has not been met in this lifecycle state."""
+    if session.refusals is None:
+        return False
+    codes = promised.refusals(asked, operation, point)
+    return len(codes) == 1 and (promised.lifecycle(asked), operation, refused(codes)) not in session.refusals
 
 
 def homeward(session: Session, machine: str) -> Command | None:

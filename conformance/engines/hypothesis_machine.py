@@ -26,6 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from siteproof.conformance.case import FAULTS, Advance, Case, Command, Fault, Heal, Scenario, Settle, Steps
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.engines.choice import Mood, choices
+from siteproof.conformance.engines.random import Opener
 from siteproof.conformance.results import Divergence
 from siteproof.conformance.session import DriverFactory, Session
 from siteproof.model.errors import SiteproofError
@@ -128,7 +129,7 @@ class HypothesisEngine:
     def __init__(self, chance: random.Random, *, examples: int = 20, steps: int = 30) -> None:
         self.chance, self.examples, self.steps = chance, examples, steps
 
-    def case(self, opened: Callable[[int], Session]) -> Session:
+    def case(self, opened: Opener) -> Session:
         """Run a batch. What it finds is a session like any other, and is shrunk by the common shrinker."""
         sessions: list[Session] = []
         seed = self.chance.getrandbits(32)

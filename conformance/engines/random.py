@@ -6,7 +6,9 @@ Rules
 2. A corpus keeps the shortest way to each abstract state (lifecycle, faults, whether the replica lags) that was ever met. Half of
    the cases begin with the way to a state that has been chosen seldom so far, and go on from there; most others begin with a
    machine that is protected, since little is promised before.
-3. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more. Every case
+3. Every third case is one of the sweep (`engines.sweep`) until that is done. One case in seven makes one to three quick round
+   trips first: some failures need many failovers.
+4. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more. Every case
    ends with liveness: all faults are healed, time passes, and an operator brings the machine home to "protected,
    active at primary", with a write on the way whose arrival is checked.
 """
@@ -14,17 +16,34 @@ Rules
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 
-from siteproof.conformance.case import Command, Heal, Operate, Settle, Write
+from siteproof.conformance.case import Command, Heal, Operate, Scenario, Settle, Write
 from siteproof.conformance.engines.choice import Mood, choices, homeward
+from siteproof.conformance.engines.sweep import Sweep, round_trip
 from siteproof.conformance.session import Session
 
-__all__ = ["RandomEngine"]
+__all__ = ["Opener", "RandomEngine"]
 
 Key = tuple[object, ...]
+
+SWEEP_EVERY = 3
+ROUND_TRIPS = 0.15
+
+
+class Opener(Protocol):
+    """Opens the session of a case, with a seed, on the case's scenario."""
+
+    @property
+    def scenario(self) -> Scenario: ...
+
+    def __call__(self, seed: int) -> Session: ...
+
+
+def _shape(scenario: Scenario) -> Key:
+    return len(scenario.machines), scenario.disks
 
 
 @attrs.define
@@ -41,14 +60,25 @@ class RandomEngine:
 
     def __init__(self, chance: random.Random, *, length: int = 30, guided: bool = True, home: bool = True) -> None:
         self.chance, self.length, self.guided, self.home = chance, length, guided, home
-        self.corpus: dict[Key, _Way] = {}
+        self.corpora: dict[Key, dict[Key, _Way]] = {}
+        self.sweep = Sweep(chance) if guided else None
+        self.cases = 0
 
-    def case(self, opened: Callable[[int], Session]) -> Session:
+    @property
+    def swept(self) -> int:
+        """How many cases of the sweep have been run."""
+        return self.sweep.swept if self.sweep is not None else 0
+
+    def case(self, opened: Opener) -> Session:
         """Run one case on a session that `opened(seed)` gives."""
         chance = self.chance
+        self.cases += 1
+        if self.sweep is not None and self.cases % SWEEP_EVERY == 0 and (session := self._swept(opened, self.sweep)) is not None:
+            return session
         way = None
-        if self.guided and self.corpus and chance.random() < 0.5:
-            some = chance.sample(list(self.corpus.values()), min(6, len(self.corpus)))
+        corpus = self.corpora.get(_shape(opened.scenario), {})
+        if self.guided and corpus and chance.random() < 0.5:
+            some = chance.sample(list(corpus.values()), min(6, len(corpus)))
             way = min(some, key=lambda one: (one.used, len(one.commands)))
             way.used += 1
         session = opened(way.seed if way is not None else chance.getrandbits(32))
@@ -60,6 +90,11 @@ class RandomEngine:
             for command in opening:
                 goes = goes and session.step(command)
         mood = Mood.drawn(chance, session.base.blocks)
+        if goes and self.guided and way is None and chance.random() < ROUND_TRIPS:
+            for _ in range(chance.choice((1, 2, 2, 3))):
+                for machine in session.factors:
+                    first = chance.choice(("PlannedFailover", "UnplannedFailover"))
+                    goes = goes and round_trip(session, machine, first, chance.choice(mood.blocks))
         target = len(session.commands) + chance.choice((3, 6, 12, self.length))
         while goes and len(session.commands) < target:
             options = choices(session, mood, chance)
@@ -69,6 +104,28 @@ class RandomEngine:
                 self._remember(session)
         if goes and self.home:
             self._go_home(session, mood)
+        session.finish()
+        return session
+
+    def _swept(self, opened: Opener, sweep: Sweep) -> Session | None:
+        """A case of the sweep, or one that finds out what there is to sweep over; None when all are done."""
+        if not sweep.todo and sweep.scouts:
+            session = opened(self.chance.getrandbits(32))
+            if session.can.stepping:
+                sweep.scout(session, sweep.scouts.pop())
+            else:
+                sweep.scouts.clear()
+            session.finish()
+            return session
+        chosen = sweep.next()
+        if chosen is None:
+            return None
+        session = opened(chosen.seed)
+        goes = True
+        for command in chosen.commands:
+            goes = goes and session.step(command)
+        if goes and self.home and self.chance.random() < 0.3:
+            self._go_home(session, Mood.drawn(self.chance, session.base.blocks))
         session.finish()
         return session
 
@@ -86,9 +143,10 @@ class RandomEngine:
                 bool(state[at.cached]),
                 min(2, len(factor.points)),
             ]
-        known = self.corpus.get(tuple(key))
+        corpus = self.corpora.setdefault(_shape(session.scenario), {})
+        known = corpus.get(tuple(key))
         if known is None or len(session.commands) < len(known.commands):
-            self.corpus[tuple(key)] = _Way(tuple(session.commands), session.seed, known.used if known else 0)
+            corpus[tuple(key)] = _Way(tuple(session.commands), session.seed, known.used if known else 0)
 
     def _go_home(self, session: Session, mood: Mood) -> None:
         """The liveness phase. Whatever does not go as the model says is a divergence like any other."""

@@ -88,8 +88,10 @@ def removals(found: Counterexample) -> tuple[tuple[str, ...], str]:
     """What each step is there for: one note a step, or no notes and one sentence where all of them say the same."""
     size = f"Shrunk from {count(found.original_length, 'step')} to {len(found.steps)}"
     size = size if found.original_length > len(found.steps) else count(len(found.steps), "step")
+    if found.repeats:
+        return (), f"{size}: {found.repeats}."
     if not found.minimal:
-        return found.removal, f"{size}; not certified to be the shortest."
+        return found.removal, f"{size}; not certified that no single step can be left out."
     if len(set(found.removal)) == 1 and len(found.removal) == len(found.steps) > 1:
         return (
             (),

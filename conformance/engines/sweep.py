@@ -1,0 +1,103 @@
+"""Faults swept over every internal step of every operation.
+
+Rules
+1. A scout goes round once: protect, fail over, and home again. What it did is the list of operations, each with the commands that
+   led to it and the number of internal steps that its job took.
+2. For each operation, each fault and each number of steps k there is one short case: the operation, k steps, the fault, a
+   minute, healing, rest. A job that is stuck then is stuck for ever.
+"""
+
+from __future__ import annotations
+
+import random
+
+import attrs
+
+from siteproof.conformance.case import FAULTS, Advance, Command, Fault, Heal, Operate, Settle, Steps, Write
+from siteproof.conformance.engines.choice import homeward
+from siteproof.conformance.session import Session
+
+__all__ = ["Sweep", "Swept", "round_trip"]
+
+MOST_STEPS = 14
+
+
+@attrs.frozen
+class Swept:
+    """One case of the sweep, as commands, and the seed under which it was counted out."""
+
+    commands: tuple[Command, ...]
+    seed: int
+
+
+def round_trip(session: Session, machine: str, first: str, block: int, *, counted: dict[int, int] | None = None) -> bool:
+    """Fail `machine` over with `first`, if that is possible, and bring it home. False after a divergence. `counted` gets how many
+    internal steps the job of each operation took, by the operation's place among the commands."""
+    for number in range(12):
+        allowed = session.last[machine].allowed_operations
+        command = homeward(session, machine)
+        if command is None and number < 8 and isinstance(allowed, tuple) and session.last[machine].active == "primary":
+            if number > 3:
+                return True
+            kind = first if first in allowed else "PlannedFailover" if "PlannedFailover" in allowed else "UnplannedFailover"
+            if kind not in allowed:
+                return True
+            command = Operate(machine, kind, "latest" if kind == "UnplannedFailover" else None)
+        if command is None:
+            return True
+        before = len(session.commands)
+        if not session.step(command):
+            return False
+        if counted is not None and session.can.stepping and isinstance(command, Operate):
+            steps = 0
+            while session.last[machine].job is not None and steps < MOST_STEPS:
+                steps += 1
+                if not session.step(Steps(1)):
+                    return False
+            counted[before] = steps
+        side = session.last[machine].active
+        if not (session.step(Settle()) and (not isinstance(side, str) or session.step(Write(machine, side, block)))):
+            return False
+    return True
+
+
+class Sweep:
+    """The cases of the sweep: `next` gives one, or None when all have been given; `scout` is a case that finds more."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.scouts = ["UnplannedFailover", "PlannedFailover"]
+        self.todo: list[Swept] = []
+        self.swept = 0
+
+    def scout(self, session: Session, first: str) -> bool:
+        """Go round and make the cases. False after a divergence."""
+        machine, counted = next(iter(session.factors)), dict[int, int]()
+        for opening in (Operate(machine, "EnableProtection"), Settle(), Write(machine, "primary", 0)):
+            at = len(session.commands)
+            if not session.step(opening):
+                return False
+            if isinstance(opening, Operate):
+                counted[at] = MOST_STEPS // 2
+        if not round_trip(session, machine, first, 1, counted=counted):
+            return False
+        known = {s.commands for s in self.todo}
+        done = tuple(session.commands)
+        for at, steps in counted.items():
+            way = tuple(c for c in done[:at] if not isinstance(c, Steps))
+            for fault in FAULTS:
+                if (fault == "gateway" and not session.has_gateway()) or fault not in session.can.faults:
+                    continue
+                for count in range(1, steps + 1):
+                    case = (*way, done[at], Steps(count), Fault(fault), Steps(1), Advance(60), Heal(fault), Settle())
+                    if case not in known:
+                        self.todo.append(Swept(case, session.seed))
+        self.chance.shuffle(self.todo)
+        return True
+
+    def next(self) -> Swept | None:
+        """The next case of the sweep."""
+        if not self.todo:
+            return None
+        self.swept += 1
+        return self.todo.pop()
