@@ -125,6 +125,11 @@ class ReplicationAgent:
         for log in self._logs:
             log.reset()
 
+    def power_fail(self) -> None:
+        """Power of the side fails: the logs keep what is on stable storage."""
+        for log in self._logs:
+            log.power_fail()
+
     def recover(self) -> None:
         """After a crash of the side: what was in memory only is forgotten, the logs are rebuilt from disk.
 

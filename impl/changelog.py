@@ -138,6 +138,11 @@ class LogFile:
         self._space.sync(self._area)
         self._space.sync(self._journal)
 
+    def lose_unsynced(self) -> None:
+        """Power fails: what was not forced to stable storage is gone."""
+        self._space.lose_unsynced(self._area)
+        self._space.lose_unsynced(self._journal)
+
     def finish(self, now: float) -> None:
         """Close the log cleanly: the last metadata block, then the true end in the header."""
         if self._pending:
@@ -231,6 +236,8 @@ class ChangeLog:
         if self.recording is None:
             return []
         self.recording.finish(now)
+        if self._sync:
+            self.recording.sync()
         self._previous = self.recording.unique_id
         self.in_transit, self.recording = self.recording, None
         self.in_transit.read_back()
@@ -253,6 +260,13 @@ class ChangeLog:
             if log is not None:
                 log.drop()
         self.in_transit = self.recording = None
+
+    def power_fail(self) -> None:
+        """Power fails. Where writes are forced to stable storage, what was not forced is gone; else this is not played."""
+        if self._sync:
+            for log in (self.in_transit, self.recording):
+                if log is not None:
+                    log.lose_unsynced()
 
     def recover(self) -> None:
         """After a crash of the side, read both logs again from disk."""

@@ -82,6 +82,7 @@ class ExtentSpace:
     def __init__(self) -> None:
         self._files: dict[int, int] = {}
         self._ends: dict[int, int] = {}
+        self._synced: dict[int, int] = {}
         self._paths: dict[int, Path] = {}
         self._next = 0
 
@@ -128,15 +129,24 @@ class ExtentSpace:
     def sync(self, area: int) -> None:
         """Force an area to stable storage."""
         os.fsync(self._files[area])
+        self._synced[area] = self._ends[area]
+
+    def lose_unsynced(self, area: int) -> None:
+        """Power fails: what was added since the area was last forced to stable storage is gone."""
+        kept = self._synced.get(area, 0)
+        os.ftruncate(self._files[area], kept)
+        self._ends[area] = kept
 
     def truncate(self, area: int) -> None:
         """Empty an area; extents in it become unreadable."""
         os.ftruncate(self._files[area], 0)
         self._ends[area] = 0
+        self._synced.pop(area, None)
 
     def release(self, area: int) -> None:
         """Close an area's file and keep it on disk."""
         os.close(self._files.pop(area))
+        self._synced.pop(area, None)
         del self._ends[area], self._paths[area]
 
     def drop(self, area: int) -> None:

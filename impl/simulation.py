@@ -2,16 +2,17 @@
 
 Rules:
 
-* the same seed and the same calls give the same run to the byte: every delay comes from one generator, every tie in
-  time is broken by the order of scheduling;
+* the same seed and the same calls give the same run: every delay comes from seeded generators, every tie in time is
+  broken by the order of scheduling. Only the bytes of encrypted frames and stores differ, since keys do;
 * an event is a job step, a turn of an agent, a periodic cut or the delivery of one message. Nothing is scheduled for
   its own sake, so a system at rest has an empty queue: that is what *quiescent* means;
 * a fault drops every message that is under way; what is needed is sent again when the path heals, so no timers poll;
 * the network may also deliver a second copy of any message, late by a bounded time and so out of order; such a copy
   outlives faults. A receiver has to recognise it; bytes that a late copy refers to may be gone, and then it is nothing;
 * points expire as time passes, without an event of their own;
-* a site fault takes power and network away, guests with their caches and what gateways hold; bytes written to files
-  stay, also those that were not forced to stable storage. What the control components know is in memory and stays;
+* a site fault takes power and network away, guests with their caches and what gateways hold. Bytes written to files
+  stay, also those that were not forced to stable storage; only if the laboratory forces writes (``sync``), log bytes
+  that were not forced are lost. What the control components know is in memory and stays;
 * on healing, first power (machines may start by themselves), then contact (a stale side is fenced), then all else.
 """
 

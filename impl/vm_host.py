@@ -117,6 +117,7 @@ class VmHost:
             self.was_running = self.guest.running
             self.powered = False
             self.power_off()
+            self.agent.power_fail()
 
     def starts_on_power_up(self) -> bool:
         """Auto-start: the guest ran when power failed, and nobody has told this host that it is not the machine."""

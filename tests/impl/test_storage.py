@@ -13,7 +13,7 @@ import pytest
 
 from siteproof.impl import agent as agents
 from siteproof.impl import extents, hrl
-from siteproof.impl.changelog import ChangeLog, read_log
+from siteproof.impl.changelog import ChangeLog, LogFile, read_log
 from siteproof.impl.codec import Codec
 from siteproof.impl.diskset import BaseImage, DiskSet
 from siteproof.impl.errors import DamagedLogError, IntegrityError, UsageError
@@ -168,6 +168,27 @@ def test_a_closed_log_that_does_not_say_what_was_tracked_is_not_shipped(new_lab:
     lab._simulation.in_doubt("m")
     assert lab.settle()
     assert (newest(lab, 2), newest(lab, 3)) == (block("x"), block("y"))
+
+
+@pytest.mark.parametrize("flow", ["v2a", "h2s"])
+@pytest.mark.parametrize("forced", [True, False])
+def test_unforced_log_bytes_are_lost_with_the_power_and_nothing_acknowledged_with_them(
+    new_lab: Build, monkeypatch: pytest.MonkeyPatch, flow: str, forced: bool
+) -> None:
+    if not forced:
+        monkeypatch.setattr(LogFile, "sync", lambda _: None)
+    lab = protected(new_lab, flow, sync=True)
+    lab.fault("link")
+    for number in range(200):
+        lab.write("m", "primary", number % 2, 2 + number % 5, block(f"x{number}"))
+    lab.fault("primary-site")
+    lab.heal("primary-site")
+    assert lab.status("m").alerts == (() if forced else ("ResyncRequired",))
+    lab.heal("link")
+    assert lab.settle()
+    point = lab.status("m").points[-1].id
+    for disk in range(2):
+        assert lab.read("m", point, disk, 0, 8 * BLOCK) == lab.read("m", "primary", disk, 0, 8 * BLOCK)
 
 
 # ------------------------------------------------------------------------------------------------------ failed writes
