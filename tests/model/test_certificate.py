@@ -210,7 +210,7 @@ def test_a_conjunct_with_an_unsafe_name_is_refused(certificate: Path, name: obje
         manifest["invariant"]["conjuncts"][-1] = name
 
     change_manifest(certificate, rename)
-    with pytest.raises(CertificateError, match="a conjunct called .*; expected names of letters") as raised:
+    with pytest.raises(CertificateError, match=r"a conjunct called .*; expected names of letters") as raised:
         certify(certificate)
     assert "\n" not in str(raised.value)
 
