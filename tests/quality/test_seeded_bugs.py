@@ -9,7 +9,7 @@ from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import campaign
 
-BUDGET_SECONDS = 30.0
+MAX_CASES, MAX_SECONDS = 3000, 240.0
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ BUDGET_SECONDS = 30.0
 def test_a_seeded_bug_is_found_shrunk_and_blamed(bug: Bug, flow: str) -> None:
     seed = random.SystemRandom().getrandbits(31)
     print(f"seed {seed}")
-    result = campaign(flow, driver_factory(f"bundled+{bug.id}"), seed=seed, max_seconds=BUDGET_SECONDS)
+    result = campaign(flow, driver_factory(f"bundled+{bug.id}"), seed=seed, max_seconds=MAX_SECONDS, max_cases=MAX_CASES)
     assert result.outcome is Outcome.VIOLATION, f"{bug.story} was not found: {result.reason}"
     found = result.counterexample
     assert found is not None
