@@ -16,6 +16,7 @@ from siteproof.conformance.report.words import duration, join
 from siteproof.model.engines.certificate import CertificateReport
 from siteproof.model.engines.certificate import certify as certify_folder
 from siteproof.model.errors import UsageError
+from siteproof.model.promise import PROMISES
 from siteproof.model.prove import prove as prove_flow
 from siteproof.model.prove import what_if as prove_what_if
 from siteproof.model.topology import Override, Topology, builtin_topologies, load_topology, parse_override
@@ -51,7 +52,7 @@ def prove(
         names = sorted({str(one.topology) for one in overrides})
     topologies = topologies_of(names)
     _check_meant(overrides, topologies)
-    chosen = properties or None
+    chosen = _promises(properties) or None
     reports, before_reports = [], []
     for topology in topologies:
         changes = {o.path: o.value for o in overrides if o.topology in (None, topology.id)}
@@ -69,6 +70,24 @@ def prove(
         session.out.print(text(f"certificates: {certificates}; check them again with `siteproof certify {certificates}`", "dim"))
     session.emit("siteproof.prove/1", code, {"reports": reports, "before": before_reports})
     return code
+
+
+def _promises(given: list[str]) -> list[str]:
+    """The ids of promises, in any case. Raises `UsageError` for one that there is not, or that is not proved but tested."""
+    from siteproof.conformance.blame import TITLES
+
+    known = [promise.id for promise in PROMISES]
+    for name in given:
+        if name.upper() in known:
+            continue
+        if name.upper() in TITLES:
+            raise UsageError(
+                f"--property {name}, which is tested on systems and not proved",
+                "one of " + ", ".join(known),
+                "test it: siteproof run --driver D",
+            )
+        raise UsageError(f"--property {name}", "one of " + ", ".join(known), "see siteproof list properties")
+    return [name.upper() for name in given]
 
 
 def _check_meant(overrides: list[Override], topologies: list[Topology]) -> None:

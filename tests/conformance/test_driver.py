@@ -1,7 +1,9 @@
 """A driver that fails is told as such, and is never a verdict on the system."""
 
+import re
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +11,8 @@ import attrs
 import pytest
 
 from siteproof.conformance.case import Case, Operate, Scenario, Settle, Steps, Write
-from siteproof.conformance.driver import UNKNOWN, Answer, Capabilities, Guarded, Observation, Rejected
+from siteproof.conformance.cli import main
+from siteproof.conformance.driver import UNKNOWN, Answer, Capabilities, Driver, Guarded, Observation, Rejected
 from siteproof.conformance.drivers.bundled import BundledDriver
 from siteproof.conformance.drivers.model import ModelDriver
 from siteproof.conformance.drivers.registry import driver_factory, drivers
@@ -175,6 +178,21 @@ def test_names_select_drivers() -> None:
     assert driver_factory("bundled+no-fence-on-return")().handshake().name == "bundled+no-fence-on-return"
     assert isinstance(driver_factory("siteproof.conformance.drivers.model:ModelDriver")(), ModelDriver)
     assert {name for name, _ in drivers()} >= {"bundled", "model"}
+
+
+def test_the_driver_on_the_page_about_the_interface_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "interface.md"
+    text = page.read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert all(f"`{method}(" in text for method in vars(Driver) if not method.startswith("_"))
+    (tmp_path / "driver_on_the_page.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    arguments = ["--topology", FLOW, "--max-cases", "25", "--seed", "1", "--max-time", "1m"]
+    assert main(["run", "--driver", "driver_on_the_page:MyDriver", *arguments]) in (0, 2)
+    assert "✗" not in capsys.readouterr().out
 
 
 class Limited(ModelDriver):
