@@ -155,11 +155,11 @@ class _Race:
         """Mark as proved every open claim that the invariant implies."""
         wanted = self.open
         answers = proves(self.model, self.invariant, wanted, tick=self.tell)
-        share = (time.perf_counter() - began) / max(1, len(wanted))
+        took = time.perf_counter() - began
         for goal in wanted:
             answer = answers[goal.key]
             if answer.answer == "unsat":
-                self.results[goal.key] = ClaimResult(goal.built.name, Verdict.PROVED, method, share, "",
+                self.results[goal.key] = ClaimResult(goal.built.name, Verdict.PROVED, method, took, "",
                                                      claim_text(self.model, goal))
             else:
                 where = f"in {answer.action.replace('_', ' ')}" if answer.action else "in a state"
@@ -232,7 +232,7 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
         verdict = worst([claim.verdict for claim in claims])
         rows.append(PromiseResult(
             promise.id, promise.title, promise.sentence, promise.requirements, verdict, tuple(claims),
-            sum(claim.seconds for claim in claims), _reach(verdict)))
+            max((claim.seconds for claim in claims), default=0.0), _reach(verdict)))
     proved = tuple(goal for goal in goals if race.results[goal.key].verdict is Verdict.PROVED)
     return Outcome(tuple(rows), race.invariant, proved)
 

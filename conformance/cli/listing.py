@@ -70,7 +70,7 @@ def _properties() -> Rows:
 TESTED = {
     "P4": "An advertised recovery point holds exactly one prefix of the machine's writes, never changes, and its id is not used "
     "again; points are listed oldest first.",
-    "P8": "While a machine is protected and its replica is in step, a new recovery point holds everything that was acknowledged.",
+    "P8": "A protected machine's replica keeps up: while nothing is broken, everything acknowledged gets there and into a point.",
     "P11": "A request that is refused changes nothing.",
     "P13": "A request is accepted exactly when the state allows it, and the operations advertised are those.",
     "P18": "Each flow offers the operations that its documents name, in the states that they name, and no other.",

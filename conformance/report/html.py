@@ -59,6 +59,9 @@ def _environment() -> Environment:
     environment.filters |= {
         "duration": words.duration,
         "plain": words.plain,
+        "named": words.named,
+        "readable": words.readable,
+        "told_value": words.told_value,
         "mark": words.MARKS.__getitem__,
         "tone": words.TONES.__getitem__,
         "tone_of": words.tone_of,
@@ -80,6 +83,7 @@ def _environment() -> Environment:
         "difference": _difference,
         "solvers": words.solvers,
         "removals": words.removals,
+        "concerned": words.concerned,
         "statements": _statements,
         "sentence_of": _sentence_of,
     }
