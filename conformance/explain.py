@@ -41,8 +41,9 @@ def explain_steps(
                 lines += textwrap.wrap(f"{machine}: {changed}", width, initial_indent="       ", subsequent_indent="         ")
             before[machine] = seen
         if divergence is not None and divergence.step == step.index:
+            found = told_value(divergence.found)
             lines += textwrap.wrap(
-                f"found {divergence.field}: {told_value(divergence.found)}", width, initial_indent="     ✗ ", subsequent_indent="         "
+                f"found {divergence.field}: {found}", width, initial_indent="     ✗ ", subsequent_indent="         "
             )
             lines += textwrap.wrap(
                 f"expected: {told_value(divergence.expected)}", width, initial_indent="       ", subsequent_indent="         "

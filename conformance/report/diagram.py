@@ -161,7 +161,8 @@ def _component(drawing: _Drawing, component: Component, left: float, top: float,
 
 
 def _lines(lines: list[str], x: float, y: float) -> Markup:
-    return Markup("").join(Markup('<tspan x="{}" y="{}">{}</tspan>').format(x, y + n * _LINE, line) for n, line in enumerate(lines))
+    one = Markup('<tspan x="{}" y="{}">{}</tspan>')
+    return Markup("").join(one.format(x, y + n * _LINE, line) for n, line in enumerate(lines))
 
 
 def _kind(link: Link) -> str:

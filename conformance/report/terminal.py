@@ -207,7 +207,8 @@ def counterexample_story(found: Counterexample) -> RenderableType:
         here = step.index == wrong.step
         parts: list[RenderableType] = [text(step.text, "bold red" if here else "")]
         if here:
-            parts.append(text(f"{wrong.field} is {told_value(wrong.found)}; the model allows {told_value(wrong.expected)}", "red"))
+            found_here, allowed = told_value(wrong.found), told_value(wrong.expected)
+            parts.append(text(f"{wrong.field} is {found_here}; the model allows {allowed}", "red"))
         if number < len(notes):
             parts.append(text(notes[number], "dim"))
         rows.add_row(str(number + 1), Group(*parts))

@@ -106,8 +106,14 @@ WORDS = {
 }
 """The model's variables in reviewers' words, for findings; the others are named as they are."""
 
+_PLAIN = {"active", "epoch", "received", "loss"}
+"""Variables whose names say what they are."""
+
 _NAMES = re.compile(
-    "|".join(r"(?<!\w)" + name.replace("_", "[_ ]") + r"(?!\w)" for name in WORDS if name.startswith("x_"))
+    "|".join(
+        r"(?<![\w-])" + ("(?<!is )" if name == "latest" else "") + name.replace("_", "[_ ]") + r"(?![\w-])"
+        for name in sorted(set(WORDS) - _PLAIN, key=len, reverse=True)
+    )
 )
 
 
@@ -116,9 +122,12 @@ def named(variable: str) -> str:
     return WORDS.get(variable, variable.replace("_", " "))
 
 
-def readable(sentence: str) -> str:
-    """A sentence of a proof with the marked write's variables in words: `x active afterwards`."""
-    return _NAMES.sub(lambda found: f"[{named(found[0].replace(' ', '_'))}]", sentence)
+def readable(conclusion: str) -> str:
+    """The conclusion of a refutation with the model's variables in words, from `Required:` on; before it stands a claim's name."""
+    claim, required, formula = conclusion.partition("Required:")
+    if not required:
+        return conclusion
+    return claim + required + _NAMES.sub(lambda found: f"[{named(found[0].replace(' ', '_'))}]", formula)
 
 
 def told_value(text: str) -> str:
