@@ -5,11 +5,13 @@ Rules
    (`Capabilities`). What it cannot do is skipped, counted and reported; a skip is never green.
 2. `execute` answers `Accepted`, `Rejected(code)` or `Unknown`; `write` and `start_machine` answer True, False or None
    (unknown). None is never taken for False.
-3. An observation tells what the system says. A field that the system cannot tell is `UNKNOWN`; None means that there is none
-   (no job, no loss known). What the tester can probe itself (`running`, content) is probed.
+3. An observation tells what the system says. A field that the system cannot tell is `UNKNOWN`; None is the value "none" where
+   there is one (`job`, `failover_point`, `received`, `loss`), and unknown everywhere else. What the tester can probe itself
+   (`running`, content) is probed.
 4. Faults, time and internal steps are the tester's: they happen when asked for, and are all in the log. A driver whose system
    moves by itself while nobody asks must say so (`moves_by_itself`), else such moves are divergences.
-5. A driver that raises, hangs or answers nonsense fails with a `DriverError` (exit code 3), which is no verdict.
+5. A driver that raises (whatever it raises), hangs or answers nonsense fails with a `DriverError` (exit code 3), which is no
+   verdict. Nonsense is a value that this interface does not have, or content of another length than was asked for.
 """
 
 from __future__ import annotations
@@ -18,16 +20,16 @@ import enum
 import importlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
-from siteproof.conformance.case import FAULTS, OPERATIONS, Scenario
+from siteproof.conformance.case import FAULTS, OPERATIONS, SIDES, Scenario
 from siteproof.conformance.errors import DriverError
-from siteproof.model.errors import SiteproofError
+from siteproof.model.errors import SiteproofError, UsageError, near
 
 __all__ = [
     "UNKNOWN",
@@ -42,11 +44,36 @@ __all__ = [
     "Unknown",
     "UnknownType",
     "answer_to_json",
+    "guarded_factory",
     "load_driver_class",
 ]
 
 VERSION = 1
 DEADLINE_SECONDS = 60.0
+
+CODES = (
+    "OperationNotSupported",
+    "JobInProgress",
+    "AlreadyProtected",
+    "NotProtected",
+    "FailoverPending",
+    "NoFailoverToCommit",
+    "FailoverNotCommitted",
+    "SourceNotRunning",
+    "SitesNotConnected",
+    "TargetSiteDown",
+    "RecoveryPointNotFound",
+)
+"""What a request may be refused with (`docs/interface.md`, section 3)."""
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "protection": ("none", "initial", "protected"),
+    "active": SIDES,
+    "direction": ("forward", "reverse"),
+    "failover": ("none", "planned", "unplanned", "committed"),
+    "job": OPERATIONS,
+}
+"""The values of an observation's fields that are words."""
 
 
 class UnknownType(enum.Enum):
@@ -183,43 +210,112 @@ class Driver(Protocol):
     def stop(self) -> None: ...
 
 
+class _Contained:
+    """A driver whose `stop` fails like a driver, also where it is called past `Guarded`: it cannot end the tester."""
+
+    def __init__(self, driver: Driver, name: str) -> None:
+        self._driver, self._name = driver, name
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(self._driver, method)
+
+    def stop(self) -> None:
+        _called(self._name, "stop", self._driver.stop)
+
+
+def _called(name: str, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the driver; whatever goes wrong is its fault, also an attempt to end the process."""
+    try:
+        return function(*arguments)
+    except (SiteproofError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise DriverError(name, f"{what} raised {told}", "an answer") from error
+
+
 class Guarded:
-    """A driver whose failures are `DriverError`s: exceptions, hangs (on the main thread) and answers of the wrong type."""
+    """A driver whose failures are `DriverError`s: exceptions, hangs (on the main thread) and nonsense."""
 
     def __init__(self, driver: Driver, name: str, deadline: float = DEADLINE_SECONDS) -> None:
-        self.driver, self.name, self.deadline = driver, name, deadline
-        self.capabilities = self.call("handshake", driver.handshake)
+        self.driver: Driver = _Contained(driver, name)
+        self.name, self.deadline = name, deadline
+        with self.deadline_for("handshake"):
+            self.capabilities = self.call("handshake", driver.handshake)
         if not isinstance(self.capabilities, Capabilities):
             raise DriverError(name, f"handshake() returned {self.capabilities!r}", "a Capabilities")
         if self.capabilities.version != VERSION:
             raise DriverError(name, f"version {self.capabilities.version} of the driver interface", f"version {VERSION}")
+        for field, known in (("operations", OPERATIONS), ("faults", FAULTS)):
+            given = getattr(self.capabilities, field)
+            if not isinstance(given, frozenset | set | tuple | list) or not set(given) <= set(known):
+                raise DriverError(name, f"Capabilities.{field} = {given!r}", f"some of {', '.join(known)}")
 
     def call(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the driver; whatever goes wrong is its fault."""
-        try:
-            return function(*arguments)
-        except SiteproofError:
-            raise
-        except Exception as error:
-            told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            raise DriverError(self.name, f"{what} raised {told}", "an answer") from error
+        answer = _called(self.name, what, function, *arguments)
+        if what in ("write", "start_machine") and not (answer is None or isinstance(answer, bool)):
+            raise DriverError(self.name, f"{what}() returned {answer!r}", "True, False or None")
+        if what in ("step", "settle") and not isinstance(answer, bool):
+            raise DriverError(self.name, f"{what}() returned {answer!r}", "True or False")
+        return answer
 
     def execute(self, machine: str, operation: str, point: str | None) -> Answer:
         answer = self.call(f"execute({operation})", self.driver.execute, machine, operation, point)
         if not isinstance(answer, Accepted | Rejected | Unknown):
-            raise DriverError(self.name, f"execute({operation}) returned {answer!r}", "Accepted, Rejected or Unknown")
+            raise DriverError(self.name, f"execute({operation}) returned {answer!r}", "Accepted(), Rejected(code) or Unknown()")
+        if isinstance(answer, Rejected) and answer.code not in CODES:
+            raise DriverError(self.name, f"execute({operation}) returned {answer!r}", "one of the codes " + ", ".join(CODES))
         return answer
 
     def observe(self, machine: str) -> Observation:
         seen = self.call(f"observe({machine})", self.driver.observe, machine)
         if not isinstance(seen, Observation):
             raise DriverError(self.name, f"observe({machine}) returned {seen!r}", "an Observation")
-        return seen
+        return self._understood(machine, seen)
+
+    def _understood(self, machine: str, seen: Observation) -> Observation:
+        """The observation with None for unknown told as such, and lists as tuples. Raises `DriverError` on nonsense."""
+
+        def refuse(field: str, expected: str) -> DriverError:
+            return DriverError(self.name, f"observe({machine}) shows {field} = {getattr(seen, field)!r}", expected)
+
+        changed: dict[str, Any] = {}
+        for field, words in _WORDS.items():
+            value = getattr(seen, field)
+            if value is None and field != "job":
+                changed[field] = UNKNOWN
+            elif value is not UNKNOWN and value is not None and value not in words:
+                raise refuse(field, ", ".join(words) + (", or None" if field == "job" else "") + ", or UNKNOWN")
+        for field in ("received", "loss"):
+            value = getattr(seen, field)
+            if value is not UNKNOWN and value is not None and (type(value) is not int or value < 0):
+                raise refuse(field, "a number of writes, None or UNKNOWN")
+        if not (seen.failover_point is UNKNOWN or seen.failover_point is None or isinstance(seen.failover_point, str)):
+            raise refuse("failover_point", "the id of a point, None or UNKNOWN")
+        for field, inside, expected in _LISTS:
+            value = getattr(seen, field)
+            if value is None:
+                changed[field] = UNKNOWN
+            elif value is not UNKNOWN:
+                if not isinstance(value, tuple | list) or not all(inside(one) for one in value):
+                    raise refuse(field, f"{expected}, or UNKNOWN")
+                changed[field] = tuple(tuple(one) if field == "points" else one for one in value)
+        running: Any = seen.running
+        running = (UNKNOWN, UNKNOWN) if running is None or running is UNKNOWN else running
+        if not isinstance(running, tuple | list) or len(running) != 2:
+            raise refuse("running", "a pair (at primary, at recovery) of True, False or UNKNOWN")
+        if not all(one is UNKNOWN or one is None or isinstance(one, bool) for one in running):
+            raise refuse("running", "a pair (at primary, at recovery) of True, False or UNKNOWN")
+        changed["running"] = tuple(UNKNOWN if one is None else one for one in running)
+        return attrs.evolve(seen, **changed)
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
         data = self.call(f"read({machine}, {where})", self.driver.read, machine, where, disk, offset, length)
         if not isinstance(data, bytes):
             raise DriverError(self.name, f"read({machine}, {where}) returned a {type(data).__name__}", "bytes")
+        if len(data) != length:
+            raise DriverError(self.name, f"read({machine}, {where}) returned {len(data)} bytes", f"the {length} asked for")
         return data
 
     @contextmanager
@@ -241,27 +337,60 @@ class Guarded:
             signal.signal(signal.SIGALRM, before)
 
 
+def _is_point(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+
+
+_LISTS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("allowed_operations", lambda one: one in OPERATIONS, "a tuple of " + ", ".join(OPERATIONS)),
+    ("points", _is_point, "a tuple of (id, kind), oldest first"),
+    ("alerts", lambda one: isinstance(one, str), "a tuple of names"),
+)
+"""The observation's fields that are lists: what may be in them, and how that is told."""
+
+
+def guarded_factory(name: str, make: Callable[[], Driver]) -> Callable[[], Driver]:
+    """What makes a driver, where a constructor that fails is a `DriverError`."""
+    return lambda: _called(name, "its constructor", make)
+
+
 def load_driver_class(name: str) -> Callable[[], Driver]:
-    """The class that `module:Class` names. Raises `DriverError` when there is none, or it lacks a method."""
+    """The class that `module:Class` names. Raises `UsageError` when `name` is not of that form, `DriverError` when there is no
+    such class, or it lacks a method."""
     module_name, _, class_name = name.partition(":")
-    expected = "module:Class, where the class has the methods of siteproof.conformance.driver.Driver"
     if not module_name or not class_name:
-        raise DriverError(name, "a name without a colon", expected, "write it as package.module:Class")
+        lacks = "no module before the colon" if not module_name else "no class after the colon"
+        example = f"{module_name or 'package.module'}:{class_name or 'YourDriver'}"
+        raise UsageError(f"the driver {name!r}, which has {lacks}", "module:Class", f"write it like --driver {example}")
+    expected = "module:Class, where the class has the methods of siteproof.conformance.driver.Driver"
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        told = f"{type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name in _parents(module_name)
         raise DriverError(
-            name, f"the module cannot be imported ({told})", expected, "run in its folder, or set PYTHONPATH"
+            name,
+            f"no module {module_name}" if missing else f"the module {module_name} fails when imported "
+            f"({type(error).__name__}: {error})",
+            expected,
+            "run in its folder, or set PYTHONPATH" if missing else "see that `python -c 'import " + module_name + "'` works",
         ) from error
     for part in class_name.split("."):
         if not hasattr(found, part):
-            raise DriverError(name, f"the module has no {class_name}", expected)
+            classes = [n for n, c in vars(found).items() if isinstance(c, type) and c.__module__ == module_name]
+            raise DriverError(name, f"the module {module_name} has no {class_name}", expected, near(class_name, classes))
         found = getattr(found, part)
+    if not callable(found):
+        raise DriverError(name, f"{class_name} is a {type(found).__name__}", "a class")
     methods = [m for m in vars(Driver) if not m.startswith("_")]
-    if missing := [m for m in methods if not callable(getattr(found, m, None))]:
-        raise DriverError(name, f"{class_name} has no method {missing[0]}", expected)
+    lacking = [m for m in methods if not callable(getattr(found, m, None))]
+    if lacking:
+        raise DriverError(name, f"{class_name} has no method {', '.join(lacking)}", expected, "see docs/interface.md, section 7")
     return found  # type: ignore[no-any-return]
 
 
-Facts: TypeAlias = Mapping[str, bool]
+def _parents(module: str) -> list[str]:
+    """`a.b.c` with the packages that it lies in."""
+    parts = module.split(".")
+    return [".".join(parts[: n + 1]) for n in range(len(parts))]

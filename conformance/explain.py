@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from siteproof.conformance.report.words import concerned, told_value, topology_of
 from siteproof.conformance.results import Counterexample, Divergence, StepRecord
 
 __all__ = ["explain", "explain_steps"]
@@ -14,7 +15,8 @@ def explain(counterexample: Counterexample, width: int = 100) -> list[str]:
     """The whole story."""
     d = counterexample.divergence
     lines = textwrap.wrap(d.sentence, width)
-    lines += ["", f"Broken: {d.promise}, {d.promise_title}" + (f" ({', '.join(d.requirements)})" if d.requirements else "")]
+    requirements = concerned(d.requirements, topology_of(counterexample))
+    lines += ["", f"Broken: {d.promise}, {d.promise_title}" + (f" ({', '.join(requirements)})" if requirements else "")]
     lines += ["", *explain_steps(counterexample.steps, d, counterexample.removal, width)]
     if counterexample.minimal:
         lines += [
@@ -39,11 +41,12 @@ def explain_steps(
                 lines += textwrap.wrap(f"{machine}: {changed}", width, initial_indent="       ", subsequent_indent="         ")
             before[machine] = seen
         if divergence is not None and divergence.step == step.index:
+            found = told_value(divergence.found)
             lines += textwrap.wrap(
-                f"found {divergence.field}: {divergence.found}", width, initial_indent="     ✗ ", subsequent_indent="         "
+                f"found {divergence.field}: {found}", width, initial_indent="     ✗ ", subsequent_indent="         "
             )
             lines += textwrap.wrap(
-                f"expected: {divergence.expected}", width, initial_indent="       ", subsequent_indent="         "
+                f"expected: {told_value(divergence.expected)}", width, initial_indent="       ", subsequent_indent="         "
             )
         if step.index < len(removal):
             lines += textwrap.wrap(f"({removal[step.index]})", width, initial_indent="       ", subsequent_indent="        ")

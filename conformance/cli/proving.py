@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from rich.text import Text
 
 from siteproof.conformance.cli.shared import Session, parse_duration
 from siteproof.conformance.exits import Exit, of_proof, overall
+from siteproof.conformance.report.folder import certificate_folder
 from siteproof.conformance.report.terminal import plain_fact, proof_story, side_by_side, text
 from siteproof.conformance.report.values import count
 from siteproof.conformance.report.words import duration, join
 from siteproof.model.engines.certificate import BUILT_IN, CertificateReport
 from siteproof.model.engines.certificate import certify as certify_folder
-from siteproof.model.errors import UsageError
+from siteproof.model.errors import UsageError, one_line
+from siteproof.model.promise import PROMISES
 from siteproof.model.prove import prove as prove_flow
 from siteproof.model.prove import what_if as prove_what_if
+from siteproof.model.results import ProofReport
 from siteproof.model.topology import Override, Topology, builtin_topologies, load_topology, parse_override
 
 __all__ = ["certify", "prove", "topologies_of"]
@@ -33,8 +37,10 @@ def topologies_of(names: list[str]) -> list[Topology]:
 
 
 @contextmanager
-def told(session: Session, title: str) -> Iterator[Callable[[str], None]]:
-    """A line of progress that goes when the work is done."""
+def told(session: Session, title: str, announced: str = "") -> Iterator[Callable[[str], None]]:
+    """A line of progress that goes when the work is done. `announced`: elsewhere than on a terminal, a line that stays."""
+    if announced and not sys.stderr.isatty() and not session.quiet:
+        print(f"siteproof: {one_line(title)}: {announced}", file=sys.stderr, flush=True)
     with session.progress.status(Text(title)) as status:
         yield lambda line: status.update(Text(f"{title}: {line}"))
 
@@ -51,11 +57,30 @@ def prove(
         names = sorted({str(one.topology) for one in overrides})
     topologies = topologies_of(names)
     _check_meant(overrides, topologies)
-    chosen = properties or None
-    reports, before_reports = [], []
+    chosen = _promises(properties) or None
+    with certificate_folder(certificates) if certificates is not None else nullcontext():
+        reports, before_reports = _prove_all(session, topologies, overrides, chosen, certificates, limit)
+    code = overall(of_proof(report) for report in reports)
+    if certificates is not None:
+        session.out.print(text(f"certificates: {certificates}; check them again with `siteproof certify {certificates}`", "dim"))
+    session.emit("siteproof.prove/1", code, {"reports": reports, "before": before_reports})
+    return code
+
+
+def _prove_all(
+    session: Session,
+    topologies: list[Topology],
+    overrides: list[Override],
+    chosen: list[str] | None,
+    certificates: Path | None,
+    limit: float,
+) -> tuple[list[ProofReport], list[ProofReport]]:
+    """Prove each flow and tell it. Answers the reports, and those of changed flows as documented."""
+    reports: list[ProofReport] = []
+    before_reports: list[ProofReport] = []
     for topology in topologies:
         changes = {o.path: o.value for o in overrides if o.topology in (None, topology.id)}
-        with told(session, topology.id) as progress:
+        with told(session, topology.id, "proving and certifying" if certificates else "") as progress:
             if changes:
                 both = prove_what_if(topology, _facts(changes), chosen, on_progress=progress, time_limit=limit)
                 before_reports.append(both.before)
@@ -64,11 +89,25 @@ def prove(
                 continue
             reports.append(prove_flow(topology, chosen, None, certificates, progress, limit))
         session.out.print(proof_story(reports[-1]), "")
-    code = overall(of_proof(report) for report in reports)
-    if certificates is not None:
-        session.out.print(text(f"certificates: {certificates}; check them again with `siteproof certify {certificates}`", "dim"))
-    session.emit("siteproof.prove/1", code, {"reports": reports, "before": before_reports})
-    return code
+    return reports, before_reports
+
+
+def _promises(given: list[str]) -> list[str]:
+    """The ids of promises, in any case. Raises `UsageError` for one that there is not, or that is not proved but tested."""
+    from siteproof.conformance.blame import TITLES
+
+    known = [promise.id for promise in PROMISES]
+    for name in given:
+        if name.upper() in known:
+            continue
+        if name.upper() in TITLES:
+            raise UsageError(
+                f"--property {name}, which is tested on systems and not proved",
+                "one of " + ", ".join(known),
+                "test it: siteproof run --driver D",
+            )
+        raise UsageError(f"--property {name}", "one of " + ", ".join(known), "see siteproof list properties")
+    return [name.upper() for name in given]
 
 
 def _check_meant(overrides: list[Override], topologies: list[Topology]) -> None:
@@ -97,7 +136,7 @@ def certify(session: Session, folder: Path) -> Exit:
     inside = [folder] if (folder / "manifest.json").is_file() else sorted(p.parent for p in folder.glob("*/manifest.json"))
     reports: list[CertificateReport] = []
     for one in inside or [folder]:
-        with told(session, one.name) as progress:
+        with told(session, one.name, "checking with two solvers") as progress:
             report = certify_folder(one, progress)
         reports.append(report)
         mark, style = ("✓", "green") if report.confirmed else ("?", "yellow")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -12,6 +16,7 @@ from rich.text import Text
 
 from siteproof.conformance.case import command_to_json, describe
 from siteproof.conformance.cli.checking import machine_facts, now, short_path
+from siteproof.conformance.cli.listing import TESTED
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, parse_duration, version
 from siteproof.conformance.drivers.registry import driver_factory
@@ -22,6 +27,7 @@ from siteproof.conformance.replay import replay as replay_saved
 from siteproof.conformance.report.folder import ReportFolder
 from siteproof.conformance.report.terminal import campaign_story, counterexample_story, text
 from siteproof.conformance.report.values import FlowReport, RunReport, count
+from siteproof.conformance.report.words import concerned, topology_of
 from siteproof.conformance.report.write import publish, run_json
 from siteproof.conformance.results import CampaignResult, Counterexample, StepRecord
 from siteproof.conformance.runner import ENGINES, CampaignEvent, campaign, promised_for
@@ -51,15 +57,17 @@ def run(
         if engine not in ENGINES:
             raise UsageError(f"the engine {engine}", "one of " + ", ".join(ENGINES), near(engine, ENGINES))
     topologies = topologies_of(names)
-    factory = _factory(driver)
-    folder = ReportFolder.begin(out) if out is not None else None
+    with _no_prints():
+        factory = _factory(driver)
+    folder = ReportFolder.begin(out, "--out") if out is not None else None
     flows: list[FlowReport] = []
     interrupted = False
     try:
         for topology, source in zip(topologies, names or [t.id for t in topologies], strict=True):
-            flow, interrupted = _campaigns(
-                session, topology, source, factory, driver, seconds, engines, max_cases, (machines, disks)
-            )
+            with _no_prints():
+                flow, interrupted = _campaigns(
+                    session, topology, source, factory, driver, seconds, engines, max_cases, (machines, disks)
+                )
             flows.append(flow)
             if interrupted:
                 break
@@ -91,6 +99,26 @@ def run(
     code = Exit.INTERRUPTED if interrupted else report.exit
     session.emit("siteproof.run/1", code, run_json(report))
     return code
+
+
+@contextlib.contextmanager
+def _no_prints() -> Iterator[None]:
+    """While a driver works, what it or its programs print goes to standard error: standard output is for what was found."""
+    sys.stdout.flush()
+    kept = -1
+    try:
+        if sys.stdout.fileno() == 1:
+            kept = os.dup(1)
+            os.dup2(2, 1)
+    except (OSError, ValueError):  # no such thing as a file behind it: only what Python prints can be redirected
+        kept = -1
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept >= 0:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 def _factory(name: str) -> DriverFactory:
@@ -164,8 +192,8 @@ def replay(session: Session, file: Path, driver: str | None) -> Exit:
     """Run the case again. 1 when it fails, 0 when it is fixed, 2 when it no longer reaches the failure or nothing can be said."""
     saved = load(file)
     name = driver or saved.driver
-    factory = _factory(name)
-    with told(session, f"{file.name} against {name}"):
+    with _no_prints(), told(session, f"{file.name} against {name}"):
+        factory = _factory(name)
         shown = replay_saved(saved, factory, promised_for(load_topology(saved.case.scenario.topology)), name=name)
     style, code = _REPLAYED[shown.status]
     for line in explain_steps(shown.records, shown.divergence):
@@ -202,13 +230,17 @@ def explain(session: Session, file: Path) -> Exit:
 
 
 def _of_file(saved: Saved, file: Path) -> Counterexample:
-    """A counterexample as its file has it: without the observations, which belong to the run that found it."""
+    """A counterexample as its file has it: without the observations, which belong to the run that found it. A seed that the
+    file does not have is -1, and not shown."""
     steps = tuple(
         StepRecord(number, command_to_json(command), answer, {}, describe(command) + _said(answer))
         for number, (command, answer) in enumerate(zip(saved.case.commands, saved.answers, strict=False))
     )
+    told = json.loads(file.read_text(encoding="utf-8"))
+    seed, original = (told.get(key) if type(told.get(key)) is int else -1 for key in ("seed", "original_length"))
+    length = max(len(steps), original)
     return Counterexample(
-        saved.case.to_json(), steps, saved.divergence, len(steps), saved.minimal, saved.removal, saved.case.seed, file=str(file)
+        saved.case.to_json(), steps, saved.divergence, length, saved.minimal, saved.removal, seed, file=str(file)
     )
 
 
@@ -225,7 +257,9 @@ def _sources(found: Counterexample) -> tuple[str, dict[str, str]]:
     from siteproof.model.requirements import load_requirements
 
     promise = next((p.sentence for p in PROMISES if p.id == found.divergence.promise), "")
-    return promise, {r.id: r.statement for r in load_requirements() if r.id in found.divergence.requirements}
+    promise = promise or TESTED.get(found.divergence.promise, "")
+    own = concerned(found.divergence.requirements, topology_of(found))
+    return promise, {r.id: r.statement for r in load_requirements() if r.id in own}
 
 
 def _told_sources(found: Counterexample, promise: str, requirements: dict[str, str]) -> RenderableType:

@@ -5,7 +5,8 @@ Rules
    as its first argument, a `Session`.
 2. With `--json -` standard output carries JSON and nothing else; the words for people move to standard error.
 3. Every JSON document has the same envelope: `schema` (name and version), `siteproof` (version), `exit`; see `docs/json.md`.
-4. Progress is shown on a terminal only. `NO_COLOR` is honoured (rich does).
+4. Moving progress is shown on a terminal only; elsewhere long verbs write a line for each flow to standard error.
+   `NO_COLOR` is honoured (rich does).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import functools
 import inspect
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -25,6 +27,7 @@ import typer
 
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.data import emitted
+from siteproof.conformance.report.folder import PlaceError
 from siteproof.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -146,6 +149,8 @@ def _check_writable(json_file: str | None) -> None:
     path = Path(str(json_file))
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise UsageError(f"--json {json_file}", "a file in a folder that exists", "make the folder, or name another file")
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise PlaceError("--json", path, "Permission denied")
 
 
 def parse_duration(text: str, option: str) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import partial
 
-from siteproof.conformance.driver import Driver, load_driver_class
-from siteproof.conformance.errors import DriverError
+from siteproof.conformance.driver import Driver, guarded_factory, load_driver_class
+from siteproof.model.errors import UsageError, near
 
 __all__ = ["driver_factory", "drivers"]
 
@@ -22,13 +23,15 @@ def drivers() -> tuple[tuple[str, str], ...]:
 
 
 def driver_factory(name: str) -> Callable[[], Driver]:
-    """What makes a new driver for each case. Raises `DriverError` when `name` selects none."""
+    """What makes a new driver for each case. Raises `UsageError` when `name` selects none, `DriverError` when it is the user's
+    own and cannot be loaded."""
     if name == "model":
         from siteproof.conformance.drivers.model import ModelDriver
 
         return ModelDriver
+    from siteproof.conformance.drivers.bugs import BUGS, VARIANTS
+
     if name.partition("+")[0] == "bundled":
-        from siteproof.conformance.drivers.bugs import BUGS, VARIANTS
         from siteproof.conformance.drivers.bundled import BundledDriver
 
         known: Mapping[str, dict[str, type]] = {
@@ -39,8 +42,15 @@ def driver_factory(name: str) -> Callable[[], Driver]:
         if not plus:
             return BundledDriver
         if wanted not in known:
-            raise DriverError(name, f"no seeded bug or variant {wanted!r}", "one of " + ", ".join(known))
+            raise UsageError(
+                f"the driver {name}", "a seeded bug or variant after the plus (siteproof list bugs)", near(wanted, known)
+            )
         return partial(BundledDriver, known[wanted], name)
     if ":" not in name:
-        raise DriverError(name, "an unknown name", "bundled, bundled+BUG, model, or module:Class")
-    return load_driver_class(name)
+        names = ("bundled", "model", *(f"bundled+{b.id}" for b in BUGS), *(f"bundled+{v.id}" for v in VARIANTS))
+        raise UsageError(
+            f"the driver {name}",
+            "bundled, bundled+BUG, model, or module:Class",
+            near(name, names) if get_close_matches(name, names) else "see siteproof list drivers",
+        )
+    return guarded_factory(name, load_driver_class(name))

@@ -3,8 +3,10 @@
 Rules
 1. The layout is fixed, so that two runs give the same picture: the primary side on the left, the Site Recovery service and
    the recovery side on the right, components in the order of the topology file, a hosted one inside its host.
-2. A link between the two columns crosses the middle; one that stays on its side bends outwards in that side's margin.
-3. The picture is inline SVG without scripts or styles of its own; classes are styled by the page, so it follows light and
+2. A link between the two columns crosses the middle; one that stays on its side bends outwards in that side's margin. Links
+   share an edge of a component evenly, in the order of their other ends.
+3. A label lies on its own link, at the place where it covers no other label and as little as possible of other links.
+4. The picture is inline SVG without scripts or styles of its own; classes are styled by the page, so it follows light and
    dark. Every text from a topology file is escaped.
 """
 
@@ -22,16 +24,24 @@ __all__ = ["ARROWS", "draw_components", "link_words"]
 
 _COLUMN, _MARGIN, _GAP = 392, 92, 176
 _PAD, _LINE, _TITLE, _BETWEEN = 12, 15, 34, 8
+_LETTER, _LABEL = 6.2, 20
+
+_Points = tuple[tuple[float, float], ...]
 
 
 @attrs.frozen
 class _Box:
-    """Where a component stands."""
+    """Where a component stands. Links touch it within `edge` from its top: what it hosts has edges of its own."""
 
     left: float
     top: float
     width: float
     height: float
+    edge: float
+
+    @property
+    def middle(self) -> float:
+        return self.top + self.edge / 2
 
 
 @attrs.define
@@ -41,14 +51,24 @@ class _Drawing:
     topology: Topology
     boxes: dict[str, _Box] = attrs.Factory(dict)
     shapes: list[Markup] = attrs.Factory(list)
-    labels: list[tuple[float, float]] = attrs.Factory(list)
-    ports: dict[tuple[str, bool], int] = attrs.Factory(dict)
+    labels: list[tuple[float, float, float]] = attrs.Factory(list)
 
-    def port(self, component: str, at_right: bool) -> tuple[float, float]:
-        """Where the next link touches one edge of a component; several are spread along it."""
-        box, taken = self.boxes[component], self.ports.get((component, at_right), 0)
-        self.ports[component, at_right] = taken + 1
-        return box.left + (box.width if at_right else 0), box.top + min(15 + 13 * taken, box.height - 6)
+    def sides(self, link: Link) -> tuple[bool, bool]:
+        """Whether the link touches its source, and its target, at the right edge: inwards when it crosses, else outwards."""
+        left = [self.boxes[end].left < _COLUMN for end in (link.source, link.target)]
+        return (left[0], left[1]) if left[0] != left[1] else (not left[0], not left[1])
+
+    def port(self, links: list[Link], link: Link, end: int) -> tuple[float, float]:
+        """Where a link touches its source (0) or target (1)."""
+        here, right = (link.source, link.target)[end], self.sides(link)[end]
+        sharing = [
+            (self.boxes[(one.target, one.source)[e]].middle, n)
+            for n, one in enumerate(links)
+            for e in (0, 1)
+            if (one.source, one.target)[e] == here and self.sides(one)[e] == right
+        ]
+        box, place = self.boxes[here], [n for _, n in sorted(sharing)].index(links.index(link))
+        return box.left + (box.width if right else 0), box.top + box.edge * (place + 1) / (len(sharing) + 1)
 
     def add(self, template: str, *values: object, **named: object) -> None:
         self.shapes.append(Markup(template).format(*values, **named))
@@ -64,9 +84,10 @@ def draw_components(topology: Topology) -> Markup:
     drawing = _Drawing(topology)
     left = _column(drawing, (Side.PRIMARY,), 0)
     right = _column(drawing, (Side.CLOUD, Side.RECOVERY), _COLUMN + _GAP)
-    for link in topology.links:
-        if link.source in drawing.boxes and link.target in drawing.boxes:
-            _link(drawing, link)
+    links = [link for link in topology.links if link.source in drawing.boxes and link.target in drawing.boxes]
+    curves = [_link(drawing, links, link) for link in links]
+    for number, link in enumerate(links):
+        _label(drawing, link, curves[number], [one for n, one in enumerate(curves) if n != number])
     width, height = 2 * _COLUMN + _GAP, max(left, right)
     return Markup('<svg class="diagram" viewBox="0 0 {} {}" role="img" aria-label="Components of {}">{}</svg>').format(
         width, height, topology.title, Markup("\n").join(drawing.shapes)
@@ -92,7 +113,8 @@ def _column(drawing: _Drawing, sides: tuple[Side, ...], left: float) -> float:
             if place.side is not side:
                 continue
             at = len(drawing.shapes)
-            below = top + _TITLE
+            title = textwrap.wrap(place.title, int((_COLUMN - inset - _PAD) / 6.9)) or [place.id]
+            below = top + _TITLE + _LINE * (len(title) - 1)
             for component in drawing.topology.components:
                 if component.place == place.id and not component.host:
                     below += _component(drawing, component, left + inset, below, _COLUMN - _MARGIN - _PAD) + _BETWEEN
@@ -101,8 +123,8 @@ def _column(drawing: _Drawing, sides: tuple[Side, ...], left: float) -> float:
                 at,
                 Markup(
                     '<rect class="place" x="{}" y="{}" width="{}" height="{}" rx="10"/>'
-                    '<text class="place-title" x="{}" y="{}">{}</text>'
-                ).format(left + 1, top + 1, _COLUMN - 2, height - 2, left + inset, top + 22, place.title),
+                    '<text class="place-title">{}</text>'
+                ).format(left + 1, top + 1, _COLUMN - 2, height - 2, _lines(title, left + inset, top + 22)),
             )
             top += height + 18
     return max(top - 18, 0)
@@ -117,10 +139,8 @@ def _component(drawing: _Drawing, component: Component, left: float, top: float,
         if guest.host == component.id:
             below += _component(drawing, guest, left + 10, below, width - 20) + _BETWEEN
     height = below - top + (2 if below > top + head else 0)
-    drawing.boxes[component.id] = _Box(left, top, width, height)
-    text = Markup("").join(
-        Markup('<tspan x="{}" y="{}">{}</tspan>').format(left + 10, top + 20 + n * _LINE, line) for n, line in enumerate(lines)
-    )
+    drawing.boxes[component.id] = _Box(left, top, width, height, min(head, height))
+    text = _lines(lines, left + 10, top + 20)
     drawing.shapes.insert(
         at,
         Markup(
@@ -140,36 +160,60 @@ def _component(drawing: _Drawing, component: Component, left: float, top: float,
     return height
 
 
+def _lines(lines: list[str], x: float, y: float) -> Markup:
+    one = Markup('<tspan x="{}" y="{}">{}</tspan>')
+    return Markup("").join(one.format(x, y + n * _LINE, line) for n, line in enumerate(lines))
+
+
 def _kind(link: Link) -> str:
     if link.carries is Carries.DATA:
         return "data-reverse" if link.direction is Direction.REVERSE else "data-forward"
     return "group" if link.carries is Carries.GROUP else "control"
 
 
-def _link(drawing: _Drawing, link: Link) -> None:
-    starts_left, ends_left = (drawing.boxes[end].left < _COLUMN for end in (link.source, link.target))
+def _link(drawing: _Drawing, links: list[Link], link: Link) -> _Points:
+    """Draw a link; answers points along it."""
     kind = _kind(link)
-    across = starts_left != ends_left
-    x1, y1 = drawing.port(link.source, starts_left if across else not starts_left)
-    x2, y2 = drawing.port(link.target, ends_left if across else not ends_left)
-    if not across:
-        edge = min(x1, x2) - 62 if starts_left else max(x1, x2) + 62
-        path = f"M{x1} {y1} C{edge} {y1} {edge} {y2} {x2} {y2}"
-        x = (x1 + x2) / 8 + edge * 0.75
+    (x1, y1), (x2, y2) = drawing.port(links, link, 0), drawing.port(links, link, 1)
+    starts_right, ends_right = drawing.sides(link)
+    if starts_right == ends_right:
+        beside = [one for one in links if drawing.sides(one) == drawing.sides(link)]
+        bend = 46 + min(18 * beside.index(link), 54)
+        near = far = max(x1, x2) + bend if starts_right else min(x1, x2) - bend
     else:
-        middle = (x1 + x2) / 2
-        path = f"M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}"
-        x = _COLUMN + _GAP / 2
-    x, y = _free(drawing, x, (y1 + y2) / 2)
+        near = far = (x1 + x2) / 2
+    path = f"M{x1:.1f} {y1:.1f} C{near:.1f} {y1:.1f} {far:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
     both = Markup(' marker-start="url(#arrow-{})"').format(kind) if link.direction is Direction.BOTH else Markup("")
     drawing.add('<path class="link {0}" d="{1}" marker-end="url(#arrow-{0})"{2}/>', kind, path, both)
-    drawing.add('<text class="link-label {}" x="{}" y="{}">{}</text>', kind, x, y + 4, link_words(link))
+    return tuple(
+        (
+            (1 - t) ** 3 * x1 + 3 * (1 - t) ** 2 * t * near + 3 * (1 - t) * t**2 * far + t**3 * x2,
+            (1 - t) ** 3 * y1 + 3 * (1 - t) ** 2 * t * y1 + 3 * (1 - t) * t**2 * y2 + t**3 * y2,
+        )
+        for t in (n / 40 for n in range(41))
+    )
 
 
-def _free(drawing: _Drawing, x: float, y: float) -> tuple[float, float]:
-    """A place for a label near (x, y) that no other label has taken."""
-    for shift in (0, 16, -16, 32, -32, 48, -48):
-        if all(abs(x - a) > 70 or abs(y + shift - b) > 14 for a, b in drawing.labels):
-            drawing.labels.append((x, y + shift))
-            return x, y + shift
-    return x, y
+def _label(drawing: _Drawing, link: Link, curve: _Points, others: list[_Points]) -> None:
+    """Write a link's protocol and port on it."""
+    words = link_words(link)
+    half = len(words) * _LETTER / 2 + 3
+    taken = drawing.labels
+
+    def cost(n: int) -> float:
+        x, y = curve[n]
+        labels = sum(abs(x - a) < half + b and abs(y - c) < _LABEL for a, c, b in taken)
+        parts = sum(
+            x + half > box.left and x - half < box.left + box.width and abs(y - box.top - box.height / 2) < box.height / 2 + 8
+            for box in drawing.boxes.values()
+        )
+        lines = sum(any(abs(x - a) < half and abs(y - b) < 9 for a, b in other) for other in others)
+        return 100 * labels + 30 * parts + 3 * lines + abs(n - 20) / 10
+
+    x, y = curve[min(range(4, 37), key=cost)]
+    if x < _MARGIN:
+        x = min(x, _MARGIN - half)
+    elif x > 2 * _COLUMN + _GAP - _MARGIN:
+        x = max(x, 2 * _COLUMN + _GAP - _MARGIN + half)
+    taken.append((x, y, half))
+    drawing.add('<text class="link-label {}" x="{:.1f}" y="{:.1f}">{}</text>', _kind(link), x, y + 4, words)

@@ -1,8 +1,8 @@
 """The report folder: what is in it, and when it may be replaced.
 
 Rules
-1. A folder is *ours* when it holds the marker file. Only such a folder, or an empty one, is ever replaced; anything else is
-   an error before any work is done.
+1. A folder is *ours* when it holds the marker file. Only such a folder, or an empty one, is ever written to; anything else is
+   an error before any work is done. Folders of certificates have a marker of their own.
 2. A report is written into a new folder beside its place and moved there when it is complete, so that a reader never meets
    half of one. The old one is removed after the new one stands.
 3. Everything in it is relative, so the folder can be moved, zipped and mailed.
@@ -12,17 +12,33 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
-from siteproof.model.errors import UsageError
+from siteproof.model.errors import SiteproofError, UsageError, one_line
 
-__all__ = ["MARKER", "ReportFolder"]
+__all__ = ["CERTIFICATES", "MARKER", "PlaceError", "ReportFolder", "certificate_folder"]
 
 MARKER = ".siteproof-report"
+CERTIFICATES = ".siteproof-certificates"
+
+
+class PlaceError(SiteproofError):
+    """Nothing can be written at a place that the user named."""
+
+    exit_code = 3
+
+    def __init__(self, option: str, place: Path, reason: str) -> None:
+        super().__init__(option, place, reason)
+        self.text = one_line(f"{option} {place}: cannot be written ({reason}); to mend: choose another place")
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @attrs.define
@@ -31,28 +47,28 @@ class ReportFolder:
 
     place: Path
     draft: Path
+    option: str = "--report"
 
     @classmethod
-    def begin(cls, place: Path) -> ReportFolder:
-        """Start a report for `place`. Raises `UsageError` when something that is not ours is there, or nothing can be."""
+    def begin(cls, place: Path, option: str = "--report") -> ReportFolder:
+        """Start a report for `place`, which `option` named. Raises `UsageError` when something that is not ours is there,
+        `PlaceError` when nothing can be."""
         place = place.absolute()
-        _check_ours(place)
+        _check_ours(place, option, MARKER, "an earlier report")
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             draft = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         except OSError as error:
-            raise UsageError(
-                f"--report {place}", "a place where a folder can be made", f"choose another one ({error.strerror})"
-            ) from None
+            raise PlaceError(option, place, error.strerror or "no reason given") from None
         draft.chmod(0o755)
         (draft / MARKER).write_text("This folder is written by siteproof and replaced by its next report.\n", encoding="utf-8")
         for name in ("proofs", "counterexamples"):
             (draft / name).mkdir()
-        return cls(place, draft)
+        return cls(place, draft, option)
 
     def publish(self) -> Path:
         """Put the report in its place; answers the page's path."""
-        _check_ours(self.place)
+        _check_ours(self.place, self.option, MARKER, "an earlier report")
         if self.place.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{self.place.name}.old.", dir=self.place.parent))
             self.place.rename(old / "report")
@@ -67,14 +83,36 @@ class ReportFolder:
         shutil.rmtree(self.draft, ignore_errors=True)
 
 
-def _check_ours(place: Path) -> None:
+@contextlib.contextmanager
+def certificate_folder(place: Path, option: str = "--certificates") -> Iterator[Path]:
+    """A folder for certificates: new, empty, or one with earlier certificates. Nothing is left where none was written."""
+    _check_ours(place, option, CERTIFICATES, "earlier certificates")
+    made = not place.is_dir()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / CERTIFICATES).write_text("This folder is written by siteproof prove --certificates.\n", encoding="utf-8")
+    except OSError as error:
+        raise PlaceError(option, place, error.strerror or "no reason given") from None
+    try:
+        yield place
+    finally:
+        if [one.name for one in place.iterdir()] == [CERTIFICATES]:
+            (place / CERTIFICATES).unlink()
+            if made:
+                place.rmdir()
+
+
+def _check_ours(place: Path, option: str, marker: str, earlier: str) -> None:
+    expected = f"a new folder, or one with {earlier}"
     if place.is_symlink() or (place.exists() and not place.is_dir()):
+        raise UsageError(f"{option} {place}, which is not a folder", expected, "choose another place")
+    try:
+        foreign = place.is_dir() and any(place.iterdir()) and not (place / marker).is_file()
+    except OSError as error:
+        raise PlaceError(option, place, error.strerror or "no reason given") from None
+    if foreign:
         raise UsageError(
-            f"--report {place}, which is not a folder", "a new folder, or one with an earlier report", "choose another place"
-        )
-    if place.is_dir() and any(place.iterdir()) and not (place / MARKER).is_file():
-        raise UsageError(
-            f"--report {place}, a folder with files that are not siteproof's",
-            "a new folder, or one with an earlier report",
+            f"{option} {place}, a folder with files that are not siteproof's",
+            expected,
             "choose another place, or empty it yourself",
         )

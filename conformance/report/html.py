@@ -23,7 +23,7 @@ from siteproof.conformance.report.diagram import ARROWS, draw_components, link_w
 from siteproof.conformance.report.lifecycle import draw_lifecycle
 from siteproof.conformance.report.timeline import draw_timeline, moments_of_counterexample, moments_of_trace
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
-from siteproof.conformance.results import Counterexample, Coverage
+from siteproof.conformance.results import CampaignResult, Counterexample, Coverage
 from siteproof.model.requirements import load_requirements
 from siteproof.model.results import Verdict
 
@@ -59,6 +59,9 @@ def _environment() -> Environment:
     environment.filters |= {
         "duration": words.duration,
         "plain": words.plain,
+        "named": words.named,
+        "readable": words.readable,
+        "told_value": words.told_value,
         "mark": words.MARKS.__getitem__,
         "tone": words.TONES.__getitem__,
         "tone_of": words.tone_of,
@@ -80,7 +83,9 @@ def _environment() -> Environment:
         "difference": _difference,
         "solvers": words.solvers,
         "removals": words.removals,
+        "concerned": words.concerned,
         "statements": _statements,
+        "actions_of": _actions_of,
         "sentence_of": _sentence_of,
     }
     return environment
@@ -110,6 +115,18 @@ def _statements(ids: Iterable[str]) -> list[tuple[str, str]]:
     """Requirements with their statements, those that are known."""
     known = {requirement.id: requirement.statement for requirement in load_requirements()}
     return [(id, known[id]) for id in ids if id in known]
+
+
+_PLANNED = {"planned_failover", "flush_before_stop", "stop_source", "switch_planned", "fail_planned", "fail_planned_restarting"}
+
+
+def _actions_of(flow: FlowReport, campaign: CampaignResult) -> dict[str, int]:
+    """How often each action was taken, without those that the flow does not have (and that were never taken)."""
+    facts = flow.topology.facts
+    absent = set() if facts.get("forward.planned_failover") or facts.get("reverse.planned_failover") else set(_PLANNED)
+    if not facts.get("gateway.present"):
+        absent |= {"fail_gateway", "heal_gateway"}
+    return {name: times for name, times in campaign.taken.items() if times or name not in absent}
 
 
 def _sentence_of(flow: FlowReport, promise: str) -> str:

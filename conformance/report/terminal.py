@@ -19,7 +19,21 @@ from rich.table import Table
 from rich.text import Text
 
 from siteproof.conformance.report.values import RunReport, claims_told, count
-from siteproof.conformance.report.words import MARKS, TONES, duration, headline, join, plain, removals, solvers
+from siteproof.conformance.report.words import (
+    MARKS,
+    TONES,
+    concerned,
+    duration,
+    headline,
+    join,
+    named,
+    plain,
+    readable,
+    removals,
+    solvers,
+    told_value,
+    topology_of,
+)
 from siteproof.conformance.results import CampaignResult, Counterexample
 from siteproof.model.errors import one_line
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, is_kept
@@ -108,7 +122,6 @@ def proof_story(proof: ProofReport) -> RenderableType:
         ("verdict", "left"),
         ("claims", "right"),
         ("certificate", "left"),
-        ("time", "right"),
     ):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for promise in proof.promises:
@@ -119,7 +132,6 @@ def proof_story(proof: ProofReport) -> RenderableType:
             Text(promise.verdict.value, COLOURS[TONES[promise.verdict]]),
             _tally(promise),
             text("confirmed by " + join(solvers([promise])) if promise.confirmed_by else "–", "dim"),
-            duration(promise.seconds),
         )
     parts: list[RenderableType] = [
         Text.assemble(
@@ -128,7 +140,7 @@ def proof_story(proof: ProofReport) -> RenderableType:
             *((f"  what if {one_line(path)} = {plain_fact(value)}", "yellow") for path, value in proof.overrides.items()),
         ),
         table,
-        text(f"{join(claims_told([proof]))}.", "dim"),
+        text(f"{join(claims_told([proof]))}; took {duration(proof.seconds)}.", "dim"),
     ]
     for promise in proof.promises:
         for claim in promise.claims:
@@ -169,7 +181,7 @@ def refutation_story(promise: PromiseResult, claim: ClaimResult, trace: Trace) -
     shortest = "the fewest possible" if trace.shortest else "not shown to be the fewest"
     return Panel(
         Group(
-            text(trace.conclusion),
+            text(readable(trace.conclusion)),
             Text(),
             rows,
             Text(),
@@ -184,7 +196,7 @@ def refutation_story(promise: PromiseResult, claim: ClaimResult, trace: Trace) -
 
 def _changes(changed: Mapping[str, Any]) -> Iterable[Text]:
     if changed:
-        told = ", ".join(f"{name.replace('_', ' ')} becomes {plain(value)}" for name, value in changed.items())
+        told = "; ".join(f"{named(name)}: {plain(value)}" for name, value in changed.items())
         yield text(told, "dim")
 
 
@@ -199,12 +211,15 @@ def counterexample_story(found: Counterexample) -> RenderableType:
         here = step.index == wrong.step
         parts: list[RenderableType] = [text(step.text, "bold red" if here else "")]
         if here:
-            parts.append(text(f"{wrong.field} is {wrong.found}; the model allows {wrong.expected}", "red"))
+            found_here, allowed = told_value(wrong.found), told_value(wrong.expected)
+            parts.append(text(f"{wrong.field} is {found_here}; the model allows {allowed}", "red"))
         if number < len(notes):
             parts.append(text(notes[number], "dim"))
         rows.add_row(str(number + 1), Group(*parts))
-    asked = f" ({', '.join(wrong.requirements)})" if wrong.requirements else ""
-    footer = [text(f"Breaks {wrong.promise}, {wrong.promise_title}{asked}."), text(f"{shortest} Seed {found.seed}.", "dim")]
+    requirements = concerned(wrong.requirements, topology_of(found))
+    asked = f" ({', '.join(requirements)})" if requirements else ""
+    seed = f" Seed {found.seed}." if found.seed >= 0 else ""
+    footer = [text(f"Breaks {wrong.promise}, {wrong.promise_title}{asked}."), text(f"{shortest}{seed}", "dim")]
     if found.file:
         footer.append(text(f"See it again: siteproof replay {found.file}", "dim"))
     return Panel(

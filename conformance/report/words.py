@@ -8,6 +8,7 @@ Rules
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any
@@ -17,9 +18,27 @@ import attrs
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
 from siteproof.conformance.results import CampaignResult, Counterexample, Outcome
+from siteproof.model.errors import SiteproofError
 from siteproof.model.results import PromiseResult, Verdict, is_kept
+from siteproof.model.topology import Topology, load_topology
 
-__all__ = ["MARKS", "TONES", "Headline", "duration", "headline", "join", "plain", "removals", "solvers", "tone_of"]
+__all__ = [
+    "MARKS",
+    "TONES",
+    "Headline",
+    "concerned",
+    "duration",
+    "headline",
+    "join",
+    "named",
+    "plain",
+    "readable",
+    "removals",
+    "solvers",
+    "told_value",
+    "tone_of",
+    "topology_of",
+]
 
 MARKS: dict[Enum, str] = {
     Verdict.PROVED: "✓",
@@ -47,6 +66,74 @@ TONES: dict[Enum, str] = {
 def tone_of(code: Exit) -> str:
     """`good`, `bad`, `unsure` or `broken` for an exit code."""
     return {Exit.OK: "good", Exit.VIOLATION: "bad", Exit.INCONCLUSIVE: "unsure"}.get(code, "broken")
+
+
+WORDS = {
+    "x_fate": "the fate of the marked write",
+    "x_at": "the marked write's position",
+    "x_active": "the machine's disk holds the marked write",
+    "x_passive": "the other side holds the marked write",
+    "x_latest": "the newest point holds the marked write",
+    "x_point": "the kept point holds the marked write",
+    "active": "the machine is at",
+    "half": "first half of the job done",
+    "disturbed": "disturbed by a fault or a restart",
+    "chosen": "point asked for",
+    "epoch": "epoch at the machine's side",
+    "passive_epoch": "epoch known at the other side",
+    "running": "the machine runs",
+    "passive_running": "the other side runs",
+    "reboots": "the machine starts again with its site",
+    "passive_reboots": "the other side starts again with its site",
+    "head": "writes acknowledged",
+    "cached": "writes in the machine's cache",
+    "passive": "writes at the other side",
+    "passive_cached": "writes in the other side's cache",
+    "fork": "writes at which the last failover branched off",
+    "points": "recovery points are advertised",
+    "latest": "writes in the newest point",
+    "point": "the kept point is advertised",
+    "point_at": "writes in the kept point",
+    "received": "writes reported as received",
+    "received_known": "writes received are reported",
+    "loss": "writes reported as lost",
+    "loss_known": "the loss is reported",
+    "alerted": "the alert StaleSideFenced was raised",
+    "primary_up": "primary site up",
+    "recovery_up": "recovery site up",
+    "link_up": "link up",
+    "gateway_up": "gateway up",
+}
+"""The model's variables in reviewers' words, for findings; the others are named as they are."""
+
+_PLAIN = {"active", "epoch", "received", "loss"}
+"""Variables whose names say what they are."""
+
+_NAMES = re.compile(
+    "|".join(
+        r"(?<![\w-])" + ("(?<!is )" if name == "latest" else "") + name.replace("_", "[_ ]") + r"(?![\w-])"
+        for name in sorted(set(WORDS) - _PLAIN, key=len, reverse=True)
+    )
+)
+
+
+def named(variable: str) -> str:
+    """A variable of the model in reviewers' words."""
+    return WORDS.get(variable, variable.replace("_", " "))
+
+
+def readable(conclusion: str) -> str:
+    """The conclusion of a refutation with variables in words, from `Required:` on; before it stands a claim's name."""
+    claim, required, formula = conclusion.partition("Required:")
+    if not required:
+        return conclusion
+    return claim + required + _NAMES.sub(lambda found: f"[{named(found[0].replace(' ', '_'))}]", formula)
+
+
+def told_value(text: str) -> str:
+    """A found or allowed value without Python's words."""
+    words = {"None": "none", "True": "yes", "False": "no"}
+    return re.sub(r"(?<![\w-])(None|True|False)(?![\w-])", lambda found: words[found[0]], text)
 
 
 def plain(value: Any) -> str:
@@ -77,6 +164,21 @@ def join(parts: list[str] | tuple[str, ...]) -> str:
     if len(parts) < 2:
         return "".join(parts)
     return ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def concerned(requirements: Iterable[str], topology: Topology | None) -> tuple[str, ...]:
+    """The requirements that are about this flow: of the families that its topology refers to, and those of all flows."""
+    own = {"GEN"} if topology is None else {"GEN", *re.findall(r'"([A-Z0-9-]+)-\d+"', topology.text)}
+    asked = tuple(requirements)
+    return tuple(id for id in asked if id.rpartition("-")[0] in own) if own != {"GEN"} else asked
+
+
+def topology_of(found: Counterexample) -> Topology | None:
+    """The flow that a counterexample is about, where it can still be read."""
+    try:
+        return load_topology(str(found.case["scenario"]["topology"]))
+    except (SiteproofError, KeyError, TypeError):
+        return None
 
 
 def solvers(promises: Iterable[PromiseResult]) -> list[str]:

@@ -62,6 +62,8 @@ P2 = Promise(
     (
         step("the content is exactly the prefix at the point",
              lambda a, b: iff(b.x_active, And(a.x_active, a.x_at <= b.head)), on=("switch_unplanned",)),
+        step("the branch starts at the point, and the old side keeps its disk",
+             lambda a, b: And(b.fork == b.head, b.passive == a.head, iff(b.x_passive, a.x_active)), on=("switch_unplanned",)),
         step("the point was advertised", lambda a, _b: And(a.points, Implies(a.chosen == Point.CUSTOM, a.point)),
              on=("switch_unplanned",)),
         step("the other side is the machine, and runs", lambda a, b: And(a.active != b.active, b.running),

@@ -15,6 +15,7 @@ import pytest
 
 from siteproof.conformance.cli import main
 from siteproof.conformance.cli.shared import parse_duration
+from siteproof.conformance.report.folder import certificate_folder
 from siteproof.model.errors import UsageError
 from siteproof.model.topology import load_topology
 
@@ -85,9 +86,13 @@ def test_text_from_outside_cannot_style_the_terminal(capsys: pytest.CaptureFixtu
     assert "\x1b" not in line
 
 
-def test_an_unknown_driver_is_an_error_and_not_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--driver", "no-such-driver", "--topology", HYPER_V, "--max-time", "1s"]) in (3, 4)
-    assert "no-such-driver" in told(capsys)[0]
+@pytest.mark.parametrize(
+    ("driver", "code"), [("no-such-driver", 4), ("bundled+nothing", 4), (":Wrong", 4), ("no_such:Driver", 3)]
+)
+def test_an_unknown_driver_is_an_error_and_not_a_verdict(driver: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--driver", driver, "--topology", HYPER_V, "--max-time", "1s"]) == code
+    (line,) = told(capsys)
+    assert driver in line
 
 
 def test_a_bug_of_ours_asks_to_be_reported_and_keeps_its_traceback(
@@ -128,7 +133,7 @@ def test_lists_are_the_same_in_words_and_in_json(what: str, capsys: pytest.Captu
 
 
 def test_proofs_as_json_carry_schema_version_and_exit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["prove", "vmware-to-azure", "--property", "P12", "--json", "out.json"]) == 0
+    assert main(["prove", "vmware-to-azure", "--property", "p12", "--json", "out.json"]) == 0
     document = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert (document["schema"], document["exit"]) == ("siteproof.prove/1", 0)
     assert [p["verdict"] for p in document["reports"][0]["promises"]] == ["proved"]
@@ -150,7 +155,8 @@ def test_a_damaged_certificate_is_refused(tmp_path: Path, capsys: pytest.Capture
     victim = sorted((tmp_path / "proofs").rglob("*.smt2"))[0]
     victim.write_text(victim.read_text(encoding="utf-8") + "; changed\n", encoding="utf-8")
     assert main(["certify", "proofs"]) == 4
-    (line,) = told(capsys)
+    started, line = told(capsys)
+    assert started == "siteproof: vmware-to-azure: checking with two solvers"
     assert victim.name in line
 
 
@@ -185,6 +191,92 @@ def test_a_report_folder_that_is_not_ours_is_not_touched(tmp_path: Path, capsys:
     assert "not siteproof's" in told(capsys)[0]
     assert [p.name for p in mine.iterdir()] == ["precious.txt"]
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["prove", HYPER_V, "--certificates", "mine"], "--certificates mine"),
+        (["run", "--driver", "model", "--topology", HYPER_V, "--out", "mine"], "--out"),
+    ],
+)
+def test_foreign_folders_are_left_alone_and_the_option_is_named(
+    arguments: list[str], option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "precious.txt").write_text("keep me", encoding="utf-8")
+    assert main(arguments) == 4
+    (line,) = told(capsys)
+    assert option in line
+    assert "not siteproof's" in line
+    assert [p.name for p in mine.iterdir()] == ["precious.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["prove", HYPER_V, "--certificates"], "--certificates"),
+        (["run", "--driver", "model", "--topology", HYPER_V, "--out"], "--out"),
+        (["check", "--report"], "--report"),
+    ],
+)
+def test_a_place_that_cannot_be_written_ends_with_3(
+    arguments: list[str], option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    assert main([*arguments, "file/x"]) == 3
+    (line,) = told(capsys)
+    assert line.startswith(f"siteproof: {option} ")
+
+
+def test_only_folders_of_ours_take_certificates(tmp_path: Path) -> None:
+    for _ in range(2):
+        with certificate_folder(tmp_path / "proofs") as place:
+            (place / "flow").mkdir(exist_ok=True)
+    with certificate_folder(tmp_path / "none"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["proofs"]
+
+
+TALKS = """
+from siteproof.conformance.drivers.model import ModelDriver
+import os
+print("on import")
+class Talks(ModelDriver):
+    def settle(self):
+        print("settling")
+        os.system("echo from a program")
+        return super().settle()
+"""
+
+
+def test_what_a_driver_prints_does_not_reach_standard_output(tmp_path: Path) -> None:
+    (tmp_path / "talking.py").write_text(TALKS, encoding="utf-8")
+    work = started("run", "--driver", "talking:Talks", "--topology", HYPER_V, "--max-cases", "2", "--seed", "1", "--json", "-")
+    words, errors = work.communicate(timeout=200)
+    assert json.loads(words)["schema"] == "siteproof.run/1"
+    assert {"on import", "settling", "from a program"} <= set(errors.splitlines())
+
+
+def test_every_promise_that_can_be_named_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    from siteproof.conformance.blame import TITLES
+    from siteproof.conformance.drivers.bugs import BUGS
+    from siteproof.model.promise import PROMISES
+
+    assert main(["list", "properties", "--json", "-"]) == 0
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert set(rows) == set(TITLES) >= {promise for bug in BUGS for promise in bug.promises}
+    assert {id for id, row in rows.items() if row["judged"] == "proved"} == {p.id for p in PROMISES}
+    assert all(row["promise"].endswith(".") for row in rows.values())
+    assert {"P4", "P8", "P11", "P13", "P18", "P19", "P21"} == {i for i, r in rows.items() if r["judged"] == "tested on systems"}
+
+
+@pytest.mark.parametrize("given", ["p999", "p4"])
+def test_a_promise_that_is_not_proved_is_told_once(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "--property", given]) == 4
+    (line,) = told(capsys)
+    assert line.count("P12") == 1
 
 
 def test_an_image_of_a_wrong_size_is_refused_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,7 +355,11 @@ def test_a_seeded_bug_is_found_explained_and_replayed(tmp_path: Path, capsys: py
     (file,) = (tmp_path / "out" / "counterexamples").iterdir()
     assert "counterexamples/" + file.name in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert main(["explain", str(file)]) == 0
-    assert "One authority" in capsys.readouterr().out
+    words = capsys.readouterr().out
+    assert "One authority" in words
+    assert "Seed 3." in words
+    assert "H2S-31" in words
+    assert "V2A-47" not in words
     assert main(["replay", str(file), "--json", "-"]) == 1
     assert json.loads(capsys.readouterr().out)["status"] == "still failing"
     assert main(["replay", str(file), "--driver", "bundled"]) == 0

@@ -1,18 +1,25 @@
 """A driver that fails is told as such, and is never a verdict on the system."""
 
+import re
+import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import attrs
 import pytest
 
 from siteproof.conformance.case import Case, Operate, Scenario, Settle, Steps, Write
-from siteproof.conformance.driver import Answer, Capabilities, Guarded, Observation
+from siteproof.conformance.cli import main
+from siteproof.conformance.driver import UNKNOWN, Answer, Capabilities, Driver, Guarded, Observation, Rejected
 from siteproof.conformance.drivers.bundled import BundledDriver
 from siteproof.conformance.drivers.model import ModelDriver
 from siteproof.conformance.drivers.registry import driver_factory, drivers
 from siteproof.conformance.errors import DriverError
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import run_case
+from siteproof.model.errors import UsageError
 
 from .driving import FLOWS, promised, run
 
@@ -58,17 +65,134 @@ def test_a_driver_that_hangs_is_interrupted() -> None:
         time.sleep(5)
 
 
-@pytest.mark.parametrize("name", ["nothing", "bundled+nothing", "no.such.module:Driver", "json:JSONDecoder", "json:Nothing"])
-def test_a_name_that_selects_no_driver_is_refused(name: str) -> None:
-    with pytest.raises(DriverError):
+class Leaves(ModelDriver):
+    def start(self, scenario: Scenario, seed: int, base: Any) -> None:  # noqa: ARG002
+        raise SystemExit(0)
+
+
+class LeavesAtTheEnd(Raises):
+    def stop(self) -> None:
+        raise SystemExit(0)
+
+
+class Unready(ModelDriver):
+    def __init__(self) -> None:
+        raise OSError("no lab")
+
+
+@pytest.mark.parametrize(("driver", "told"), [(Leaves, "start raised SystemExit: 0"), (LeavesAtTheEnd, "no such socket")])
+def test_a_driver_cannot_end_the_tester(driver: type, told: str) -> None:
+    with pytest.raises(DriverError, match=told):
+        run_case(CASE, driver, promised(FLOW), name="mine")
+
+
+def test_a_driver_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lab", SimpleNamespace(Unready=Unready))  # type: ignore[arg-type]
+    with pytest.raises(DriverError, match="its constructor raised OSError: no lab"):
+        run_case(CASE, driver_factory("lab:Unready"), promised(FLOW))
+
+
+def altered(**changes: Any) -> type[ModelDriver]:
+    class Altered(ModelDriver):
+        def observe(self, machine: str) -> Observation:
+            return attrs.evolve(super().observe(machine), **changes)
+
+    return Altered
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protection": "banana"}, {"active": 7}, {"direction": ["forward"]}, {"failover": True}, {"job": "Backup"},
+        {"allowed_operations": "Commit"}, {"points": (("rp-1",),)}, {"points": 3}, {"failover_point": 1}, {"received": "1"},
+        {"loss": -1}, {"loss": True}, {"alerts": (None,)}, {"running": True}, {"running": (True,)}, {"running": ("yes", "no")},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_value_that_the_interface_does_not_have_is_no_verdict(changes: dict[str, Any]) -> None:
+    with pytest.raises(DriverError, match=f"shows {next(iter(changes))} = "):
+        run_case(CASE, altered(**changes), promised(FLOW), name="mine")
+
+
+@pytest.mark.parametrize(
+    "field", ["protection", "active", "direction", "failover", "allowed_operations", "points", "alerts", "running"]
+)
+def test_none_is_unknown_where_it_is_no_value(field: str) -> None:
+    assert run_case(CASE, altered(**{field: None}), promised(FLOW)).divergence is None
+    assert run_case(CASE, altered(job=UNKNOWN, loss=UNKNOWN), promised(FLOW)).divergence is None
+
+
+class Short(ModelDriver):
+    def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
+        return super().read(machine, where, disk, offset, length)[1:]
+
+
+class Refuses(ModelDriver):
+    def execute(self, machine: str, operation: str, point: str | None) -> Answer:  # noqa: ARG002
+        return Rejected("NoIdea")
+
+
+class Settles(ModelDriver):
+    def settle(self) -> bool:
+        return None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(("driver", "told"), [(Short, "bytes"), (Refuses, "NoIdea"), (Settles, r"settle\(\) returned None")])
+def test_nonsense_is_no_verdict(driver: type, told: str) -> None:
+    with pytest.raises(DriverError, match=told):
+        run_case(CASE, driver, promised(FLOW), name="mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nothing", "the driver nothing"),
+        ("bundeld", "did you mean bundled"),
+        ("bundled+no-fence", "did you mean no-fence-on-return"),
+        (":Wrong", "no module before the colon"),
+        ("bad:", "no class after the colon"),
+    ],
+)
+def test_a_name_that_selects_no_driver_is_a_mistake_on_the_command_line(name: str, told: str) -> None:
+    with pytest.raises(UsageError) as error:
         driver_factory(name)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("no.such.module:Driver", "no module no.such.module"),
+        ("json:JSONDecoder", "JSONDecoder has no method"),
+        ("json:Nothing", "the module json has no Nothing"),
+    ],
+)
+def test_a_driver_that_cannot_be_loaded_is_an_error_of_the_driver(name: str, told: str) -> None:
+    with pytest.raises(DriverError) as error:
+        driver_factory(name)
+    assert told in str(error.value)
 
 
 def test_names_select_drivers() -> None:
     assert driver_factory("bundled")().handshake().name == "bundled"
     assert driver_factory("bundled+no-fence-on-return")().handshake().name == "bundled+no-fence-on-return"
-    assert driver_factory("siteproof.conformance.drivers.model:ModelDriver") is ModelDriver
+    assert isinstance(driver_factory("siteproof.conformance.drivers.model:ModelDriver")(), ModelDriver)
     assert {name for name, _ in drivers()} >= {"bundled", "model"}
+
+
+def test_the_driver_on_the_page_about_the_interface_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "interface.md"
+    text = page.read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert all(f"`{method}(" in text for method in vars(Driver) if not method.startswith("_"))
+    (tmp_path / "driver_on_the_page.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    arguments = ["--topology", FLOW, "--max-cases", "25", "--seed", "1", "--max-time", "1m"]
+    assert main(["run", "--driver", "driver_on_the_page:MyDriver", *arguments]) in (0, 2)
+    assert "✗" not in capsys.readouterr().out
 
 
 class Limited(ModelDriver):

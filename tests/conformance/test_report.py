@@ -15,10 +15,11 @@ from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.diagram import draw_components
 from siteproof.conformance.report.html import markdown, render_html
 from siteproof.conformance.report.values import FlowReport, RunReport
-from siteproof.conformance.report.words import duration, headline, join
+from siteproof.conformance.report.words import WORDS, concerned, duration, headline, join, readable, told_value
 from siteproof.conformance.results import CampaignResult, Counterexample, Coverage, Divergence, Outcome, StepRecord
+from siteproof.model.promise import promise_model
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, TraceStep, Verdict
-from siteproof.model.topology import load_topology
+from siteproof.model.topology import builtin_topologies, load_topology
 
 HOSTILE = "<script>alert('x')</script>\"'&{{ 7*7 }}"
 
@@ -357,6 +358,51 @@ def test_the_component_diagram_shows_every_component_and_port(topology: str) -> 
     assert picture.count("<title>") == len(flow.components)
     assert picture.count('class="link ') == len(flow.links)
     assert all(f" {link.port}<" in picture for link in flow.links if link.port)
+
+
+@pytest.mark.parametrize("topology", builtin_topologies())
+def test_labels_of_the_component_diagram_do_not_overlap(topology: str) -> None:
+    picture = draw_components(load_topology(topology))
+    labels = [
+        (float(x), float(y), 3.1 * len(words))
+        for x, y, words in re.findall(r'class="link-label [^"]*" x="([\d.-]+)" y="([\d.-]+)">([^<]*)<', picture)
+    ]
+    assert labels
+    for n, (x, y, half) in enumerate(labels):
+        assert half <= x <= 960 - half
+        assert not [one for one in labels[:n] if abs(one[0] - x) < half + one[2] and abs(one[1] - y) < 11]
+
+
+def test_requirements_are_those_of_the_flow() -> None:
+    asked = ("V2A-43", "P2A-3", "H2S-31", "S-V2S-4", "H2A-44", "GEN-18")
+    own = {flow: concerned(asked, load_topology(flow)) for flow in builtin_topologies()}
+    assert own["vmware-to-azure"] == ("V2A-43", "GEN-18")
+    assert own["physical-to-azure"] == ("V2A-43", "P2A-3", "GEN-18")
+    assert own["scout-to-secondary-site"] == ("S-V2S-4", "GEN-18")
+    assert own["hyper-v-site-to-azure"] == own["hyper-v-vmm-to-azure"] == ("H2A-44", "GEN-18")
+
+
+def test_findings_are_in_readers_words() -> None:
+    flow = load_topology("vmware-to-azure")
+    variables = {variable.name for variable in promise_model(flow.id, flow.facts).variables}
+    assert {name for name in variables if name.startswith("x_")} <= set(WORDS) <= variables
+    told = readable("P1: “x active” fails. Required: x active afterwards. Found: chosen is latest, passive is 1.")
+    assert told == (
+        "P1: “x active” fails. Required: [the machine's disk holds the marked write] afterwards. "
+        "Found: [point asked for] is latest, [writes at the other side] is 1."
+    )
+    assert told_value("1 or None") == "1 or none"
+    assert told_value("NoneSuch") == "NoneSuch"
+
+
+def test_actions_that_the_flow_does_not_have_are_not_counted() -> None:
+    run = sample_run()
+    hyper_v = next(flow for flow in run.flows if flow.id == "hyper-v-to-secondary-site")
+    taken = {"write": 7, "fail_gateway": 0, "planned_failover": 0}
+    shown = attrs.evolve(hyper_v, campaigns=(attrs.evolve(hyper_v.campaigns[0], taken=taken),))
+    page = render_html(attrs.evolve(run, flows=(shown,)))
+    assert "each of the 2 actions of the flow" in page
+    assert "fail gateway" not in page
 
 
 def test_words() -> None:
