@@ -123,7 +123,7 @@ def named(variable: str) -> str:
 
 
 def readable(conclusion: str) -> str:
-    """The conclusion of a refutation with variables in words, from `Required:` on; before it stands a claim's name."""
+    """A refutation's conclusion with the model's variables in words, from `Required:` on; before it stands a claim's name."""
     claim, required, formula = conclusion.partition("Required:")
     if not required:
         return conclusion
