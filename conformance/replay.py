@@ -76,6 +76,7 @@ def save(counterexample: Counterexample, path: Path, driver: str) -> None:
         "removal": list(counterexample.removal),
         "minimal": counterexample.minimal,
         "seed": counterexample.seed,
+        "original_length": counterexample.original_length,
     }
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -61,9 +61,10 @@ def trip(facts: dict[str, bool], blocks: int) -> Iterator[Command | str]:
     yield "restore"
     yield from move("forward")
     yield from work("recovery", spread[1:])
-    yield Operate(MACHINE, "ReverseReplicate")
-    yield Settle()
-    yield "restore"
+    if not facts["failback.without_reverse"]:  # else the failback itself copies the changes back
+        yield Operate(MACHINE, "ReverseReplicate")
+        yield Settle()
+        yield "restore"
     yield from move("reverse")
     yield Operate(MACHINE, "EnableProtection" if facts["failback.ends_protection"] else "ReverseReplicate")
     yield Settle()
