@@ -39,11 +39,11 @@ __all__ = ["FAULTS", "Network", "Receiver", "Simulation"]
 
 FAULTS = ("primary-site", "recovery-site", "link", "gateway")
 
-STEP_DELAY = (0.5, 2.0)
+STEP_DELAY = (0.05, 2.0)
 """Seconds of virtual time before a job step, least and most."""
 HOP_DELAY = (0.005, 0.05)
 """Seconds a message is under way, least and most."""
-TURN_DELAY = (0.05, 5.0)
+TURN_DELAY = (0.05, 0.5)
 """Seconds until an agent takes its turn under continuous replication, or when a job waits for it. It may be slower than a
 job's steps: a job that does not wait for what it needs is then found out."""
 

@@ -277,7 +277,7 @@ BUGS: tuple[Bug, ...] = (
         ("H2S-20", "V2A-28"),
         ("P4", "P8", "P19"),
         (V2A, H2S),
-        6,
+        5,
         _everywhere(_forgets_logs, *_AGENTS),
     ),
     Bug(
