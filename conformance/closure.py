@@ -121,6 +121,7 @@ class Promised:
             names = {**fields, **{f"arg:{p.name}": "False" for p in action.parameters}}
             guard = " and ".join(expression(g.folded, names) for g in action.guards) or "True"
             if fair:
+                guard = f"({guard}) and {expression(action.fair_when, names)}"
                 lines.append(f"    if {guard}:\n        return True")
                 continue
             after = ", ".join(

@@ -201,6 +201,7 @@ class ActionRule:
     doc: str
     operation: str = ""
     fair: bool = False
+    fair_when: Callable[..., Bool] | None = None
     cuts_point: bool = False
 
 
@@ -229,10 +230,12 @@ def environment(requirements: Iterable[str] = (), parameters: Mapping[str, type]
 
 
 def internal(requirements: Iterable[str] = (), parameters: Mapping[str, type] | None = None, *, fair: bool = True,
-             cuts_point: bool = False) -> Callable[[Callable[..., Step]], ActionRule]:
-    """Declare a step of the system's own progress. `fair`: it may not be put off for ever. `cuts_point`: when it is
+             fair_when: Callable[..., Bool] | None = None, cuts_point: bool = False,
+             ) -> Callable[[Callable[..., Step]], ActionRule]:
+    """Declare a step of the system's own progress. `fair`: it may not be put off for ever, at least where `fair_when`, a
+    term over facts and state, holds; elsewhere it may be taken and need not be. `cuts_point`: when it is
     taken, a new recovery point is advertised at the position `latest`."""
-    return _declare(Kind.INTERNAL, parameters, requirements, fair=fair, cuts_point=cuts_point)
+    return _declare(Kind.INTERNAL, parameters, requirements, fair=fair, fair_when=fair_when, cuts_point=cuts_point)
 
 
 @attrs.frozen
@@ -259,6 +262,7 @@ class Action:
     written_changes: Mapping[str, Any]
     operation: str
     fair: bool
+    fair_when: Any
     cuts_point: bool
 
     @property
@@ -361,9 +365,11 @@ def build_model(name: str, level: str, vocabulary: type[V], rules: Iterable[Acti
         written = {c.name: c.value.node for c in step.changes}
         if len(written) != len(step.changes):
             raise ValueError(f"{rule.name} changes a variable twice")
+        fair_when = rule.fair_when(known, world) if rule.fair_when is not None else And()
         actions.append(Action(
             rule.name, rule.kind, rule.doc, rule.requirements, rule.parameters, tuple(guards),
-            {n: known.fold(v) for n, v in written.items()}, written, rule.operation, rule.fair, rule.cuts_point))
+            {n: known.fold(v) for n, v in written.items()}, written, rule.operation, rule.fair,
+            known.fold(fair_when.node), rule.cuts_point))
     return Model(name, level, vocabulary.variables(), tuple(actions), known, vocabulary)
 
 

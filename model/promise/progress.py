@@ -81,9 +81,9 @@ def copy_base(t: Facts, m: Machine) -> Step:
     )
 
 
-@internal(("GEN-11", "V2A-28", "H2S-31", "H2S-33"), {"keep": bool}, cuts_point=True)
+@internal(("GEN-11", "V2A-28", "H2S-31", "H2S-33"), {"keep": bool}, cuts_point=True, fair_when=lambda _t, m: m.gateway_up)
 def finish_copy(_t: Facts, m: Machine, keep: Bool) -> Step:
-    """The copy is complete (the gateway is no longer needed): the machine is protected, with one fresh recovery point."""
+    """The copy is complete: the machine is protected, with one fresh recovery point. With the gateway down that may wait."""
     return Step(
         requires=[m.job.is_in(Job.ENABLE, Job.REVERSE), m.half, m.connected, m.contacted],
         changes=[
