@@ -1,13 +1,14 @@
-"""Shared by the tests of the tester: flows, models, campaigns with a seed that is printed when a test fails."""
+"""Shared by the tests of the tester: flows, models, campaigns with a seed that is the same on every run and printed when a test fails."""
 
 import functools
-import random
+import os
 
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.results import CampaignResult
 from siteproof.conformance.runner import campaign, promised_for
 from siteproof.conformance.session import DriverFactory
 from siteproof.model.topology import load_topology
+from tests.seeds import seed_for
 
 FLOWS = ("vmware-to-azure", "hyper-v-to-secondary-site")
 
@@ -19,8 +20,8 @@ def promised(flow: str) -> Promised:
 
 def run(flow: str, driver: DriverFactory, *, seconds: float = 20.0, cases: int | None = None, seed: int | None = None,
         machines: int = 1, disks: int = 1, shrink: bool = True) -> CampaignResult:  # fmt: skip
-    """A campaign on a fresh seed; pytest shows the printed seed when the test fails."""
-    drawn = random.SystemRandom().getrandbits(31) if seed is None else seed
+    """A campaign; pytest shows the printed seed when the test fails."""
+    drawn = seed_for(os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]) if seed is None else seed
     print(f"seed {drawn}")
     return campaign(flow, driver, seed=drawn, max_seconds=seconds, max_cases=cases, machines=machines, disks=disks,
                     shrink=shrink, promised=promised(flow))  # fmt: skip

@@ -9,6 +9,7 @@ from siteproof.conformance.drivers.bugs import VARIANTS, Variant
 from siteproof.conformance.drivers.model import ModelDriver, Style
 from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.runner import campaign
+from tests.seeds import seed_for
 
 FLOWS = ("vmware-to-azure", "hyper-v-to-secondary-site")
 
@@ -16,7 +17,7 @@ FLOWS = ("vmware-to-azure", "hyper-v-to-secondary-site")
 @pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.id)
 def test_a_correct_variant_is_not_accused(variant: Variant, flow: str) -> None:
-    seed = random.SystemRandom().getrandbits(31)
+    seed = seed_for(f"{variant.id} {flow}")
     print(f"seed {seed}")
     result = campaign(flow, driver_factory(f"bundled+{variant.id}"), seed=seed, max_seconds=200, max_cases=80)
     assert result.counterexample is None, result.counterexample
@@ -24,7 +25,7 @@ def test_a_correct_variant_is_not_accused(variant: Variant, flow: str) -> None:
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_systems_of_any_rhythm_are_not_accused(flow: str) -> None:
-    seed = random.SystemRandom().getrandbits(31)
+    seed = seed_for(f"any rhythm {flow}")
     print(f"seed {seed}")
     chance = random.Random(seed)
     for _ in range(6):

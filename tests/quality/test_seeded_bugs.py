@@ -1,13 +1,12 @@
 """How good is the tester: every seeded bug is found within seconds, shrunk, and blamed on the right promise."""
 
-import random
-
 import pytest
 
 from siteproof.conformance.drivers.bugs import BUGS, Bug
 from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import campaign
+from tests.seeds import seed_for
 
 MAX_CASES, MAX_SECONDS = 3000, 240.0
 
@@ -16,7 +15,7 @@ MAX_CASES, MAX_SECONDS = 3000, 240.0
     ("bug", "flow"), [(b, f) for b in BUGS for f in b.flows], ids=lambda x: x.id if isinstance(x, Bug) else x
 )
 def test_a_seeded_bug_is_found_shrunk_and_blamed(bug: Bug, flow: str) -> None:
-    seed = random.SystemRandom().getrandbits(31)
+    seed = seed_for(f"{bug.id} {flow}")
     print(f"seed {seed}")
     result = campaign(flow, driver_factory(f"bundled+{bug.id}"), seed=seed, max_seconds=MAX_SECONDS, max_cases=MAX_CASES)
     assert result.outcome is Outcome.VIOLATION, f"{bug.story} was not found: {result.reason}"
