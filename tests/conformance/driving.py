@@ -1,4 +1,4 @@
-"""Shared by the tests of the tester: flows, models, campaigns with a seed that is the same on every run and printed when a test fails."""
+"""Shared by the tests of the tester: flows, models, campaigns whose seed is the same on every run, and printed."""
 
 import functools
 import os
