@@ -36,6 +36,15 @@ FACTS: Final[Mapping[str, str]] = MappingProxyType(
         "commit.removes_points": "commit removes all recovery points",
         "initial.ships_content": "initial replication copies the whole machine",
         "gateway.present": "replication data passes a process server",
+        "gateway.temporary": "the way back needs a process server that is set up for it and deleted afterwards",
+        "gateway.asked_for": "replication is reversed only while the temporary process server exists",
+        "gateway.kept_while_used": "the temporary process server is deleted only when no machine replicates in reverse",
+        "group.supported": "machines form a group that has recovery points in common",
+        "group.freezes_before_cut": "no member of a group is cut before every member is frozen",
+        "group.releases_after_cut": "no member of a group is released before every member has been cut",
+        "group.waits_for_all": "a common point is made only when every member was cut and held",
+        "disks.cut_together": "a recovery point cuts all disks of a machine at one instant",
+        "disks.wait_for_log": "there is no recovery point before the change log has covered the initial copy of every disk",
     }
 )
 """The behaviour facts of a topology and what each means when it is true."""

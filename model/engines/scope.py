@@ -19,12 +19,13 @@ __all__ = ["Scope"]
 class Scope:
     """`writes`: the longest disk, in acknowledged writes, on either side. `failovers`: how often authority changes
     side. `cached`: writes that are issued and not acknowledged, on either side at a time. `more`: bounds of other
-    variables."""
+    variables. `words` say what it is where these do not."""
 
     writes: int = 2
     failovers: int = 2
     cached: int = 1
     more: Mapping[str, int] = attrs.field(factory=dict)
+    words: str = ""
 
     def bounds(self, model: Model) -> dict[str, int]:
         """The largest value of each bounded variable that `model` has."""
@@ -33,6 +34,8 @@ class Scope:
         return {name: most for name, most in rows.items() if name in model.names}
 
     def __str__(self) -> str:
+        if self.words:
+            return self.words
         words = [f"{self.writes} write{'s' * (self.writes != 1)}",
                  f"{self.failovers} failover{'s' * (self.failovers != 1)}", f"{self.cached} cached"]
         words += [f"{name.replace('_', ' ')} up to {most}" for name, most in self.more.items()]
