@@ -49,10 +49,12 @@ class Level:
 
 def levels() -> tuple[Level, ...]:
     """All levels, the promise level first."""
+    from siteproof.model.disks import LEVEL as DISKS
+    from siteproof.model.gateway import LEVEL as GATEWAY
     from siteproof.model.group import LEVEL as GROUP
     from siteproof.model.promise import LEVEL as PROMISE
 
-    return (PROMISE, GROUP)
+    return (PROMISE, DISKS, GROUP, GATEWAY)
 
 
 def level_ids() -> tuple[str, ...]:

@@ -155,6 +155,7 @@ class Facts:
 
     def __init__(self, values: Mapping[str, bool]) -> None:
         self.values = dict(values)
+        self._constants = [(z3.Bool(FACT_PREFIX + path), z3.BoolVal(value)) for path, value in self.values.items()]
 
     def __getitem__(self, path: str) -> Bool:
         if path not in self.values:
@@ -163,8 +164,7 @@ class Facts:
 
     def fold(self, node: Any) -> Any:
         """`node` with each fact replaced by its value, simplified."""
-        pairs = [(z3.Bool(FACT_PREFIX + path), z3.BoolVal(value)) for path, value in self.values.items()]
-        return z3.simplify(z3.substitute(node, *pairs))
+        return z3.simplify(z3.substitute(node, *self._constants))
 
 
 @attrs.frozen
