@@ -83,7 +83,8 @@ class Built:
 
 
 def built(model: Model, claim: Claim) -> Built:
-    """Read a claim over the vocabulary and facts of `model`."""
+    """Read a claim over the vocabulary and facts of `model`. Raises `ValueError` for a claim about more machines than a proof
+    for any number of them can carry."""
     now: list[Vocabulary] = [model.vocabulary()]
     if claim.is_step:
         now.append(model.vocabulary("'"))
@@ -94,4 +95,8 @@ def built(model: Model, claim: Claim) -> Built:
         asked = sorted(n.removeprefix(FACT_PREFIX) for n in constants_of(term))
         because = ", ".join(f"{path} = {str(model.facts.values[path]).lower()}" for path in asked)
     premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
-    return Built(claim, premise, claim.conclusion(*now).node, applies, because)
+    conclusion = claim.conclusion(*now).node
+    if not model.speaks_of_few(z3.And(premise, conclusion)):
+        raise ValueError(f"the claim {claim.name!r} speaks of all {len(model.machines)} named machines of {model.level}; one"
+                         " about any number speaks of fewer")
+    return Built(claim, premise, conclusion, applies, because)

@@ -46,7 +46,19 @@ FACTS: Final[Mapping[str, str]] = MappingProxyType(
         "keys.used": "replication data is encrypted where it is stored",
         "keys.kept_while_used": "no key is thrown away that an advertised point needs",
         "keys.checked_before_use": "a restore looks for the key of its point first",
+        "plan.waits_for_group": "a plan starts a group only when the group before is done",
+        "plan.planned_stops_at_error": "the planned failover of a plan stops at the first error",
+        "plan.rerun_skips": "a plan that is run again skips what has moved",
         "requests.remembered": "an answer is written down, by the request's id, before it is given",
+        "gateway.temporary": "the way back needs a process server that is set up for it and deleted afterwards",
+        "gateway.asked_for": "replication is reversed only while the temporary process server exists",
+        "gateway.kept_while_used": "the temporary process server is deleted only when no machine replicates in reverse",
+        "group.supported": "machines form a group that has recovery points in common",
+        "group.freezes_before_cut": "no member of a group is cut before every member is frozen",
+        "group.releases_after_cut": "no member of a group is released before every member has been cut",
+        "group.waits_for_all": "a common point is made only when every member was cut and held",
+        "disks.cut_together": "a recovery point cuts all disks of a machine at one instant",
+        "disks.wait_for_log": "there is no recovery point before the change log has covered the initial copy of every disk",
     }
 )
 """The behaviour facts of a topology and what each means when it is true."""

@@ -50,9 +50,13 @@ class Level:
 def levels() -> tuple[Level, ...]:
     """All levels, the promise level first."""
     from siteproof.model.aspects import ASPECTS
+    from siteproof.model.disks import LEVEL as DISKS
+    from siteproof.model.gateway import LEVEL as GATEWAY
+    from siteproof.model.group import LEVEL as GROUP
+    from siteproof.model.plan import LEVEL as PLAN
     from siteproof.model.promise import LEVEL as PROMISE
 
-    return (PROMISE, *ASPECTS)
+    return (PROMISE, GROUP, DISKS, GATEWAY, PLAN, *ASPECTS)
 
 
 def level_ids() -> tuple[str, ...]:

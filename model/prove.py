@@ -344,20 +344,22 @@ def what_if(topology: Topology, overrides: Mapping[str, bool], promises: Collect
 
 
 def witnesses(model: Model, *, scope: Scope | None = None, on_progress: Progress | None = None) -> tuple[ActionWitness, ...]:
-    """For each action a shortest trace that takes it within `scope` (the smallest of its level when None), or whether the
-    invariant shows that none can."""
+    """For each action a shortest trace that takes it within `scope` (the smallest of its level when None, then the beginning of
+    the widest), or whether the invariant shows that none can."""
     of = level(model.level)
-    scope = of.scopes[0] if scope is None else scope
-    compiled = compile_model(model)
     targets = [Target(action.name, z3.BoolVal(True), True, (action.name,)) for action in model.actions]
-    found = search(model, targets, scope)
+    found = search(model, targets, of.scopes[0] if scope is None else scope)
+    missing = [target for target in targets if target.key not in found.found]
+    wider = search(model, missing, of.wide, max_states=FIRST_STATES) if scope is None and missing else found
+    scope, compiled = found.scope, compile_model(model)
     goals: Iterable[Goal] = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
     invariant = induct(model, invariant_candidates(model, of.lemmas, goals), tick=on_progress).invariant
     rows = []
     for action in model.actions:
         words = action.name.replace("_", " ")
-        if (path := found.found.get(action.name)) is not None:
-            method = f"breadth-first search ({scope})"
+        looked = found if action.name in found.found else wider
+        if (path := looked.found.get(action.name)) is not None:
+            method = f"breadth-first search ({looked.scope})"
             trace = trace_of(compiled, path, f"{words} is taken.", shortest=True, method=method)
             rows.append(ActionWitness(action.name, trace, False, ""))
         elif never_possible(model, invariant, action):

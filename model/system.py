@@ -12,7 +12,13 @@ Rules
    (then it decides what is advertised as an allowed operation) or is a *precheck* of arguments and infrastructure.
 4. An action changes the variables it names, at once; all others stay. A next value is a term over the present state and the
    action's parameters, whose domains are finite.
-5. What differs between flows is a *fact*, a constant of the topology. Terms are written with facts as symbols, so that a
+5. A model speaks of one machine, and of what it shares with others. What is the same for all of them, the sites' power say,
+   is *shared*; any other variable is the machine's own. Where something is shared, the system is any number of such
+   machines side by side: an action is one machine's step and leaves the shared variables alone, or it is a *world* action:
+   the environment's, asked of shared variables only, and taken by all machines at once (checked when a model is built;
+   `siteproof.model.engines.interference` has the proof rule). A level about how machines work together is a *crowd*
+   (`siteproof.model.crowd`): then `machines` names them, and an action says who takes it.
+6. What differs between flows is a *fact*, a constant of the topology. Terms are written with facts as symbols, so that a
    reader of the English sees them; a model is then *folded*: each fact is replaced by its value.
 """
 
@@ -103,6 +109,7 @@ class Variable(Generic[T]):
     mark: bool = False
     place: str | None = None
     durable: bool = True
+    shared: bool = False
     name: str = ""
 
     @overload
@@ -148,6 +155,7 @@ class Facts:
 
     def __init__(self, values: Mapping[str, bool]) -> None:
         self.values = dict(values)
+        self._constants = [(z3.Bool(FACT_PREFIX + path), z3.BoolVal(value)) for path, value in self.values.items()]
 
     def __getitem__(self, path: str) -> Bool:
         if path not in self.values:
@@ -156,8 +164,7 @@ class Facts:
 
     def fold(self, node: Any) -> Any:
         """`node` with each fact replaced by its value, simplified."""
-        pairs = [(z3.Bool(FACT_PREFIX + path), z3.BoolVal(value)) for path, value in self.values.items()]
-        return z3.simplify(z3.substitute(node, *pairs))
+        return z3.simplify(z3.substitute(node, *self._constants))
 
 
 @attrs.frozen
@@ -250,7 +257,8 @@ class Guard:
 
 @attrs.frozen(eq=False)
 class Action:
-    """An action of a built model. `changes` maps variable names to folded z3 terms for their next values."""
+    """An action of a built model. `changes` maps variable names to folded z3 terms for their next values. `taker` names the
+    machine of a crowd whose step it is; empty for a step of no machine in particular."""
 
     name: str
     kind: Kind
@@ -264,6 +272,7 @@ class Action:
     fair: bool
     fair_when: Any
     cuts_point: bool
+    taker: str = ""
 
     @property
     def enabled(self) -> Any:
@@ -280,9 +289,11 @@ class Action:
 
 @attrs.frozen(eq=False)
 class Model:
-    """A system: variables, initial state and actions, over the facts of one topology.
+    """A system: variables, initial state and actions, over the facts of one topology. `machines` names the machines of a
+    crowd; the last one is "the other", who stands for all that are not named.
 
-    Raises `ValueError` when it is built with a guard or an unmarked variable that depends on a mark.
+    Raises `ValueError` when it is built with a guard or an unmarked variable that depends on a mark, or with an action that
+    changes a shared variable and is not the same step for every machine.
     """
 
     name: str
@@ -291,6 +302,7 @@ class Model:
     actions: tuple[Action, ...]
     facts: Facts
     vocabulary: type[Vocabulary]
+    machines: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         marks = {v.name for v in self.variables if v.mark} | {"arg:mark"}
@@ -300,6 +312,41 @@ class Model:
             for name, value in action.changes.items():
                 if name not in marks:
                     _forbid_marks(value, marks, f"the next value of {name} in {action.name}")
+            if self.is_one_of_many and self.is_world(action):
+                self._same_for_all(action)
+
+    @property
+    def shared(self) -> frozenset[str]:
+        """Names of the variables that are the same for every machine."""
+        return frozenset(v.name for v in self.variables if v.shared)
+
+    @property
+    def is_one_of_many(self) -> bool:
+        """Whether it speaks of one machine among any number that have something in common."""
+        return bool(self.shared) and not self.machines
+
+    def is_world(self, action: Action) -> bool:
+        """Whether `action` changes what is shared: then every machine takes it at once."""
+        return not self.shared.isdisjoint(action.changes)
+
+    def _same_for_all(self, action: Action) -> None:
+        """A step that changes what is shared must be possible for all machines or for none, and do the same to what they
+        share: or else it would be one machine's doing, and the others' step would not be this one."""
+        own, hit = set(self.names) - self.shared, sorted(self.shared & action.changes.keys())
+        what = f"{action.name} changes {', '.join(hit)}"
+        if action.kind is not Kind.ENVIRONMENT:
+            raise ValueError(f"{what}, which all machines share: only the environment may")
+        asked = [guard.folded for guard in action.guards] + [action.changes[name] for name in hit]
+        if found := own & set().union(*(constants_of(node) for node in asked)):
+            raise ValueError(f"{what}, which all machines share, and looks at one machine's {', '.join(sorted(found))}")
+
+    def machines_in(self, node: Any) -> frozenset[str]:
+        """The machines of a crowd that a term speaks of."""
+        return frozenset(name.partition(".")[0] for name in constants_of(node)) & frozenset(self.machines)
+
+    def speaks_of_few(self, node: Any) -> bool:
+        """Whether a term speaks of fewer machines than the crowd has names: only such a one can be shown of any number."""
+        return not self.machines or len(self.machines_in(node)) < len(self.machines)
 
     def action(self, name: str) -> Action:
         return next(a for a in self.actions if a.name == name)
@@ -353,11 +400,14 @@ def _forbid_marks(node: Any, marks: set[str], where: str) -> None:
 
 def build_model(name: str, level: str, vocabulary: type[V], rules: Iterable[ActionRule],
                 facts: Mapping[str, bool]) -> Model:
-    """Instantiate `rules` over `vocabulary` and the facts of a topology."""
+    """Instantiate `rules` over `vocabulary` and the facts of a topology. Raises `ValueError` for a rule that is not one of a
+    single machine, or changes a variable twice."""
     known, world = Facts(facts), vocabulary()
     actions = []
     for rule in rules:
         step = rule.rule(known, world, *(p.term for p in rule.parameters))
+        if type(step) is not Step:
+            raise ValueError(f"{rule.name} is written for a crowd of machines; build it with `siteproof.model.crowd`")
         guards = []
         for need in step.requires:
             one = need if isinstance(need, Requires) else Requires(need)

@@ -315,12 +315,14 @@ def _invariant(manifest: Mapping[str, Any], model: Model, text: str) -> list[Nam
     try:
         nodes = list(z3.parse_smt2_string(text))
         rows = [Named(name, node) for name, node in zip(names, nodes, strict=True)]
-        if _invariant_text(model, rows) == text:
+        present = all(row.symbols <= set(model.names) and model.speaks_of_few(row.node) for row in rows)
+        if present and _invariant_text(model, rows) == text:
             return rows
     except (z3.Z3Exception, ValueError):
         pass
     raise CertificateError(INVARIANT, "text that does not read as the conjuncts of the manifest",
-                           "one assert a conjunct over the model's variables", _AGAIN)
+                           "one assert a conjunct over the model's variables, of one state and of fewer machines than the"
+                           " model names, if it names any", _AGAIN)
 
 
 def _compare(manifest: Mapping[str, Any], model: Model, rows: Sequence[Obligation], texts: Mapping[str, str]) -> None:
@@ -329,7 +331,7 @@ def _compare(manifest: Mapping[str, Any], model: Model, rows: Sequence[Obligatio
     derived = {_file(one): one for one in rows}
     if missing := [name for name in derived if name not in listed]:
         raise CertificateError(missing[0], f"{len(listed)} obligations, this one not among them",
-                               f"{len(derived)}: initiation, every action, every claim", _AGAIN)
+                               f"{len(derived)}: initiation, every action of each machine, every claim", _AGAIN)
     if strange := sorted(listed - derived.keys()):
         raise CertificateError(strange[0], "an obligation that the model does not ask for",
                                f"the {len(derived)} that it does", _AGAIN)

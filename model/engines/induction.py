@@ -8,7 +8,9 @@ Rules
    unproved.
 3. A conjunct for which the solver gives no answer in time is dropped and remembered as such: *unknown* proves nothing.
 4. A step claim is proved when invariant and step imply it, action by action.
-5. Queries use the folded terms; certificates state the written ones and are checked apart from this module.
+5. Where other machines have steps of their own (`interference`), these are asked like this one's. In a crowd a conjunct about
+   all the named machines is no candidate: nothing would be known of one more (`siteproof.model.crowd`, the cut-off).
+6. Queries use the folded terms; certificates state the written ones and are checked apart from this module.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 import attrs
 import z3
 
+from siteproof.model.engines.interference import others_actions, step_of_other, still
 from siteproof.model.engines.obligations import Goal
 from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named
@@ -71,42 +74,46 @@ def _solver(rows: Iterable[Any], timeout_ms: int) -> Any:
 def induct(model: Model, candidates: Sequence[Named], *, timeout: float = 10.0, tick: Tick | None = None) -> Induction:
     """The largest inductive subset of `candidates`. `timeout` is in seconds a query."""
     limit, dropped = int(timeout * 1000), dict[str, str]()
-    seconds: dict[str, float] = dict.fromkeys((a.name for a in model.actions), 0.0)
     kept = _initially(model, candidates, dropped)
     later = {row.name: smt.prime(model, row.node) for row in kept}
     relations = {a.name: [row.node for row in smt.transition(model, a, folded=True)] for a in model.actions}
+    of_others = {f"{a.name} of another machine": [row.node for row in step_of_other(model, a, folded=True)]
+                 for a in others_actions(model)}
+    seconds = dict.fromkeys((*relations, *of_others), 0.0)
     rounds, changed = 0, True
     while changed:
         changed, rounds = False, rounds + 1
-        for action in model.actions:
+        for name, relation in (*relations.items(), *of_others.items()):
             began = time.perf_counter()
-            solver = _solver([row.node for row in kept] + relations[action.name], limit)
-            fallen = _fallen(solver, kept, later, action)
-            seconds[action.name] += time.perf_counter() - began
+            solver = _solver([row.node for row in kept] + relation, limit)
+            fallen = _fallen(solver, kept, later, name)
+            seconds[name] += time.perf_counter() - began
             if fallen:
                 dropped |= fallen
                 kept = [row for row in kept if row.name not in fallen]
                 changed = True
             if tick:
-                tick(f"induction round {rounds}: {action.name}")
+                tick(f"induction round {rounds}: {name}")
     return Induction(model, tuple(kept), dropped, seconds, rounds)
 
 
 def _initially(model: Model, candidates: Sequence[Named], dropped: dict[str, str]) -> list[Named]:
-    """Candidates that hold in the initial state; the others are dropped."""
+    """Candidates that hold in the initial state and speak of few enough machines; the others are dropped."""
     values = [(v.domain.constant(v.name), z3.BoolVal(c) if isinstance(c, bool) else z3.IntVal(c))
               for v, c in zip(model.variables, model.initial, strict=True)]
     kept = []
     for row in candidates:
-        if z3.is_true(z3.simplify(z3.substitute(row.node, *values))):
+        if not model.speaks_of_few(row.node):
+            dropped[row.name] = "one machine more than are named"
+        elif z3.is_true(z3.simplify(z3.substitute(row.node, *values))):
             kept.append(row)
         else:
             dropped[row.name] = "the initial state"
     return kept
 
 
-def _fallen(solver: Any, kept: Sequence[Named], later: dict[str, Any], action: Action) -> dict[str, str]:
-    """Conjuncts that the step in `solver` can break, from states in which all of `kept` hold."""
+def _fallen(solver: Any, kept: Sequence[Named], later: dict[str, Any], action: str) -> dict[str, str]:
+    """Conjuncts that the step in `solver`, that of `action`, can break, from states in which all of `kept` hold."""
     fallen: dict[str, str] = {}
     names = [row.name for row in kept]
     while names:
@@ -116,7 +123,7 @@ def _fallen(solver: Any, kept: Sequence[Named], later: dict[str, Any], action: A
         if answer == z3.sat:
             state = solver.model()
             broken = [n for n in names if z3.is_false(state.eval(later[n], model_completion=True))]
-            fallen |= dict.fromkeys(broken, action.name)
+            fallen |= dict.fromkeys(broken, action)
         solver.pop()
         if answer == z3.unsat:
             return fallen
@@ -124,7 +131,7 @@ def _fallen(solver: Any, kept: Sequence[Named], later: dict[str, Any], action: A
             for name in names:
                 if (one := solver.check(z3.Not(later[name]))) != z3.unsat:
                     reason = f" (the solver gave up: {solver.reason_unknown()})" if one == z3.unknown else ""
-                    fallen[name] = action.name + reason
+                    fallen[name] = action + reason
             return fallen
         names = [name for name in names if name not in fallen]
     return fallen
@@ -161,6 +168,11 @@ def proves(model: Model, invariant: Sequence[Named], goals: Sequence[Goal], *, t
             ask(solver, goal, name)
         if tick:
             tick(f"step claims: {name}")
+    everywhere = [goal for goal in goals if goal.claim.is_step and goal.claim.on is None]
+    if model.is_one_of_many and everywhere:
+        solver = _solver([*nodes, *(row.node for row in still(model))], limit)
+        for goal in everywhere:
+            ask(solver, goal, "a step of another machine")
     return answers
 
 

@@ -1,9 +1,10 @@
 """What has to be shown for a proof by induction, one obligation at a time.
 
 Rules
-1. An *invariant* is a set of named conjuncts over one state. It proves claims when four kinds of obligations hold:
+1. An *invariant* is a set of named conjuncts over one state. It proves claims when five kinds of obligations hold:
    *initiation* (the initial state satisfies it), *consecution* (each action keeps it; one obligation an action),
-   *safety* (it implies an invariant claim) and *step* (together with one action it implies a step claim).
+   *interference* (so does each action of another machine, where there may be one, and a step claim about all steps holds of
+   that as well), *safety* (it implies an invariant claim) and *step* (together with one action it implies a step claim).
 2. An obligation is met when its hypotheses together with the negation of its goal are unsatisfiable.
 3. The list is complete by construction: it is made from the model's actions, never from what a certificate happens to
    hold.
@@ -22,6 +23,7 @@ import attrs
 import z3
 
 from siteproof.model.claims import Built, Claim, Promise, built
+from siteproof.model.engines.interference import others_actions, step_of_other, still
 from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named
 from siteproof.model.system import Action, Model
@@ -57,7 +59,7 @@ class Goal:
 @attrs.frozen(eq=False)
 class Obligation:
     """One query that has to be unsatisfiable: `hypotheses` and not `goal`. `claim` is the key of the claim it serves;
-    the shared ones (initiation, consecution) serve all."""
+    the shared ones (initiation, consecution, interference) serve all."""
 
     name: str
     kind: str
@@ -109,32 +111,48 @@ class Proof:
     @cached_property
     def steps(self) -> dict[str, tuple[Named, ...]]:
         """By action: the facts it asks for, the invariant before, and the step itself."""
-        known, rows = smt.facts(self.model), {}
+        rows = {}
         for action in self.model.actions:
             relation = smt.transition(self.model, action)
-            asked = frozenset().union(*(row.symbols for row in relation))
-            rows[action.name] = (*(row for row in known if row.name in asked), *self.invariant, *relation)
+            rows[action.name] = (*self._asked(relation), *self.invariant, *relation)
         return rows
+
+    def _asked(self, relation: Iterable[Named]) -> list[Named]:
+        """The facts that a relation asks for."""
+        symbols = frozenset().union(*(row.symbols for row in relation))
+        return [row for row in smt.facts(self.model) if row.name in symbols]
 
     def initiation(self) -> Obligation:
         """The initial state satisfies the invariant."""
         return Obligation("initiation", "initiation", None, "", tuple(smt.initial(self.model)), self.invariant)
 
     def consecution(self, action: Action) -> Obligation:
-        """`action` keeps the invariant."""
-        return Obligation(f"consecution-{action.name}", "consecution", action, "", self.steps[action.name], self.primed)
+        """`action` keeps the invariant. In a crowd, it is interference when the machine that is not named takes it."""
+        kind = "interference" if action.taker and action.taker == self.model.machines[-1] else "consecution"
+        return Obligation(f"{kind}-{action.name}", kind, action, "", self.steps[action.name], self.primed)
+
+    def interference(self, action: Action) -> Obligation:
+        """`action`, taken by another machine, keeps the invariant."""
+        relation = step_of_other(self.model, action)
+        hypotheses = (*self._asked(relation), *self.invariant, *relation)
+        return Obligation(f"interference-{action.name}", "interference", action, "", hypotheses, self.primed)
 
     def of(self, goal: Goal) -> list[Obligation]:
         """What one claim needs on top: one obligation for an invariant claim, one an action for a step claim."""
         row = (Named(goal.key, goal.built.formula),)
         if not goal.claim.is_step:
             return [Obligation(f"safety-{goal.key}", "safety", None, goal.key, self.invariant, row)]
-        return [Obligation(f"step-{goal.key}-{action.name}", "step", action, goal.key, self.steps[action.name], row)
-                for action in goal.actions(self.model)]
+        steps = [Obligation(f"step-{goal.key}-{action.name}", "step", action, goal.key, self.steps[action.name], row)
+                 for action in goal.actions(self.model)]
+        if self.model.is_one_of_many and goal.claim.on is None:
+            hypotheses = (*self.invariant, *still(self.model))
+            steps.append(Obligation(f"interference-{goal.key}", "interference", None, goal.key, hypotheses, row))
+        return steps
 
     def shared(self) -> list[Obligation]:
-        """Initiation and consecution, which serve every claim."""
-        return [self.initiation(), *(self.consecution(action) for action in self.model.actions)]
+        """Initiation, consecution and interference, which serve every claim."""
+        return [self.initiation(), *(self.consecution(action) for action in self.model.actions),
+                *(self.interference(action) for action in others_actions(self.model))]
 
     def obligations(self, goals: Iterable[Goal]) -> list[Obligation]:
         """Everything that has to be shown so that the invariant proves `goals`."""

@@ -19,12 +19,13 @@ __all__ = ["Scope"]
 class Scope:
     """`writes`: the longest disk, in acknowledged writes, on either side. `failovers`: how often authority changes
     side. `cached`: writes that are issued and not acknowledged, on either side at a time. Each may be None, where a
-    level has no such thing. `more`: bounds of other variables."""
+    level has no such thing. `more`: bounds of other variables. `words` say what it is where these do not."""
 
     writes: int | None = 2
     failovers: int | None = 2
     cached: int | None = 1
     more: Mapping[str, int] = attrs.field(factory=dict)
+    words: str = ""
 
     def bounds(self, model: Model) -> dict[str, int]:
         """The largest value of each bounded variable that `model` has."""
@@ -39,6 +40,8 @@ class Scope:
         return cls(None, None, None, bounds)
 
     def __str__(self) -> str:
+        if self.words:
+            return self.words
         counted = ((self.writes, "write", "s"), (self.failovers, "failover", "s"), (self.cached, "cached", ""))
         words = [f"{most} {word}{many * (most != 1)}" for most, word, many in counted if most is not None]
         words += [f"{name.replace('_', ' ')} up to {most}" for name, most in self.more.items()]

@@ -26,5 +26,5 @@ def promise_model(name: str, facts: Mapping[str, bool]) -> Model:
 
 
 LEVEL = Level(
-    "promise", "what a customer is promised", "one machine, any number of writes, points and failovers", promise_model, PROMISES,
+    "promise", "what a customer is promised", "any number of machines, writes, points and failovers", promise_model, PROMISES,
     LEMMAS, Scope(writes=2, failovers=3), (Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)))

@@ -1,9 +1,9 @@
 """The model as formulas: typing, initial state, the transition relation of an action, and their SMT-LIB 2 text.
 
 Rules
-1. A state is a set of constants, one a variable; the next state's have a prime (`head'`), a parameter is `arg:mark`, a
-   fact of the topology `fact:planned.drains`. Truth values are `Bool`; natural numbers and enumerations are `Int` with
-   a typing conjunct.
+1. A state is a set of constants, one a variable; the next state's have a prime (`head'`), another machine's own ones are
+   `other:head`, a parameter is `arg:mark`, a fact of the topology `fact:planned.drains`. Truth values are `Bool`; natural
+   numbers and enumerations are `Int` with a typing conjunct.
 2. A relation is a list of *named* conjuncts, so that an auditor sees which part of the model a line stands for.
 3. It is built from the terms *as written*, with each fact as a conjunct of its own: folding is no part of what is
    believed. The folded form, which is faster to search with, is asked for by name (`folded=True`).
@@ -31,6 +31,7 @@ from siteproof.model.system import FACT_PREFIX, Action, Model, Parameter, consta
 __all__ = ["Named", "constants", "facts", "initial", "is_safe", "prime", "script", "slug", "smtlib", "transition", "typing"]
 
 PRIME = "'"
+OTHER = "other:"
 
 _WORDS = {
     z3.Z3_OP_AND: "and", z3.Z3_OP_OR: "or", z3.Z3_OP_NOT: "not", z3.Z3_OP_IMPLIES: "=>", z3.Z3_OP_ITE: "ite",
@@ -154,15 +155,17 @@ def symbol(name: str) -> str:
 
 def script(model: Model, parameters: Sequence[Parameter], asserted: Iterable[Named], comment: Sequence[str] = (),
            *, check: bool = True) -> str:
-    """A complete SMT-LIB 2 script: logic, declarations in the order of the model (state, next state, arguments, facts;
-    those that occur), one `assert` a conjunct and, with `check`, one `check-sat`. Raises `ValueError` for a conjunct with
-    an unsafe name and for a constant that the model does not declare."""
+    """A complete SMT-LIB 2 script: logic, declarations in the order of the model (state, next state, another machine's,
+    arguments, facts; those that occur), one `assert` a conjunct and, with `check`, one `check-sat`. Raises `ValueError` for a
+    conjunct with an unsafe name and for a constant that the model does not declare."""
     rows = list(asserted)
     if unsafe := next((row.name for row in rows if not is_safe(row.name)), None):
         raise ValueError(f"a conjunct is called {unsafe!r}: only letters, digits, spaces and _ . ' : - are safe")
     used = frozenset().union(*(row.symbols for row in rows))
     sorts = [(v.name + suffix, "Bool" if v.domain.of is bool else "Int")
              for suffix in ("", PRIME) for v in model.variables]
+    sorts += [(OTHER + v.name + suffix, "Bool" if v.domain.of is bool else "Int")
+              for suffix in ("", PRIME) for v in model.variables if model.is_one_of_many and not v.shared]
     sorts += [("arg:" + p.name, "Bool" if p.domain.of is bool else "Int") for p in parameters]
     sorts += [(FACT_PREFIX + path, "Bool") for path in sorted(model.facts.values)]
     if strange := used - {name for name, _ in sorts}:

@@ -128,9 +128,12 @@ def test_every_action_and_claim_has_its_obligations() -> None:
     names = [row.name for row in rows]
     assert len(names) == len(set(names))
     assert {row.action.name for row in rows if row.kind == "consecution" and row.action} == {a.name for a in model.actions}
+    of_others = {row.action.name for row in rows if row.kind == "interference" and row.action}
+    assert of_others == {a.name for a in model.actions if not model.is_world(a)}
     for one in goals(model):
         mine = [row for row in rows if row.claim == one.key]
-        assert len(mine) == (1 if not one.claim.is_step else len(one.claim.on or model.actions))
+        everywhere = one.claim.is_step and one.claim.on is None
+        assert len(mine) == (1 if not one.claim.is_step else len(one.claim.on or model.actions) + everywhere)
 
 
 def test_a_claim_about_an_unknown_action_is_an_error() -> None:
