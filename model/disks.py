@@ -194,6 +194,8 @@ LEMMAS = (
     *each_of("points_agree_with_themselves", lambda d: Implies(And(d.in_point, d.x_home, d.y_point), d.x_point)),
 )
 
+TWO = Scope(more={"other.copy": 0, "other.x_home": 0, "other.y_disk": 0}, words="two disks")
+
 LEVEL = Level(
     "disks", "recovery points of a machine with several disks", "any number of disks, writes and points", disks_model, PROMISES,
-    LEMMAS, Scope(words="three disks"), (Scope(more={"other.copy": 0, "other.y_disk": 0}, words="two disks"),))
+    LEMMAS, TWO, (TWO,))

@@ -280,6 +280,10 @@ P5 = promise("P5", (
     always("where they disagree, one was failed over to its own point, or to another common one, and says so",
            of(lambda a, b: Or(a.stage == Stage.OWN, b.stage == Stage.OWN, Not(And(a.in_common, b.in_common))), "a", "b"),
            given=of(lambda a, b: And(_failed_over(a), _failed_over(b), a.x_home, b.y_disk, Not(a.x_disk)), "a", "b")),
+    step("a failed over machine says which point it took, and holds what that held",
+         of(lambda a, z: Or(And(z.stage == Stage.OWN, a.own, iff(z.x_disk, a.x_own), iff(z.y_disk, a.y_own)),
+                            And(z.stage == Stage.COMMON, a.in_common, iff(z.x_disk, a.x_common), iff(z.y_disk, a.y_common))),
+            "a"), on=("a.fail_over",)),
     step("nobody joins but by being enabled", of(lambda a, _z: a.stage == Stage.OUT, "a"),
          given=of(lambda a, z: And(z.is_member, Not(a.is_member)), "a")),
 ))
@@ -312,12 +316,11 @@ LEMMAS = (
         And(m.stage == Stage.COMMON, m.in_common), And(iff(m.x_disk, m.x_common), iff(m.y_disk, m.y_common)))),
 )
 
-TWO = {"other.stage": 0}
-IN_REACH = {**TWO, "a.lost": 0, "b.lost": 0, "a.own": 0, "b.own": 0}
+TWO = Scope(more={"other.stage": 0}, words="two machines")
+IN_REACH = Scope(more={**TWO.more, "a.lost": 0, "b.lost": 0, "a.own": 0, "b.own": 0},
+                 words="two machines, always in reach, without points of their own")
 
 LEVEL = Level(
     "group", "common recovery points of machines that depend on each other",
     "any number of machines, members, writes and rounds", group_model, PROMISES, LEMMAS,
-    Scope(words="three machines"), (Scope(more=IN_REACH, words="two machines, always in reach, without points of their own"),
-                                    Scope(more=TWO, words="two machines")),
-    needs=lambda t: t["group.supported"])
+    TWO, (IN_REACH,), needs=lambda t: t["group.supported"])

@@ -46,7 +46,9 @@ __all__ = ["ActionWitness", "Outcome", "WhatIf", "prove", "prove_model", "what_i
 
 Progress = Callable[[str], None]
 
+ANY = 10**9
 FIRST_STATES, DEEP_STATES = 60_000, 1_000_000
+ANYWHERE = Scope(ANY, ANY, ANY, words="the nearest states")
 
 
 @attrs.frozen(eq=False)
@@ -344,27 +346,29 @@ def what_if(topology: Topology, overrides: Mapping[str, bool], promises: Collect
 
 
 def witnesses(model: Model, *, scope: Scope | None = None, on_progress: Progress | None = None) -> tuple[ActionWitness, ...]:
-    """For each action a shortest trace that takes it within `scope` (the smallest of its level when None, then the beginning of
-    the widest), or whether the invariant shows that none can."""
+    """For each action a shortest trace that takes it within `scope` (the smallest of its level when None, then the nearest
+    states of any scope), or whether the invariant shows that none can."""
     of = level(model.level)
+    compiled = compile_model(model)
     targets = [Target(action.name, z3.BoolVal(True), True, (action.name,)) for action in model.actions]
     found = search(model, targets, of.scopes[0] if scope is None else scope)
-    missing = [target for target in targets if target.key not in found.found]
-    wider = search(model, missing, of.wide, max_states=FIRST_STATES) if scope is None and missing else found
-    scope, compiled = found.scope, compile_model(model)
     goals: Iterable[Goal] = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
     invariant = induct(model, invariant_candidates(model, of.lemmas, goals), tick=on_progress).invariant
+    missing = [action.name for action in model.actions if action.name not in found.found]
+    impossible = {name for name in missing if never_possible(model, invariant, model.action(name))}
+    left = [target for target in targets if target.key in missing and target.key not in impossible]
+    further = search(model, left, ANYWHERE, max_states=FIRST_STATES) if scope is None and left else found
     rows = []
     for action in model.actions:
         words = action.name.replace("_", " ")
-        looked = found if action.name in found.found else wider
+        looked = further if action.name in missing else found
         if (path := looked.found.get(action.name)) is not None:
             method = f"breadth-first search ({looked.scope})"
             trace = trace_of(compiled, path, f"{words} is taken.", shortest=True, method=method)
             rows.append(ActionWitness(action.name, trace, False, ""))
-        elif never_possible(model, invariant, action):
+        elif action.name in impossible:
             rows.append(ActionWitness(action.name, None, True, "the inductive invariant contradicts its preconditions"))
         else:
-            bound = f"with {scope}" if found.exhausted else f"with {scope} ({found.stopped})"
+            bound = f"with {looked.scope}" if looked.exhausted else f"with {looked.scope} ({looked.stopped})"
             rows.append(ActionWitness(action.name, None, False, f"not taken {bound}; not proved impossible"))
     return tuple(rows)
