@@ -9,13 +9,11 @@ import attrs
 import pytest
 
 from siteproof.model.breaking import BREAKABLE, breakings
-from siteproof.model.carriers import Carrier, Precondition, PromiseClaim, load_carriers, parse_carriers
-from siteproof.model.errors import SpecError
+from siteproof.model.carriers import Carrier, load_carriers
 from siteproof.model.expectations import PROPERTIES, Every, FactIs, Like, Never, Subject
-from siteproof.model.prove import prove
-from siteproof.model.requirement_trace import Judged, Standing, Status, coverage, judge, requirement_trace
-from siteproof.model.requirements import FLOWS, load_requirements, requirement_ids
-from siteproof.model.topology import Topology, builtin_topologies, load_topology, parse_topology
+from siteproof.model.requirement_trace import Standing, Status, coverage, judge
+from siteproof.model.requirements import load_requirements, requirement_ids
+from siteproof.model.topology import builtin_topologies, load_topology
 
 TEXT = (resources.files("siteproof.specs") / "carriers.toml").read_text("utf-8")
 ALL = load_carriers()
