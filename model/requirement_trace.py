@@ -13,40 +13,24 @@ Rules
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 import attrs
 import z3
 
 from siteproof.model.carriers import Carrier, Carriers, Precondition, PromiseClaim, load_carriers
-from siteproof.model.claims import Promise, built
+from siteproof.model.claims import built
 from siteproof.model.expectations import Every, FactIs, Like, Never
-from siteproof.model.promise import PROMISES, promise_model
+from siteproof.model.levels import level, level_ids
 from siteproof.model.requirements import FLOWS, load_requirements
 from siteproof.model.results import ProofReport
 from siteproof.model.system import FACT_PREFIX, Model, constants_of
 from siteproof.model.topology import Topology, builtin_topologies
 
-__all__ = ["LEVELS", "CarrierRow", "Judged", "Level", "RequirementRow", "Standing", "Status", "coverage", "find_guard", "judge",
+__all__ = ["CarrierRow", "Judged", "RequirementRow", "Standing", "Status", "coverage", "find_guard", "judge",
            "requirement_trace"]
-
-
-@attrs.frozen
-class Level:
-    """One level of the model: how it is built for a flow, and its promises."""
-
-    build: Callable[[Topology], Model]
-    promises: tuple[Promise, ...]
-
-
-LEVELS: Final[Mapping[str, Level]] = MappingProxyType({
-    "promise": Level(lambda topology: promise_model(topology.id, topology.facts), PROMISES),
-})
-"""The levels that a carrier may name."""
 
 
 class Standing(StrEnum):
@@ -194,10 +178,13 @@ class _Trace:
 
     topology: Topology
     proof: ProofReport | None
+    models: dict[str, Model] = attrs.field(factory=dict)
 
-    @functools.cached_property
-    def models(self) -> dict[str, Model]:
-        return {name: level.build(self.topology) for name, level in LEVELS.items()}
+    def model(self, id: str) -> Model:
+        """The model of one level."""
+        if id not in self.models:
+            self.models[id] = level(id).build(self.topology.id, self.topology.facts)
+        return self.models[id]
 
     def row(self, carrier: Carrier) -> CarrierRow | None:
         """The carrier in this flow; None where it has nothing to say."""
@@ -218,14 +205,16 @@ class _Trace:
                 return Standing.NOT_APPLICABLE, "nothing here that it speaks of"
             wrong = what.wrong(self.topology)
             return (Standing.VIOLATED, "; ".join(wrong)) if wrong else (Standing.HOLDS, "")
-        if isinstance(what, Precondition | PromiseClaim) and what.level not in LEVELS:
-            return Standing.VIOLATED, f"the model has no level {what.level}"
-        if isinstance(what, Precondition):
-            return self.precondition(what)
-        return self.claim(what) if isinstance(what, PromiseClaim) else (Standing.TESTED, "")
+        if isinstance(what, Precondition | PromiseClaim):
+            if what.level not in level_ids():
+                return Standing.VIOLATED, f"the model has no level {what.level}"
+            if not level(what.level).applies(self.topology.facts):
+                return Standing.NOT_APPLICABLE, f"the level {what.level} says nothing of this flow"
+            return self.precondition(what) if isinstance(what, Precondition) else self.claim(what)
+        return Standing.TESTED, ""
 
     def precondition(self, what: Precondition) -> tuple[Standing, str]:
-        model = self.models[what.level]
+        model = self.model(what.level)
         number = find_guard(model, what)
         if number is None:
             return Standing.VIOLATED, "the model has no such precondition"
@@ -234,14 +223,12 @@ class _Trace:
         return Standing.HOLDS, ""
 
     def claim(self, what: PromiseClaim) -> tuple[Standing, str]:
-        promises = LEVELS[what.level].promises
-        claims = [claim for promise in promises if promise.id == what.promise for claim in promise.claims]
-        claim = next((claim for claim in claims if claim.name == what.claim), None)
-        if claim is None:
+        claims = [c for p in level(what.level).promises if p.id == what.promise for c in p.claims if c.name == what.claim]
+        if not claims:
             return Standing.VIOLATED, "the model has no such claim"
-        one = built(self.models[what.level], claim)
+        one = built(self.model(what.level), claims[0])
         if not one.applies:
             return Standing.NOT_APPLICABLE, one.because
-        shown = [c for p in (self.proof.promises if self.proof and self.proof.level == what.level else ()) if p.id == what.promise
-                 for c in p.claims if c.name == what.claim]
+        rows = [row for row in (self.proof.promises if self.proof else ()) if (row.level, row.id) == (what.level, what.promise)]
+        shown = [claim for row in rows for claim in row.claims if claim.name == what.claim]
         return (Standing(shown[0].verdict.value), shown[0].reason) if shown else (Standing.STATED, "")

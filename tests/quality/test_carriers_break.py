@@ -31,12 +31,12 @@ from siteproof.impl.values import other
 from siteproof.model.carriers import BrokenTest, Precondition, PromiseClaim, SeededBug, load_carriers
 from siteproof.model.claims import Claim, built
 from siteproof.model.engines.obligations import goals_of
-from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Path as Run
 from siteproof.model.engines.search import Target, search
+from siteproof.model.levels import level
 from siteproof.model.mutation import without_guard
 from siteproof.model.readings.python import Accepted, CompiledModel, Refused, compile_model
-from siteproof.model.requirement_trace import LEVELS, find_guard
+from siteproof.model.requirement_trace import find_guard
 from siteproof.model.requirements import FLOWS
 from siteproof.model.system import Model
 from siteproof.model.terms import Not
@@ -54,17 +54,17 @@ def cases(sort: type) -> list[Any]:
 
 # -------------------------------------------------------------------------------------------- preconditions and claims
 
-SCOPE, NARROW, STATES = Scope(writes=1, failovers=2), Scope(writes=1, failovers=1, cached=0), 60_000
+STATES = 60_000
 
 
 @functools.cache
-def model_of(level: str, flow: str) -> Model:
-    return LEVELS[level].build(load_topology(flow))
+def model_of(id: str, flow: str) -> Model:
+    return level(id).build(flow, load_topology(flow).facts)
 
 
 @functools.cache
-def compiled(level: str, flow: str) -> CompiledModel:
-    return compile_model(model_of(level, flow))
+def compiled(id: str, flow: str) -> CompiledModel:
+    return compile_model(model_of(id, flow))
 
 
 def inverted(claim: Claim) -> Claim:
@@ -86,20 +86,20 @@ def refusal(model: Model, what: Precondition) -> Target:
 
 def refutation(model: Model, what: PromiseClaim) -> Target:
     """What refutes the inverted claim."""
-    [claim] = [c for p in LEVELS[what.level].promises if p.id == what.promise for c in p.claims if c.name == what.claim]
+    [claim] = [c for p in level(what.level).promises if p.id == what.promise for c in p.claims if c.name == what.claim]
     return Target(str(what), z3.Not(built(model, inverted(claim)).formula), claim.is_step, claim.on)
 
 
 @functools.cache
-def found(level: str, flow: str) -> Mapping[str, Run]:
+def found(id: str, flow: str) -> Mapping[str, Run]:
     """Shortest runs to everything that the carriers of a level ask of a flow, in one search, which ends when it has all."""
-    model, targets = model_of(level, flow), {}
+    model, targets = model_of(id, flow), {}
     for what in (carrier.what for carrier in CARRIERS if carrier.is_about(flow)):
-        if isinstance(what, Precondition) and what.code and what.level == level:
+        if isinstance(what, Precondition) and what.code and what.level == id:
             targets[str(what)] = refusal(model, what)
-        elif isinstance(what, PromiseClaim) and what.level == level:
+        elif isinstance(what, PromiseClaim) and what.level == id:
             targets[str(what)] = refutation(model, what)
-    return search(model, targets.values(), SCOPE, max_states=STATES).found
+    return search(model, targets.values(), level(id).scopes[-1], max_states=STATES).found
 
 
 def at_the_end(machine: CompiledModel, run: Run) -> tuple[int | bool, ...]:
@@ -136,9 +136,10 @@ def test_without_the_precondition_of_a_step_a_promise_breaks(flow: str, what: Pr
     number = find_guard(model, what)
     assert number is not None
     mutant = without_guard(model, what.action, number)
-    goals = [goal for goal in goals_of(mutant, LEVELS[what.level].promises) if goal.built.applies]
+    goals = [goal for goal in goals_of(mutant, level(what.level).promises) if goal.built.applies]
     broken = [Target(goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on) for goal in goals]
-    assert search(mutant, broken, NARROW, max_states=STATES).found
+    scope = attrs.evolve(level(what.level).scopes[0], cached=0)
+    assert search(mutant, broken, scope, max_states=STATES).found
 
 
 @pytest.mark.parametrize(("flow", "what"), cases(PromiseClaim))
