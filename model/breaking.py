@@ -120,8 +120,8 @@ _FIELDS: Final[Mapping[Subject, str]] = {
 def _replaced(topology: Topology, subject: Subject, by: Mapping[int, tuple[Any, ...]]) -> Topology:
     """`topology` with elements, known by identity, replaced by others."""
     field = _FIELDS[subject]
-    rows = tuple(new for old in getattr(topology, field) for new in by.get(id(old), (old,)))
-    return evolve(topology, **{field: rows})
+    changed: dict[str, Any] = {field: tuple(new for old in getattr(topology, field) for new in by.get(id(old), (old,)))}
+    return evolve(topology, **changed)
 
 
 def _changed(topology: Topology, element: Any, **values: Any) -> Topology:

@@ -5,8 +5,8 @@ Rules
    a *topology* expectation, judged on the loaded topology (`expectations`); a *precondition* of an action, known by its reason
    code or, where it has none, by the variables that it reads; *claims* of a promise; an *implementation test* together with
    the seeded break that fails it; a *seeded bug* that the tester has to find.
-2. A carrier that names `flows` is about these, and has to apply in each. One that names none is about every flow, a user's
-   own as well, wherever it applies. `structural` adds the users' own topologies to the flows that are named.
+2. A carrier names the `flows` that it is about, and has to apply in each of them. An expectation that is `structural` is
+   asked of a user's own topology, too, where something that it speaks of is deployed.
 3. *Guidance* is what no software can keep or break: a requirement of that kind, or one that is about things outside it.
    It is never counted as carried.
 4. What is *open* says which part of a requirement nothing carries yet, and outweighs the carriers of the other parts.
@@ -32,10 +32,13 @@ from siteproof.model.requirements import RequirementKind, load_requirements
 from siteproof.model.specfile import SpecFile, Table
 from siteproof.model.topology import builtin_topologies
 
-__all__ = ["BrokenTest", "Carrier", "Carriers", "Note", "Precondition", "PromiseClaim", "SeededBug", "load_carriers",
+__all__ = ["SORTS", "BrokenTest", "Carrier", "Carriers", "Note", "Precondition", "PromiseClaim", "SeededBug", "load_carriers",
            "parse_carriers"]
 
 FORMAT: Final = 1
+
+SORTS: Final = ("topology", "precondition", "promise", "test", "tester")
+"""The sorts of carriers: what is, what is asked for, what is promised, what is tried on the implementation and by the tester."""
 
 
 @frozen
@@ -50,7 +53,12 @@ class Precondition:
 
     def __str__(self) -> str:
         words = self.action.replace("_", " ")
-        return f"{words} may be refused: {self.code}" if self.code else f"{words} waits for {', '.join(self.reads)}"
+        return f"{words} may be refused: {self.code}" if self.code else f"{words} asks about {', '.join(self.reads)}"
+
+    @property
+    def ref(self) -> str:
+        """Where it is: level, action, and code or variables."""
+        return f"{self.level}/{self.action}/{self.code or '+'.join(self.reads)}"
 
 
 @frozen
@@ -64,6 +72,11 @@ class PromiseClaim:
     def __str__(self) -> str:
         return f"{self.promise}: {self.claim}"
 
+    @property
+    def ref(self) -> str:
+        """Where it is: level, promise and claim."""
+        return f"{self.level}/{self.promise}/{self.claim}"
+
 
 @frozen
 class BrokenTest:
@@ -75,6 +88,11 @@ class BrokenTest:
     def __str__(self) -> str:
         return self.test.rpartition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
 
+    @property
+    def ref(self) -> str:
+        """Where it is: the pytest node id."""
+        return self.test
+
 
 @frozen
 class SeededBug:
@@ -85,13 +103,18 @@ class SeededBug:
     def __str__(self) -> str:
         return f"the tester finds {self.bug}"
 
+    @property
+    def ref(self) -> str:
+        """Where it is: the bug's id."""
+        return self.bug
+
 
 What = Expectation | Precondition | PromiseClaim | BrokenTest | SeededBug
 
 
 @frozen
 class Carrier:
-    """What carries some requirements in some flows; in all of them when `flows` is empty."""
+    """What carries some requirements in some flows; `structural`: in users' own as well."""
 
     requirements: tuple[str, ...]
     flows: tuple[str, ...]
@@ -100,15 +123,13 @@ class Carrier:
 
     @property
     def sort(self) -> str:
-        """The sort of carrier, in one word."""
-        names = {Precondition: "precondition", PromiseClaim: "promise", BrokenTest: "test", SeededBug: "tester"}
-        return names.get(type(self.what), "topology")
+        """The sort of carrier, one of `SORTS`."""
+        return {Precondition: "precondition", PromiseClaim: "promise", BrokenTest: "test", SeededBug: "tester"}.get(
+            type(self.what), "topology")
 
     def is_about(self, topology: str) -> bool:
         """Whether it has something to say of the topology with this id."""
-        if not self.flows or topology in self.flows:
-            return True
-        return self.structural and topology not in builtin_topologies()
+        return topology in self.flows or (self.structural and topology not in builtin_topologies())
 
 
 @frozen
@@ -176,7 +197,9 @@ def _named(entry: Table) -> tuple[str, ...]:
 def _carriers(top: Table, name: str, reader: Any) -> Iterator[Carrier]:
     for entry in _entries(top, name):
         requirements = _named(entry)
-        flows = entry.texts("flows", optional=True)
+        flows = entry.texts("flows")
+        if not flows and entry.file.is_sound((*entry.key, "flows")):
+            entry.file.complain((*entry.key, "flows"), "none", "at least one flow", 'write flows = ["…"]')
         for flow in flows:
             if flow not in builtin_topologies():
                 mend = near(flow, builtin_topologies())

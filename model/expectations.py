@@ -100,8 +100,10 @@ class Property:
         """What is wanted, in words."""
         if isinstance(wanted, bool):
             return self.words[0 if wanted else 1]
+        if isinstance(wanted, int):
+            return self.words[0].format(wanted)
         joint = " and " if self.match in (Match.ALL, Match.SAME) else " or "
-        return self.words[0].format(wanted if isinstance(wanted, int) else joint.join(wanted))
+        return self.words[0].format(joint.join([", ".join(wanted[:-1]), wanted[-1]] if wanted[1:] else wanted))
 
 
 # ------------------------------------------------------------------------------------------------- looking things up
@@ -161,15 +163,15 @@ def _served(_topology: Topology, link: Link) -> tuple[Direction, ...]:
 _COMPONENT: Final[Mapping[str, Property]] = {
     "kind": Property(lambda _t, c: c.kind, Match.ONE_OF, Kind, ("{}",)),
     "side": Property(lambda t, c: side_at(t, c.id), Match.ONE_OF, Side, ("on the {} side",)),
-    "host": Property(lambda t, c: kind_of(t, c.host), Match.ONE_OF, Kind, ("on a {}",)),
-    "runs_on": Property(lambda t, c: [h.kind for h in hosts_of(t, c)], Match.ANY, Kind, ("run by a {}",)),
+    "host": Property(lambda t, c: kind_of(t, c.host), Match.ONE_OF, Kind, ("on {}",)),
+    "runs_on": Property(lambda t, c: [h.kind for h in hosts_of(t, c)], Match.ANY, Kind, ("on top of {}",)),
     "optional": Property(lambda _t, c: c.optional, Match.EQUAL, bool, ("optional", "required")),
-    "install": Property(lambda _t, c: c.install, Match.ONE_OF, Install, ("install: {}",)),
-    "used_for": Property(lambda _t, c: c.used_for, Match.ONE_OF, Direction, ("used for: {}",)),
+    "install": Property(lambda _t, c: c.install, Match.ONE_OF, Install, ("installed ({})",)),
+    "used_for": Property(lambda _t, c: c.used_for, Match.ONE_OF, Direction, ("used ({})",)),
     "features": Property(lambda _t, c: c.features, Match.ALL, Feature, ("with {}",)),
     "lacks": Property(lambda _t, c: c.features, Match.NONE, Feature, ("without {}",)),
-    "joined_to": Property(lambda t, c: _kinds(t, c.joined_to), Match.ALL, Kind, ("joined to a {}",)),
-    "holds": Property(_on_it, Match.ALL, Kind, ("with a {} on it",)),
+    "joined_to": Property(lambda t, c: _kinds(t, c.joined_to), Match.ALL, Kind, ("joined to {}",)),
+    "holds": Property(_on_it, Match.ALL, Kind, ("with {} on it",)),
 }
 _LINK: Final[Mapping[str, Property]] = {
     "from": Property(lambda t, x: kind_of(t, x.source), Match.ONE_OF, Kind, ("from {}",)),
@@ -178,7 +180,7 @@ _LINK: Final[Mapping[str, Property]] = {
     "from_side": Property(lambda t, x: side_at(t, x.source), Match.ONE_OF, Side, ("from the {} side",)),
     "to_side": Property(lambda t, x: side_at(t, x.target), Match.ONE_OF, Side, ("to the {} side",)),
     "carries": Property(lambda _t, x: x.carries, Match.ONE_OF, Carries, ("for {}",)),
-    "serves": Property(_served, Match.ANY, Direction, ("used {}",)),
+    "serves": Property(_served, Match.ANY, Direction, ("{}",)),
     "protocol": Property(lambda _t, x: x.protocol, Match.ONE_OF, Protocol, ("{}",)),
     "port": Property(lambda _t, x: x.port, Match.EQUAL, int, ("port {}",)),
     "configurable_port": Property(lambda _t, x: x.configurable_port, Match.EQUAL, bool, ("port configurable", "port fixed")),
@@ -192,7 +194,7 @@ _PLACE: Final[Mapping[str, Property]] = {
     "encrypted_at_rest": Property(lambda _t, p: p.encrypted_at_rest, Match.EQUAL, bool, ("encrypted at rest", "in the clear")),
 }
 _FAILBACK: Final[Mapping[str, Property]] = {
-    "targets": Property(lambda _t, f: f.targets, Match.SAME, MachineKind, ("to a {}",)),
+    "targets": Property(lambda _t, f: f.targets, Match.SAME, MachineKind, ("to {}",)),
     "locations": Property(lambda _t, f: f.locations, Match.SAME, Location, ("into {}",)),
     "synchronisation": Property(lambda _t, f: f.synchronisation, Match.SAME, Synchronisation, ("copying {}",)),
     "needs": Property(lambda t, f: _kinds(t, f.components), Match.ALL, Kind, ("needs {}",)),
@@ -201,7 +203,7 @@ _FAILBACK: Final[Mapping[str, Property]] = {
                                  ("its policy comes with the replication policy", "without a policy of its own")),
 }
 _POLICY: Final[Mapping[str, Property]] = {
-    "settings": Property(lambda t, _p: t.policy, Match.ALL, str, ("says {}",)),
+    "settings": Property(lambda t, _p: t.policy, Match.ALL, str, ("has {}",)),
 }
 PROPERTIES: Final[Mapping[Subject, Mapping[str, Property]]] = MappingProxyType({
     Subject.COMPONENT: _COMPONENT, Subject.LINK: _LINK, Subject.PLACE: _PLACE, Subject.FAILBACK: _FAILBACK,
@@ -236,10 +238,14 @@ def _words(subject: Subject, pattern: Pattern) -> str:
 
 
 def _called(subject: Subject, chosen: Pattern) -> str:
-    """The subject of a sentence: `link from a to b for data`."""
-    rest = [PROPERTIES[subject][name].told(wanted) for name, wanted in chosen if name != "kind"]
-    kinds = [" or ".join(wanted) for name, wanted in chosen if name == "kind"]
-    return " ".join([*(kinds or [subject]), *rest])
+    """The subject of a sentence: `link from a to b, for data`."""
+    words = {name: PROPERTIES[subject][name].told(wanted) for name, wanted in chosen}
+    first = [words.pop("kind", str(subject)), *(words.pop(name) for name in _WHERE if name in words)]
+    return ", ".join([" ".join(first), *words.values()])
+
+
+_WHERE: Final = ("from", "from_side", "to", "to_side", "touches", "side")
+"""What is said at once of a thing, before the commas begin."""
 
 
 # ------------------------------------------------------------------------------------------------------ expectations

@@ -20,11 +20,11 @@ from typing import Final
 import attrs
 import z3
 
-from siteproof.model.carriers import Carrier, Carriers, Precondition, PromiseClaim, load_carriers
+from siteproof.model.carriers import SORTS, Carrier, Carriers, Precondition, PromiseClaim, load_carriers
 from siteproof.model.claims import built
 from siteproof.model.expectations import Every, FactIs, Like, Never
 from siteproof.model.levels import level, level_ids
-from siteproof.model.requirements import FLOWS, load_requirements
+from siteproof.model.requirements import FLOWS, Requirement, load_requirements
 from siteproof.model.results import ProofReport
 from siteproof.model.system import FACT_PREFIX, Model, constants_of
 from siteproof.model.topology import Topology, builtin_topologies
@@ -62,13 +62,15 @@ _WRONG: Final = {Standing.VIOLATED, Standing.REFUTED}
 
 @attrs.frozen
 class CarrierRow:
-    """One carrier in words, the flows in which it carries, and what is known of it there; `found` says what is wrong."""
+    """One carrier in words, the flows in which it carries, and what is known of it there; `found` says what is wrong, and
+    `refs` where it is, unless it is judged on the topology itself (`Precondition.ref` and its like)."""
 
     sort: str
     text: str
     flows: tuple[str, ...]
     standing: Standing
     found: str = ""
+    refs: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -119,37 +121,41 @@ def find_guard(model: Model, what: Precondition) -> int | None:
 
 
 def requirement_trace(topology: Topology, proof: ProofReport | None = None) -> tuple[RequirementRow, ...]:
-    """The requirements that concern this flow, with what carries them here; `proof` brings the verdicts on claims."""
-    carriers, trace = load_carriers(), _Trace(topology, proof)
-    notes = {id: note.reason for note in carriers.guidance for id in note.requirements}
-    opened = {id: note.reason for note in carriers.open for id in note.requirements}
-    own, rows = topology.id not in builtin_topologies(), []
+    """The requirements that are about this flow, with what carries them here; `proof` brings the verdicts on claims. Of a
+    built-in flow these are the ones of its families, apart from those that are carried in its sister flows only."""
+    carriers, held = load_carriers(), _held(topology, proof)
+    is_own, rows = topology.id not in builtin_topologies(), []
     for requirement in load_requirements():
-        held = tuple(row for carrier in carriers.of(requirement.id) if (row := trace.row(carrier)) is not None)
-        family = requirement.id.rpartition("-")[0]
-        if not held and (own or topology.id not in FLOWS[family] or carriers.of(requirement.id)):
-            continue
-        status = _status(held, requirement.id in opened and not own, requirement.id in notes)
-        reason = opened.get(requirement.id) or notes.get(requirement.id, "")
-        rows.append(RequirementRow(requirement.id, requirement.kind.value, requirement.statement, requirement.section, status,
-                                   held, reason if status in (Status.UNCOVERED, Status.GUIDANCE) else ""))
+        is_about = is_own or topology.id in FLOWS[requirement.family]
+        is_missing = not is_own and not carriers.of(requirement.id)
+        if is_about and (held[requirement.id] or is_missing):
+            rows.append(_row(requirement, held[requirement.id], carriers, is_own))
     return tuple(rows)
 
 
 def coverage(topologies: Sequence[Topology]) -> tuple[RequirementRow, ...]:
     """All requirements, each once, with what carries them in any of `topologies`."""
-    traces = [{row.id: row for row in requirement_trace(topology)} for topology in topologies]
-    carriers, rows = load_carriers(), []
-    for requirement in load_requirements():
-        found = [trace[requirement.id] for trace in traces if requirement.id in trace]
-        held = _joined([row for one in found for row in one.carriers])
-        reasons = [note for note in (*carriers.open, *carriers.guidance) if requirement.id in note.requirements]
-        status = _status(held, any(requirement.id in note.requirements for note in carriers.open),
-                         any(requirement.id in note.requirements for note in carriers.guidance))
-        rows.append(RequirementRow(
-            requirement.id, requirement.kind.value, requirement.statement, requirement.section, status, held,
-            reasons[0].reason if reasons and status in (Status.UNCOVERED, Status.GUIDANCE) else ""))
-    return tuple(rows)
+    carriers, held = load_carriers(), [_held(topology) for topology in topologies]
+    return tuple(_row(requirement, _joined([row for one in held for row in one[requirement.id]]), carriers)
+                 for requirement in load_requirements())
+
+
+def _held(topology: Topology, proof: ProofReport | None = None) -> dict[str, tuple[CarrierRow, ...]]:
+    """What carries each requirement in one flow."""
+    carriers, trace = load_carriers(), _Trace(topology, proof)
+    rows = [(carrier, row) for carrier in carriers.carriers if (row := trace.row(carrier)) is not None]
+    return {requirement.id: _joined([row for carrier, row in rows if requirement.id in carrier.requirements])
+            for requirement in load_requirements()}
+
+
+def _row(requirement: Requirement, held: tuple[CarrierRow, ...], carriers: Carriers, is_own: bool = False) -> RequirementRow:
+    """What the carriers of a requirement come to. What is open of the documents is not held against a user's own flow."""
+    opened = "" if is_own else next((note.reason for note in carriers.open if requirement.id in note.requirements), "")
+    guidance = next((note.reason for note in carriers.guidance if requirement.id in note.requirements), "")
+    status = _status(held, bool(opened), bool(guidance))
+    reason = {Status.UNCOVERED: opened, Status.GUIDANCE: guidance}.get(status, "")
+    return RequirementRow(
+        requirement.id, requirement.kind.value, requirement.statement, requirement.section, status, held, reason)
 
 
 def _status(held: Sequence[CarrierRow], is_open: bool, is_guidance: bool) -> Status:
@@ -163,13 +169,14 @@ def _status(held: Sequence[CarrierRow], is_open: bool, is_guidance: bool) -> Sta
 
 
 def _joined(rows: Sequence[CarrierRow]) -> tuple[CarrierRow, ...]:
-    """Rows that say the same of several flows as one row of all these."""
+    """Rows that say the same of several flows as one row of all these; sort by sort, as they came."""
     joined: dict[tuple[str, str, Standing, str], CarrierRow] = {}
     for row in rows:
         key = (row.sort, row.text, row.standing, row.found)
-        before = joined[key].flows if key in joined else ()
-        joined[key] = attrs.evolve(row, flows=(*before, *row.flows))
-    return tuple(joined.values())
+        before = joined.get(key)
+        joined[key] = row if before is None else attrs.evolve(
+            row, flows=tuple(dict.fromkeys(before.flows + row.flows)), refs=tuple(dict.fromkeys(before.refs + row.refs)))
+    return tuple(sorted(joined.values(), key=lambda row: SORTS.index(row.sort)))
 
 
 @attrs.define
@@ -195,7 +202,8 @@ class _Trace:
             if self.topology.id not in carrier.flows:
                 return None
             standing = Standing.VIOLATED
-        return CarrierRow(carrier.sort, str(carrier.what), (self.topology.id,), standing, found)
+        refs = () if isinstance(carrier.what, Every | Never | FactIs | Like) else (carrier.what.ref,)
+        return CarrierRow(carrier.sort, str(carrier.what), (self.topology.id,), standing, found, refs)
 
     def standing(self, carrier: Carrier) -> tuple[Standing, str]:
         """What is known of the carrier here, and what is wrong with it."""

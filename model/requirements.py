@@ -62,6 +62,11 @@ class Requirement:
     kind: RequirementKind
     derived: bool
 
+    @property
+    def family(self) -> str:
+        """The family of its id, one of `COUNTS`."""
+        return self.id.rpartition("-")[0]
+
 
 def requirement_ids() -> frozenset[str]:
     """The ids that there are, by `COUNTS`; `load_requirements` holds the file to exactly these."""
