@@ -53,7 +53,7 @@ class Precondition:
 
     def __str__(self) -> str:
         words = self.action.replace("_", " ")
-        return f"{words} may be refused: {self.code}" if self.code else f"{words} asks about {', '.join(self.reads)}"
+        return f"{words} may be refused: {self.code}" if self.code else f"{words} depends on {', '.join(self.reads)}"
 
     @property
     def ref(self) -> str:

@@ -24,6 +24,7 @@ from siteproof.model.carriers import SORTS, Carrier, Carriers, Precondition, Pro
 from siteproof.model.claims import built
 from siteproof.model.expectations import Every, FactIs, Like, Never
 from siteproof.model.levels import level, level_ids
+from siteproof.model.readings.english import english
 from siteproof.model.requirements import FLOWS, Requirement, load_requirements
 from siteproof.model.results import ProofReport
 from siteproof.model.system import FACT_PREFIX, Model, constants_of
@@ -203,7 +204,17 @@ class _Trace:
                 return None
             standing = Standing.VIOLATED
         refs = () if isinstance(carrier.what, Every | Never | FactIs | Like) else (carrier.what.ref,)
-        return CarrierRow(carrier.sort, str(carrier.what), (self.topology.id,), standing, found, refs)
+        return CarrierRow(carrier.sort, self.words(carrier), (self.topology.id,), standing, found, refs)
+
+    def words(self, carrier: Carrier) -> str:
+        """The carrier in words; a precondition that has no code as the model says it."""
+        what = carrier.what
+        if isinstance(what, Precondition) and not what.code and what.level in level_ids():
+            model = self.model(what.level)
+            if (number := find_guard(model, what)) is not None:
+                action = model.action(what.action)
+                return f"{what.action.replace('_', ' ')} needs: {english(model, action.guards[number].written, action)}"
+        return str(what)
 
     def standing(self, carrier: Carrier) -> tuple[Standing, str]:
         """What is known of the carrier here, and what is wrong with it."""

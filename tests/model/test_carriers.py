@@ -9,8 +9,9 @@ import pytest
 
 from siteproof.model.breaking import BREAKABLE, breakings
 from siteproof.model.carriers import Carrier, load_carriers, parse_carriers
+from siteproof.model.deployment import Feature
 from siteproof.model.errors import SpecError
-from siteproof.model.expectations import PROPERTIES, Every, FactIs, Like, Never, Subject
+from siteproof.model.expectations import PROPERTIES, Every, FactIs, Like, Match, Never, Subject, elements_of, name_of
 from siteproof.model.prove import prove
 from siteproof.model.requirement_trace import RequirementRow, Standing, Status, coverage, judge, requirement_trace
 from siteproof.model.requirements import FLOWS, load_requirements, requirement_ids
@@ -91,6 +92,29 @@ def test_each_property_of_an_expectation_is_broken_on_its_own() -> None:
             for at in range(len(what.wanted)):
                 blind = attrs.evolve(what, wanted=(*what.wanted[:at], *what.wanted[at + 1 :]))
                 assert any(not blind.wrong(one.topology) for one in breakings(what, FLOW[flow])), what
+
+
+@pytest.mark.parametrize("flow", FLOW)
+def test_breaking_a_property_takes_away_what_was_wanted_of_any_element(flow: str) -> None:
+    """The vocabulary is sound beyond the expectations that there are: of whatever an element has, it can be deprived."""
+    topology, broken = FLOW[flow], 0
+    for subject, breakers in BREAKABLE.items():
+        for at, element in enumerate(elements_of(topology, subject)):
+            for name, breaker in breakers.items():
+                of = PROPERTIES[subject][name]
+                seen = of.seen(topology, element)
+                wanted = seen if of.match is Match.EQUAL else (seen,) if of.match is Match.ONE_OF else tuple(dict.fromkeys(seen))
+                if of.match is Match.NONE:
+                    wanted = tuple(feature for feature in Feature if feature not in seen)
+                if wanted in (None, (), (None,)) or (subject is Subject.COMPONENT and name == "host" and not element.host):
+                    continue
+                assert of.fits(topology, element, wanted)
+                for changed in breaker(topology, element, wanted):
+                    now = elements_of(changed, subject)
+                    same = [one for one in now if name_of(one) == name_of(element)] if subject is Subject.COMPONENT else [now[at]]
+                    assert not of.fits(changed, same[0], wanted), (name_of(element), name)
+                    broken += 1
+    assert broken > 100
 
 
 def test_every_property_that_may_be_wanted_is_known() -> None:
