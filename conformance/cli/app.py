@@ -185,9 +185,8 @@ class Listing(StrEnum):
 def list_(
     session: Session,
     what: Annotated[Listing, typer.Argument(help="What to list.", show_default=False)],
-    topology: Annotated[
-        list[str] | None,
-        typer.Option(metavar="T", help="Requirements of this flow, a built-in one or a TOML file; may be repeated."),
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[TOPOLOGY]...", help="Only these topologies, built-in or your own.")
     ] = None,
     uncovered: Annotated[
         bool, typer.Option("--uncovered", help="Only requirements that nothing carries yet; exit code 2 if there are any.")
@@ -196,7 +195,7 @@ def list_(
     """List what there is: flows, promises, requirements with what carries them, drivers, seeded bugs."""
     from siteproof.conformance.cli import listing
 
-    return listing.listing(session, what.value, topology or [], uncovered)
+    return listing.listing(session, what.value, names or [], uncovered)
 
 
 @app.command(epilog="Example: siteproof doctor")

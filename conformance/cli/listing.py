@@ -26,15 +26,16 @@ __all__ = ["doctor", "listing"]
 Rows = list[dict[str, Any]]
 
 
-def listing(session: Session, what: str, topologies: Sequence[str] = (), uncovered: bool = False) -> Exit:
-    """Print one list; in JSON every row is an object. The last two arguments are for requirements only."""
+def listing(session: Session, what: str, names: Sequence[str] = (), uncovered: bool = False) -> Exit:
+    """Print one list; in JSON every row is an object. `names` are topologies, a user's own among them; they and `uncovered`
+    are for requirements only."""
     if what == "requirements":
         from siteproof.conformance.cli.requirements import list_requirements
 
-        return list_requirements(session, topologies, uncovered)
-    if topologies or uncovered:
-        found = "--topology" if topologies else "--uncovered"
-        raise UsageError(f"{found} with the list of {what}", "the list of requirements", "siteproof list requirements " + found)
+        return list_requirements(session, names, uncovered)
+    if names or uncovered:
+        found = names[0] if names else "--uncovered"
+        raise UsageError(f"list {what} {found}", f"list {what}, or list requirements {found}", "leave out what follows")
     rows = _LISTS[what]()
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for number, column in enumerate(rows[0] if rows else ()):

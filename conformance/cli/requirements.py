@@ -1,8 +1,8 @@
 """`siteproof list requirements`: what carries each requirement, by flow, and what nothing carries yet.
 
 Rules
-1. Without `--topology`, every requirement stands once, under the flow that its family is about, with what carries it anywhere.
-   With it, the requirements that concern each flow stand under that flow, with what carries them there.
+1. Every requirement stands once, under the flow that its family is about, with what carries it anywhere. Where topologies are
+   named, the requirements that are about each of them stand under its title, with what carries them there.
 2. A carrier that carries only in some of the flows of a requirement names them.
 3. What is not carried is never green: guidance is calm, uncovered is unsure, violated is bad. The exit code is 1 when a
    requirement is violated; else, with `--uncovered`, 2 when there is one that nothing carries; else 0.
@@ -19,6 +19,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from siteproof.conformance.cli.proving import topologies_of
 from siteproof.conformance.cli.shared import Session
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.data import emitted
@@ -55,10 +56,10 @@ _LOOKS: Final[Mapping[Status, tuple[str, str]]] = {
 _BAD: Final = {Standing.VIOLATED, Standing.REFUTED}
 
 
-def list_requirements(session: Session, topologies: Sequence[str], uncovered: bool) -> Exit:
+def list_requirements(session: Session, names: Sequence[str], uncovered: bool) -> Exit:
     """Print the requirements with what carries them; only those that nothing carries, if `uncovered`."""
-    if topologies:
-        chosen = [load_topology(name) for name in topologies]
+    if names:
+        chosen = topologies_of(list(names))
         groups = [(flow.id, flow.title, requirement_trace(flow)) for flow in chosen]
     else:
         every = coverage([load_topology(id) for id in FLOWS["GEN"]])
