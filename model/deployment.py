@@ -62,6 +62,27 @@ class Install(StrEnum):
     UNSPECIFIED = "unspecified"
 
 
+class Feature(StrEnum):
+    """What a component does or offers, as far as the documents name it and nothing else in a topology says it."""
+
+    CACHE = "cache"
+    CLASSIC = "classic"
+    COMPRESS = "compress"
+    CONSOLE = "console"
+    CREATES_MACHINES = "creates-machines"
+    DISCOVERY = "discovery"
+    ENCRYPT = "encrypt"
+    HRL_LOGS = "hrl-logs"
+    HYPER_V_PROFILE = "hyper-v-profile"
+    MANAGEMENT_WEBSITE = "management-website"
+    MANUAL_INSTALL = "manual-install"
+    PUBLIC_ADDRESS = "public-address"
+    PUSH_INSTALL = "push-install"
+    REPLICATION_POLICY = "replication-policy"
+    RESOURCE_MANAGER = "resource-manager"
+    RETENTION_POINTS = "retention-points"
+
+
 class Direction(StrEnum):
     """The direction of replication in which a link or a component is used."""
 
@@ -144,7 +165,8 @@ class Place:
 
 @frozen
 class Component:
-    """Something that is deployed. `host` is the component that it runs on, or ""."""
+    """Something that is deployed. `host` is the component that it runs on, or ""; `joined_to` are those that it is attached
+    to, managed by or registered in."""
 
     id: str
     title: str
@@ -154,6 +176,8 @@ class Component:
     optional: bool
     install: Install
     used_for: Direction
+    features: tuple[Feature, ...]
+    joined_to: tuple[str, ...]
     requirements: tuple[str, ...]
 
 
@@ -258,6 +282,8 @@ def read_components(table: Table) -> Iterator[Component]:
             optional=entry.flag("optional", default=False),
             install=entry.choice("install", Install, default=Install.UNSPECIFIED),
             used_for=entry.choice("used_for", Direction, default=Direction.BOTH),
+            features=entry.choices("features", Feature, optional=True),
+            joined_to=entry.texts("joined_to", optional=True),
             requirements=read_requirements(entry),
         )
         entry.close()

@@ -23,6 +23,17 @@ COUNTS: Final[Mapping[str, int]] = MappingProxyType({"GEN": 19, "V2A": 59, "P2A"
 """How many requirements each family has: all flows; VMware, physical and Hyper-V to Azure; Scout and Hyper-V to a
 secondary site."""
 
+FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
+    "GEN": ("vmware-to-azure", "physical-to-azure", "hyper-v-vmm-to-azure", "hyper-v-site-to-azure", "scout-to-secondary-site",
+            "hyper-v-to-secondary-site"),
+    "V2A": ("vmware-to-azure", "physical-to-azure"),
+    "P2A": ("physical-to-azure",),
+    "H2A": ("hyper-v-vmm-to-azure", "hyper-v-site-to-azure"),
+    "S-V2S": ("scout-to-secondary-site",),
+    "H2S": ("hyper-v-to-secondary-site",),
+})
+"""The built-in flows that each family is about. Physical servers take over what is said of VMware (P2A-1)."""
+
 FORMAT: Final = 1
 
 
@@ -50,6 +61,11 @@ class Requirement:
     also_in: tuple[str, ...]
     kind: RequirementKind
     derived: bool
+
+    @property
+    def family(self) -> str:
+        """The family of its id, one of `COUNTS`."""
+        return self.id.rpartition("-")[0]
 
 
 def requirement_ids() -> frozenset[str]:

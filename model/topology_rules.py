@@ -65,6 +65,9 @@ def _check_hosts(spec: SpecFile, topology: Topology) -> None:
         key: Key = ("components", component.id)
         if component.place and component.place not in places:
             spec.complain((*key, "place"), told(component.place), "a place of this file", near(component.place, places))
+        for name in component.joined_to:
+            if name not in hosts or name == component.id:
+                spec.complain((*key, "joined_to"), told(name), "another component of this file", near(name, hosts))
         if not component.host:
             continue
         if component.host not in hosts:

@@ -185,11 +185,17 @@ class Listing(StrEnum):
 def list_(
     session: Session,
     what: Annotated[Listing, typer.Argument(help="What to list.", show_default=False)],
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[TOPOLOGY]...", help="Only these topologies, built-in or your own.")
+    ] = None,
+    uncovered: Annotated[
+        bool, typer.Option("--uncovered", help="Only requirements that nothing carries yet; exit code 2 if there are any.")
+    ] = False,
 ) -> Exit:
-    """List what there is: flows, promises, requirements, drivers, seeded bugs."""
+    """List what there is: flows, promises, requirements with what carries them, drivers, seeded bugs."""
     from siteproof.conformance.cli import listing
 
-    return listing.listing(session, what.value)
+    return listing.listing(session, what.value, names or [], uncovered)
 
 
 @app.command(epilog="Example: siteproof doctor")

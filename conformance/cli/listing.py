@@ -19,14 +19,23 @@ from rich.text import Text
 from siteproof.conformance.cli.shared import Session, version
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.terminal import text
+from siteproof.model.errors import UsageError
 
 __all__ = ["doctor", "listing"]
 
 Rows = list[dict[str, Any]]
 
 
-def listing(session: Session, what: str) -> Exit:
-    """Print one list; in JSON every row is an object."""
+def listing(session: Session, what: str, names: Sequence[str] = (), uncovered: bool = False) -> Exit:
+    """Print one list; in JSON every row is an object. `names` are topologies, a user's own among them; they and `uncovered`
+    are for requirements only."""
+    if what == "requirements":
+        from siteproof.conformance.cli.requirements import list_requirements
+
+        return list_requirements(session, names, uncovered)
+    if names or uncovered:
+        found = names[0] if names else "--uncovered"
+        raise UsageError(f"list {what} {found}", f"list {what}, or list requirements {found}", "leave out what follows")
     rows = _LISTS[what]()
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for number, column in enumerate(rows[0] if rows else ()):
@@ -68,12 +77,6 @@ def _properties() -> Rows:
     return rows
 
 
-def _requirements() -> Rows:
-    from siteproof.model.requirements import load_requirements
-
-    return [{"id": r.id, "kind": str(r.kind), "statement": r.statement, "section": r.section} for r in load_requirements()]
-
-
 def _drivers() -> Rows:
     from siteproof.conformance.drivers.bugs import VARIANTS
     from siteproof.conformance.drivers.registry import drivers
@@ -94,7 +97,6 @@ def _bugs() -> Rows:
 _LISTS: dict[str, Callable[[], Rows]] = {
     "topologies": _topologies,
     "properties": _properties,
-    "requirements": _requirements,
     "drivers": _drivers,
     "bugs": _bugs,
 }

@@ -610,6 +610,12 @@ REFUSED = [
      "components.mobility-service.host", "in another place (azure)", "a host in primary-site"),
     ("circle of hosts", V2A, 'kind = "esxi-host"', 'kind = "esxi-host"\nhost = "primary-machine"',
      "components.esxi-host.host", "runs on this one", "no circle"),
+    ("unknown feature", VMM, 'features = ["public-address"]', 'features = ["address"]',
+     "components.recovery-machine.features", '"address"', "public-address"),
+    ("joined to nothing", V2A, 'joined_to = ["azure-network"]', 'joined_to = ["network"]',
+     "components.recovery-machine.joined_to", '"network"', "another component"),
+    ("joined to itself", V2A, 'joined_to = ["azure-network"]', 'joined_to = ["recovery-machine"]',
+     "components.recovery-machine.joined_to", '"recovery-machine"', "another component"),
     ("unknown key of a component", V2A, "optional = true # recommended", "optionel = true # recommended",
      "components.vcenter.optionel", "an unknown key", "only known keys"),
     ("truth value in quotes", V2A, "optional = true # recommended", 'optional = "true" # recommended',
@@ -867,7 +873,7 @@ def test_every_single_line_can_be_deleted_without_a_traceback(id: str) -> None:
 
 
 OPTIONAL = {
-    "components": {"host", "optional", "install", "used_for", "requirements"},
+    "components": {"host", "optional", "install", "used_for", "features", "joined_to", "requirements"},
     "links": {"port", "authentication", "requirements"},
     "places": {"encrypted_at_rest", "requirements"},
     "failback_setup": {"locations", "synchronisation", "components", "paths", "automatic_policy", "requirements"},
