@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import z3
 
-from siteproof.model.engines.search import Target, search
-from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.obligations import goals_of
+from siteproof.model.engines.scope import Scope
+from siteproof.model.engines.search import Target, search
 from siteproof.model.mutation import without_guard
 from siteproof.model.plan import LEVEL, plan_model
 from siteproof.model.prove import prove, witnesses
