@@ -148,7 +148,7 @@ def crowd(name: str, level: str, of: type[V], facts: Mapping[str, bool], *, of_e
     rules = [*(_Rule.read(known, of, rule, True) for rule in of_each), *(_Rule.read(known, of, rule, False) for rule in of_all)]
     _outsiders_are_in_nobodys_way(known, of, rules, outsider(_machine(of, EACH)).node)
     actions = tuple(action for rule in rules for action in rule.said_of(machines))
-    vocabulary = type(f"CrowdOf{of.__name__}", (Crowd,), {"of": of, "called": machines})
+    vocabulary: type[Crowd] = type(f"CrowdOf{of.__name__}", (Crowd,), {"of": of, "called": machines})
     return Model(name, level, vocabulary.variables(), actions, known, vocabulary, machines)
 
 
