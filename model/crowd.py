@@ -107,11 +107,16 @@ class Crowd(Vocabulary):
     called: ClassVar[tuple[str, ...]]
 
     def __init__(self, suffix: str = "") -> None:
-        super().__init__(suffix)
-        self.machines: dict[str, Vocabulary] = {name: _machine(self.of, name, suffix) for name in self.called}
+        self.suffix = suffix
+        self.terms = {}  # a crowd has no words of its own; each machine has, those for what is shared among them
+        self._machines: dict[str, Vocabulary] = {}
 
     def __getitem__(self, name: str) -> Any:
-        return self.machines[name]
+        if name not in self.called:
+            raise KeyError(f"no machine is called {name}; the named ones are {', '.join(self.called)}")
+        if name not in self._machines:
+            self._machines[name] = _machine(self.of, name, self.suffix)
+        return self._machines[name]
 
     @classmethod
     def variables(cls) -> tuple[Variable[Any], ...]:
@@ -122,7 +127,8 @@ class Crowd(Vocabulary):
 
 def _machine(of: type[V], name: str, suffix: str = "") -> V:
     """The machine called `name`, in the words of `of`."""
-    machine = of(suffix)
+    machine = of.__new__(of)
+    machine.suffix = suffix
     machine.terms = {v.name: v.domain.term((v.name if v.shared else f"{name}.{v.name}") + suffix) for v in of.variables()}
     return machine
 
@@ -142,7 +148,7 @@ def crowd(name: str, level: str, of: type[V], facts: Mapping[str, bool], *, of_e
     rules = [*(_Rule.read(known, of, rule, True) for rule in of_each), *(_Rule.read(known, of, rule, False) for rule in of_all)]
     _outsiders_are_in_nobodys_way(known, of, rules, outsider(_machine(of, EACH)).node)
     actions = tuple(action for rule in rules for action in rule.said_of(machines))
-    vocabulary = type(f"CrowdOf{of.__name__}", (Crowd,), {"of": of, "called": machines})
+    vocabulary: type[Crowd] = type(f"CrowdOf{of.__name__}", (Crowd,), {"of": of, "called": machines})
     return Model(name, level, vocabulary.variables(), actions, known, vocabulary, machines)
 
 
@@ -214,9 +220,11 @@ class _Rule:
 
     def said(self, node: Any, taker: str, one: str = EACH) -> Any:
         """`node`, with the taker in place of `this` and `one` in place of `each`."""
-        own = [v for v in self.of.variables() if not v.shared]
-        return z3.substitute(node, *((v.domain.constant(f"{generic}.{v.name}"), v.domain.constant(f"{name}.{v.name}"))
-                                     for generic, name in ((THIS, taker or THIS), (EACH, one)) for v in own))
+        named = {THIS: taker or THIS, EACH: one}
+        asked = constants_of(node)
+        pairs = [(v.domain.constant(f"{generic}.{v.name}"), v.domain.constant(f"{name}.{v.name}"))
+                 for generic, name in named.items() for v in self.of.variables() if f"{generic}.{v.name}" in asked]
+        return z3.substitute(node, *pairs)
 
     @staticmethod
     def name(variable: str, taker: str, one: str = EACH) -> str:

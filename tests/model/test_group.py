@@ -10,18 +10,21 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from siteproof.model.engines.certificate import CertificateError, certify
+from siteproof.model.engines.certificate import CertificateError, certify, write_certificate
+from siteproof.model.engines.obligations import invariant_candidates
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import search
 from siteproof.model.group import Chosen, Member, Stage
 from siteproof.model.levels import level
 from siteproof.model.prove import prove, witnesses
 from siteproof.model.readings.python import Accepted, Refused, compile_model
+from siteproof.model.readings.smt import Named
 from siteproof.model.results import Verdict
+from siteproof.model.terms import Not, Or
 from siteproof.model.topology import builtin_topologies, load_topology
 
 from ..seeds import seed_for
-from .crowds import V2A, bounds, crowd_of, targets
+from .crowds import V2A, bounds, claims_of, crowd_of, targets
 
 WITH_GROUPS = ("physical-to-azure", V2A)
 TOGETHER = "P5.what-was-issued-after-a-write-was-acknowledged-is-not-in-a-common-point-without-it"
@@ -245,6 +248,21 @@ def test_a_crowds_certificate_without_an_interference_is_refused(tmp_path: Path)
     (folder / "manifest.json").write_text("\n".join(rows[:start] + rows[end + 1:]), "utf-8")
     with pytest.raises(CertificateError, match=name):
         certify(folder)
+
+
+def test_a_crowds_certificate_with_a_conjunct_about_all_the_named_machines_is_refused(tmp_path: Path) -> None:
+    """Such a conjunct may be inductive for as many machines as are named, and tell nothing of one more."""
+    model, topology = crowd_of("gateway"), load_topology(V2A)
+    goals = claims_of(model)
+    world: Any = model.vocabulary()
+    wide = Named("wide", Or(*(Not(world[name].came_home) for name in model.machines),
+                            *(world[name].came_home for name in model.machines)).node)
+    sound = invariant_candidates(model, level("gateway").lemmas, goals)
+    write_certificate(tmp_path / "sound", topology, model, sound, goals)
+    assert certify(tmp_path / "sound").confirmed
+    write_certificate(tmp_path / "wide", topology, model, [*sound, wide], goals)
+    with pytest.raises(CertificateError, match="fewer machines than the model names"):
+        certify(tmp_path / "wide")
 
 
 def test_flows_without_groups_say_nothing_of_them_and_a_what_if_gives_them_some() -> None:

@@ -96,13 +96,16 @@ FAILOVERS = ("forward.planned_failover", "forward.unplanned_failover", "reverse.
 @pytest.mark.parametrize(
     ("id", "failovers", "true", "false"),
     [
-        (V2A, (False, True, False, True), {"failback.ends_protection", "gateway.present"}, {"failback.without_reverse"}),
-        (P2A, (False, True, False, True), {"failback.ends_protection", "gateway.present"}, {"failback.without_reverse"}),
+        (V2A, (False, True, False, True),
+         {"failback.ends_protection", "gateway.present", "gateway.temporary", "group.supported"}, {"failback.without_reverse"}),
+        (P2A, (False, True, False, True),
+         {"failback.ends_protection", "gateway.present", "gateway.temporary", "group.supported"}, {"failback.without_reverse"}),
         (VMM, (True, True, True, False), {"failback.without_reverse"},
          {"failback.ends_protection", "gateway.present", "planned.leaves_protected"}),
         (SITE, (True, True, True, False), {"failback.without_reverse"},
          {"failback.ends_protection", "gateway.present", "planned.leaves_protected"}),
-        (SCOUT, (False, True, False, True), {"failback.ends_protection", "gateway.present"}, {"failback.without_reverse"}),
+        (SCOUT, (False, True, False, True), {"failback.ends_protection", "gateway.present"},
+         {"failback.without_reverse", "gateway.temporary", "group.supported"}),
         (H2S, (True, True, True, True), {"planned.leaves_protected"},
          {"failback.ends_protection", "failback.without_reverse", "gateway.present"}),
     ],
@@ -189,6 +192,8 @@ def test_the_facts_that_differ_between_the_flows_are_those_of_the_documents() ->
         "failback.ends_protection": (True, False),
         "gateway.present": (True, False),
         "keys.used": (True, False),
+        "gateway.temporary": (True, False),
+        "group.supported": (True, False),
     }
     both = ["unplanned.leaves_protected", "failback.without_reverse"]
     assert [fact for fact in FACTS if not h2s[fact] and not v2a[fact]] == both
@@ -778,8 +783,10 @@ def test_all_problems_are_told_at_once_one_a_line_in_the_order_of_the_file() -> 
 
 
 def test_one_mistake_is_told_once() -> None:
+    table = "[gateway]\npresent = true\ntemporary = true\nasked_for = true\nkept_while_used = true\n"
+    assert table in TEXT[V2A]
     with pytest.raises(SpecError) as error:
-        parse_topology(TEXT[V2A].replace("[gateway]\npresent = true", ""), "own.toml")
+        parse_topology(TEXT[V2A].replace(table, ""), "own.toml")
     assert [problem.key for problem in error.value.problems] == ["gateway"]
 
 
