@@ -21,22 +21,10 @@ from siteproof.conformance.content import Log, View
 from siteproof.conformance.driver import UNKNOWN, Accepted, Rejected
 from siteproof.conformance.oracle import ALERT, KINDS, Event, Factor, Node, PointSeen, Sight
 from siteproof.conformance.results import Divergence
-from siteproof.model.promise import PROMISES
+from siteproof.model.catalogue import catalogue
 from siteproof.model.system import Kind
 
-__all__ = ["TITLES", "changed_point", "diagnose", "never_rests"]
-
-TITLES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "P4": ("A point is restorable to exactly its prefix", ("V2A-6", "V2A-46", "H2S-23", "S-V2S-15")),
-    "P8": ("Protected means in step", ("V2A-28", "H2S-20")),
-    "P11": ("A rejected request changes nothing", ("V2A-44", "V2A-49")),
-    "P13": ("Accepted means advertised", ("V2A-43", "H2S-23", "H2S-30")),
-    "P16": ("One job per machine", ()),
-    "P18": ("The capability matrix", ("V2A-43", "V2A-44", "V2A-49", "V2A-50", "H2S-23", "H2S-27", "H2S-28", "H2S-30")),
-    "P19": ("The way home", ("V2A-52", "H2S-33")),
-    "P21": ("The last good copy", ("H2A-44", "H2S-25")),
-    **{p.id: (p.title, p.requirements) for p in PROMISES},
-}
+__all__ = ["changed_point", "diagnose", "never_rests"]
 
 _LIFECYCLE, _REPORTED = (4, 1, 3, 0, 2, 8, 9), (5, 6, 7)
 """In which order the plain fields (positions in `_SHOWN`) are looked at: before content, and after it."""
@@ -81,7 +69,7 @@ def diagnose(factor: Factor, machine: str, event: Event | None, sight: Sight, st
             or _rest(factor, machine, sight, nodes)
             or _together(factor, machine, event, sight, nodes)
         )
-    title, requirements = TITLES[found.promise]
+    entry = catalogue()[found.promise]
     return Divergence(
         step,
         machine,
@@ -89,8 +77,8 @@ def diagnose(factor: Factor, machine: str, event: Event | None, sight: Sight, st
         found.found,
         found.expected,
         found.promise,
-        title,
-        found.requirements or requirements,
+        entry.title,
+        found.requirements or entry.requirements,
         found.conjunct,
         found.sentence,
     )
@@ -103,7 +91,7 @@ def changed_point(machine: str, point: PointSeen, now: View, factor: Factor, ste
     )
     where, told = factor.journal.where(address), factor.journal.told
     found = now.rubbish[0][1] if now.rubbish else told(now.content.get(address))
-    title, requirements = TITLES["P4"]
+    entry = catalogue()["P4"]
     return Divergence(
         step,
         machine,
@@ -111,8 +99,8 @@ def changed_point(machine: str, point: PointSeen, now: View, factor: Factor, ste
         f"{found} at {where}",
         f"{told(point.view.content.get(address))}, as when the point was new",
         "P4",
-        title,
-        requirements,
+        entry.title,
+        entry.requirements,
         "an advertised point never changes",
         f"The recovery point {point.id} of {machine} no longer holds what it held when it was made, so a failover to it "
         "would not restore that instant.",
@@ -121,7 +109,7 @@ def changed_point(machine: str, point: PointSeen, now: View, factor: Factor, ste
 
 def never_rests(machine: str, step: int) -> Divergence:
     """`settle` gave up."""
-    title, requirements = TITLES["P19"]
+    entry = catalogue()["P19"]
     return Divergence(
         step,
         machine,
@@ -129,8 +117,8 @@ def never_rests(machine: str, step: int) -> Divergence:
         "still moving after a day of virtual time",
         "nothing moves any more",
         "P19",
-        title,
-        requirements,
+        entry.title,
+        entry.requirements,
         "progress",
         f"Replication of {machine} never comes to rest although nothing new happens.",
     )

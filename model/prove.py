@@ -35,7 +35,7 @@ from siteproof.model.engines.search import SearchResult, Target, search
 from siteproof.model.engines.solvers import z3_version
 from siteproof.model.engines.traces import claim_text, counterexample, trace_of
 from siteproof.model.errors import UsageError, near
-from siteproof.model.promise import LEMMAS, PROMISES, promise_model
+from siteproof.model.levels import Level, level, levels, promise_ids
 from siteproof.model.readings.python import CompiledModel, compile_model
 from siteproof.model.readings.smt import Named, typing
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, is_kept, worst
@@ -46,7 +46,6 @@ __all__ = ["ActionWitness", "Outcome", "WhatIf", "prove", "prove_model", "what_i
 
 Progress = Callable[[str], None]
 
-WIDE, SMALL, MIDDLE = Scope(writes=2, failovers=3), Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)
 FIRST_STATES, DEEP_STATES = 60_000, 1_000_000
 
 
@@ -85,6 +84,7 @@ class ActionWitness:
 class _Race:
     """One model's claims on their way to a verdict."""
 
+    level: Level
     model: Model
     goals: list[Goal]
     tell: Progress
@@ -125,12 +125,12 @@ class _Race:
         for goal in unseen:
             self.witnessed[goal.key] = "?" + goal.key in found.found
         broken = {goal: path for goal in wanted if (path := found.found.get("!" + goal.key)) is not None}
-        wider = found if scope == WIDE or not broken else self.search(
-            [_violation(goal) for goal in broken], WIDE, max_states=DEEP_STATES,
+        wider = found if scope == self.level.wide or not broken else self.search(
+            [_violation(goal) for goal in broken], self.level.wide, max_states=DEEP_STATES,
             max_depth=max(len(path) for path in broken.values()) - 1)
         for goal, path in broken.items():
             least = wider.found.get("!" + goal.key, path)
-            best, where = (least, WIDE) if len(least) < len(path) else (path, scope)
+            best, where = (least, self.level.wide) if len(least) < len(path) else (path, scope)
             self.refute(goal, best, f"breadth-first search ({where})", found.seconds, len(best) <= wider.complete_depth + 1)
         return found
 
@@ -178,9 +178,9 @@ class _Race:
         what is written in the actions."""
         shown = [goal for goal in self.goals if self.results[goal.key].verdict is Verdict.PROVED]
         self.never = self.unreachable([goal for goal in shown if not self.witnessed[goal.key]])
-        scope = SMALL
+        scope = self.level.scopes[0]
         if self.left > 0 and any(not self.witnessed[goal.key] for goal in shown if goal.key not in self.never):
-            scope = MIDDLE
+            scope = self.level.scopes[-1]
             self.look(scope, DEEP_STATES, only_open=False)
         named = [goal for goal in shown if goal.claim.is_step and goal.claim.on is not None]
         written = proves(self.model, typing(self.model), named)
@@ -210,9 +210,9 @@ class _Race:
 
     def fall_back(self) -> None:
         """What neither the first search nor induction has settled: search deeper, then Spacer, then unroll."""
-        for scope, most in ((SMALL, DEEP_STATES), (MIDDLE, DEEP_STATES), (WIDE, DEEP_STATES)):
+        for scope in (*self.level.scopes, self.level.wide):
             if self.open and self.left > 0:
-                found = self.look(scope, most)
+                found = self.look(scope, DEEP_STATES)
                 bound = f"to depth {found.depth} ({found.stopped})" if found.stopped else "to its end"
                 for goal in self.open:
                     self.note(goal.key, f"no counterexample with {scope}, searched {bound}")
@@ -245,16 +245,17 @@ class _Race:
 
 def prove_model(model: Model, promises: Collection[str] | None = None, *, on_progress: Progress | None = None,
                 time_limit: float = 120.0) -> Outcome:
-    """Verdicts on `promises` (ids; all when None) of `model`. Certificates are the caller's."""
-    began = time.perf_counter()
-    chosen = [p for p in PROMISES if promises is None or p.id in promises]
-    everything = [goal for goal in goals_of(model, PROMISES) if goal.built.applies]
+    """Verdicts on `promises` (ids; all when None) of `model`, a model of the level that it names. Certificates are the
+    caller's."""
+    began, of = time.perf_counter(), level(model.level)
+    chosen = [p for p in of.promises if promises is None or p.id in promises]
+    everything = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
     goals = [goal for goal in goals_of(model, chosen) if goal.built.applies]
-    race = _Race(model, goals, on_progress or (lambda _text: None), began + time_limit)
-    first = race.look(WIDE, FIRST_STATES, only_open=False)
+    race = _Race(of, model, goals, on_progress or (lambda _text: None), began + time_limit)
+    first = race.look(of.wide, FIRST_STATES, only_open=False)
     if not first.exhausted and not all(race.witnessed.values()):
-        race.look(SMALL, None, only_open=False)
-    race.induct(invariant_candidates(model, LEMMAS, everything))
+        race.look(of.scopes[0], None, only_open=False)
+    race.induct(invariant_candidates(model, of.lemmas, everything))
     race.fall_back()
     race.weigh()
     rows = []
@@ -268,8 +269,8 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
             claims.append(race.results[goal.key])
         verdict = worst([claim.verdict for claim in claims])
         rows.append(PromiseResult(
-            promise.id, promise.title, promise.sentence, promise.requirements, verdict, tuple(claims),
-            sum(claim.seconds for claim in claims), _reach(verdict)))
+            promise.id, of.id, promise.title, promise.sentence, promise.requirements, verdict, tuple(claims),
+            sum(claim.seconds for claim in claims), _reach(of, verdict)))
     kept = {row.id for row in rows if is_kept(row.verdict)}
     return Outcome(tuple(rows), race.invariant, tuple(goal for goal in goals if goal.promise.id in kept))
 
@@ -279,42 +280,57 @@ def _violation(goal: Goal) -> Target:
     return Target("!" + goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on)
 
 
-def _reach(verdict: Verdict) -> str:
+def _reach(of: Level, verdict: Verdict) -> str:
     """What a verdict on a promise speaks of."""
     if is_kept(verdict):
-        return "one machine, any number of writes, points and failovers"
-    return f"one machine; searched with {WIDE}" if verdict is not Verdict.NOT_APPLICABLE else ""
+        return of.reach
+    return f"searched with {of.wide}" if verdict is not Verdict.NOT_APPLICABLE else ""
 
 
 def prove(topology: Topology, promises: Collection[str] | None = None, overrides: Mapping[str, bool] | None = None,
           certificate_dir: Path | None = None, on_progress: Progress | None = None,
-          time_limit: float = 120.0) -> ProofReport:
-    """Prove the promises of a flow, or of the flow with other facts (`overrides`).
+          time_limit: float = 120.0, among: Collection[str] | None = None) -> ProofReport:
+    """Prove the promises of a flow, or of the flow with other facts (`overrides`), level by level.
 
-    `promises` are ids; None stands for all. With `certificate_dir`, what is kept is written to the folder
-    `certificate_dir/<topology id>` and checked by both solvers; then each promise names the folder relative to the
-    parent of `certificate_dir`, and those that confirmed it. Raises `UsageError` for an unknown promise or fact.
+    `promises` are ids and `among` ids of levels; None stands for all. With `certificate_dir`, what is kept is written to
+    the folder `certificate_dir/<topology id>/<level>` and checked by both solvers; then each promise names the folder
+    relative to the parent of `certificate_dir`, and those that confirmed it. `time_limit` is for each level, in seconds.
+    Raises `UsageError` for an unknown promise or fact.
     """
-    began = time.perf_counter()
-    known = [promise.id for promise in PROMISES]
+    began, known = time.perf_counter(), promise_ids()
     for name in promises or ():
         if name not in known:
             raise UsageError(f"the promise {name}", "one of " + ", ".join(known), near(name, known))
     changed = topology.with_facts(overrides) if overrides else topology
-    model = promise_model(changed.id, changed.facts)
-    outcome = prove_model(model, promises, on_progress=on_progress, time_limit=time_limit)
-    rows, solvers = outcome.promises, [z3_version()]
-    if certificate_dir is not None and outcome.proved:
-        folder = certificate_dir / changed.id
-        write_certificate(folder, changed, model, outcome.invariant, outcome.proved)
-        checked = certify(folder, on_progress)
-        solvers += [name for name in checked.confirmed_by if name not in solvers]
-        kept = {row.id for row in rows if is_kept(row.verdict)}
-        rows = tuple(
-            attrs.evolve(row, certificate=f"{certificate_dir.name}/{changed.id}", confirmed_by=checked.confirmed_by)
-            if row.id in kept else row for row in rows)
-    return ProofReport(changed.id, changed.title, model.level, dict(changed.facts), dict(changed.overrides), rows,
+    rows: list[PromiseResult] = []
+    solvers, asked = [z3_version()], []
+    for one in levels():
+        wanted = [p.id for p in one.promises if promises is None or p.id in promises]
+        if (among is not None and one.id not in among) or not one.applies(changed.facts) or not wanted:
+            continue
+        asked.append(one.id)
+        found, confirmed_by = _prove_level(one, changed, promises, certificate_dir, on_progress, time_limit)
+        rows += found
+        solvers += [name for name in confirmed_by if name not in solvers]
+    rows.sort(key=lambda row: int(row.id[1:]))
+    return ProofReport(changed.id, changed.title, tuple(asked), dict(changed.facts), dict(changed.overrides), tuple(rows),
                        tuple(solvers), time.perf_counter() - began)
+
+
+def _prove_level(of: Level, topology: Topology, promises: Collection[str] | None, certificate_dir: Path | None,
+                 on_progress: Progress | None, time_limit: float) -> tuple[tuple[PromiseResult, ...], tuple[str, ...]]:
+    """The rows of one level, and the solvers that confirmed its certificate, if one was written."""
+    model = of.build(topology.id, topology.facts)
+    outcome = prove_model(model, promises, on_progress=on_progress, time_limit=time_limit)
+    if certificate_dir is None or not outcome.proved:
+        return outcome.promises, ()
+    folder = certificate_dir / topology.id / of.id
+    write_certificate(folder, topology, model, outcome.invariant, outcome.proved)
+    checked = certify(folder, on_progress)
+    kept = {row.id for row in outcome.promises if is_kept(row.verdict)}
+    where = f"{certificate_dir.name}/{topology.id}/{of.id}"
+    return tuple(attrs.evolve(row, certificate=where, confirmed_by=checked.confirmed_by) if row.id in kept else row
+                 for row in outcome.promises), checked.confirmed_by
 
 
 def what_if(topology: Topology, overrides: Mapping[str, bool], promises: Collection[str] | None = None,
@@ -322,19 +338,21 @@ def what_if(topology: Topology, overrides: Mapping[str, bool], promises: Collect
     """The flow before and after a change of facts, and the promises that the change loses and gains."""
     before = prove(topology, promises, None, None, on_progress, time_limit)
     after = prove(topology, promises, overrides, None, on_progress, time_limit)
-    kept = [{p.id for p in report.promises if is_kept(p.verdict)} for report in (before, after)]
-    order = [p.id for p in before.promises]
-    return WhatIf(before, after, tuple(i for i in order if i in kept[0] - kept[1]),
-                  tuple(i for i in order if i in kept[1] - kept[0]))
+    kept = [set(report.kept) for report in (before, after)]
+    return WhatIf(before, after, tuple(id for id in promise_ids() if id in kept[0] - kept[1]),
+                  tuple(id for id in promise_ids() if id in kept[1] - kept[0]))
 
 
-def witnesses(model: Model, *, scope: Scope = SMALL, on_progress: Progress | None = None) -> tuple[ActionWitness, ...]:
-    """For each action a shortest trace that takes it within `scope`, or whether the invariant shows that none can."""
+def witnesses(model: Model, *, scope: Scope | None = None, on_progress: Progress | None = None) -> tuple[ActionWitness, ...]:
+    """For each action a shortest trace that takes it within `scope` (the smallest of its level when None), or whether the
+    invariant shows that none can."""
+    of = level(model.level)
+    scope = of.scopes[0] if scope is None else scope
     compiled = compile_model(model)
     targets = [Target(action.name, z3.BoolVal(True), True, (action.name,)) for action in model.actions]
     found = search(model, targets, scope)
-    goals: Iterable[Goal] = [goal for goal in goals_of(model, PROMISES) if goal.built.applies]
-    invariant = induct(model, invariant_candidates(model, LEMMAS, goals), tick=on_progress).invariant
+    goals: Iterable[Goal] = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
+    invariant = induct(model, invariant_candidates(model, of.lemmas, goals), tick=on_progress).invariant
     rows = []
     for action in model.actions:
         words = action.name.replace("_", " ")

@@ -69,9 +69,11 @@ class ClaimResult:
 
 @attrs.frozen
 class PromiseResult:
-    """The verdict on one promise, with its claims. `certificate` is the folder of its certificate, relative to the report."""
+    """The verdict on one promise at one level, with its claims. `certificate` is
+    the folder of its certificate, relative to the report."""
 
     id: str
+    level: str
     title: str
     sentence: str
     requirements: tuple[str, ...]
@@ -85,16 +87,26 @@ class PromiseResult:
 
 @attrs.frozen
 class ProofReport:
-    """All promises of one level of one flow. `overrides` are the what-if changes that were made to the topology's facts."""
+    """All promises of one flow, level by level (`levels` in order). `overrides` are
+    the what-if changes that were made to the topology's facts."""
 
     topology: str
     title: str
-    level: str
+    levels: tuple[str, ...]
     facts: dict[str, bool]
     overrides: dict[str, bool]
     promises: tuple[PromiseResult, ...]
     solvers: tuple[str, ...]
     seconds: float
+
+    def verdict_of(self, id: str) -> Verdict:
+        """The verdict on the promise called `id` over all levels that have claims for it."""
+        return worst([row.verdict for row in self.promises if row.id == id])
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The promises that hold: kept at every level that says something about them, and at one at least."""
+        return tuple(dict.fromkeys(row.id for row in self.promises if is_kept(self.verdict_of(row.id))))
 
 
 def is_kept(verdict: Verdict) -> bool:

@@ -50,34 +50,22 @@ def _topologies() -> Rows:
 
 def _properties() -> Rows:
     """Every promise that a verdict can name: those of the model, and those that only a system can break."""
-    from siteproof.conformance.blame import TITLES
-    from siteproof.model.promise import PROMISES
+    from siteproof.model.catalogue import Judged, catalogue
+    from siteproof.model.levels import levels
 
-    proved = {p.id: p for p in PROMISES}
-    return [
-        {
-            "id": id,
-            "title": title,
-            "judged": "proved" if id in proved else "tested on systems",
-            "promise": proved[id].sentence if id in proved else TESTED.get(id, title),
-            "claims": len(proved[id].claims) if id in proved else 0,
-            "requirements": list(requirements),
-        }
-        for id, (title, requirements) in sorted(TITLES.items(), key=lambda row: int(row[0][1:]))
-    ]
-
-
-TESTED = {
-    "P4": "An advertised recovery point holds exactly one prefix of the machine's writes, never changes, and its id is not used "
-    "again; points are listed oldest first.",
-    "P8": "A protected machine's replica keeps up: while nothing is broken, everything acknowledged gets there and into a point.",
-    "P11": "A request that is refused changes nothing.",
-    "P13": "A request is accepted exactly when the state allows it, and the operations advertised are those.",
-    "P18": "Each flow offers the operations that its documents name, in the states that they name, and no other.",
-    "P19": "When nothing is broken any more, jobs come to an end, replication catches up, and the machine can be brought home.",
-    "P21": "The active side's disk always holds exactly the machine's own history.",
-}
-"""In one sentence each, the promises that have no claim in the model."""
+    rows: Rows = []
+    for entry in catalogue().values():
+        claims = {one.id: len(p.claims) for one in levels() for p in one.promises if p.id == entry.id}
+        rows.append({
+            "id": entry.id,
+            "title": entry.title,
+            "judged": "proved" if entry.judged is Judged.PROVED else "tested on systems",
+            "promise": entry.sentence,
+            "claims": sum(claims.values()),
+            "levels": list(claims),
+            "requirements": list(entry.requirements),
+        })
+    return rows
 
 
 def _requirements() -> Rows:

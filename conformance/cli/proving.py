@@ -18,7 +18,7 @@ from siteproof.conformance.report.words import duration, join
 from siteproof.model.engines.certificate import BUILT_IN, CertificateReport
 from siteproof.model.engines.certificate import certify as certify_folder
 from siteproof.model.errors import UsageError, one_line
-from siteproof.model.promise import PROMISES
+from siteproof.model.levels import promise_ids
 from siteproof.model.prove import prove as prove_flow
 from siteproof.model.prove import what_if as prove_what_if
 from siteproof.model.results import ProofReport
@@ -94,13 +94,13 @@ def _prove_all(
 
 def _promises(given: list[str]) -> list[str]:
     """The ids of promises, in any case. Raises `UsageError` for one that there is not, or that is not proved but tested."""
-    from siteproof.conformance.blame import TITLES
+    from siteproof.model.catalogue import catalogue
 
-    known = [promise.id for promise in PROMISES]
+    known = promise_ids()
     for name in given:
         if name.upper() in known:
             continue
-        if name.upper() in TITLES:
+        if name.upper() in catalogue():
             raise UsageError(
                 f"--property {name}, which is tested on systems and not proved",
                 "one of " + ", ".join(known),
@@ -133,10 +133,11 @@ def certify(session: Session, folder: Path) -> Exit:
         raise UsageError(
             f"{folder}, which is no folder", "a folder that siteproof prove --certificates wrote", "name that folder"
         )
-    inside = [folder] if (folder / "manifest.json").is_file() else sorted(p.parent for p in folder.glob("*/manifest.json"))
+    inside = [folder] if (folder / "manifest.json").is_file() else sorted(p.parent for p in folder.rglob("manifest.json"))
     reports: list[CertificateReport] = []
     for one in inside or [folder]:
-        with told(session, one.name, "checking with two solvers") as progress:
+        name = str(one.relative_to(folder)) if one != folder else folder.name
+        with told(session, name, "checking with two solvers") as progress:
             report = certify_folder(one, progress)
         reports.append(report)
         mark, style = ("✓", "green") if report.confirmed else ("?", "yellow")
@@ -144,6 +145,7 @@ def certify(session: Session, folder: Path) -> Exit:
             Text.assemble(
                 (f"{mark} ", style),
                 (report.topology, "bold"),
+                (f"  {report.level}", "dim"),
                 f"  {count(report.claims, 'claim')} of {join(report.promises)}: "
                 f"{count(report.obligations, 'obligation')} confirmed by "
                 f"{join(report.confirmed_by) or 'no solver'} in {duration(report.seconds)}",

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from siteproof.conformance.case import command_to_json, describe
 from siteproof.conformance.cli.checking import machine_facts, now, short_path
-from siteproof.conformance.cli.listing import TESTED
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, parse_duration, version
 from siteproof.conformance.drivers.registry import driver_factory
@@ -252,14 +251,13 @@ def _said(answer: dict[str, object]) -> str:
 
 
 def _sources(found: Counterexample) -> tuple[str, dict[str, str]]:
-    """The promise's sentence, where it is one of the model's, and the statements of the requirements."""
-    from siteproof.model.promise import PROMISES
+    """The promise's sentence, and the statements of the requirements."""
+    from siteproof.model.catalogue import catalogue
     from siteproof.model.requirements import load_requirements
 
-    promise = next((p.sentence for p in PROMISES if p.id == found.divergence.promise), "")
-    promise = promise or TESTED.get(found.divergence.promise, "")
+    entry = catalogue().get(found.divergence.promise)
     own = concerned(found.divergence.requirements, topology_of(found))
-    return promise, {r.id: r.statement for r in load_requirements() if r.id in own}
+    return entry.sentence if entry else "", {r.id: r.statement for r in load_requirements() if r.id in own}
 
 
 def _told_sources(found: Counterexample, promise: str, requirements: dict[str, str]) -> RenderableType:

@@ -24,6 +24,7 @@ from siteproof.conformance.report.lifecycle import draw_lifecycle
 from siteproof.conformance.report.timeline import draw_timeline, moments_of_counterexample, moments_of_trace
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
 from siteproof.conformance.results import CampaignResult, Counterexample, Coverage
+from siteproof.model.catalogue import catalogue
 from siteproof.model.requirements import load_requirements
 from siteproof.model.results import Verdict
 
@@ -129,9 +130,10 @@ def _actions_of(flow: FlowReport, campaign: CampaignResult) -> dict[str, int]:
     return {name: times for name, times in campaign.taken.items() if times or name not in absent}
 
 
-def _sentence_of(flow: FlowReport, promise: str) -> str:
-    """A promise's sentence, where the flow's proofs have it."""
-    return next((p.sentence for p in flow.proof.promises if p.id == promise), "") if flow.proof else ""
+def _sentence_of(promise: str) -> str:
+    """A promise's sentence."""
+    entry = catalogue().get(promise)
+    return entry.sentence if entry else ""
 
 
 def markdown(text: str) -> Markup:

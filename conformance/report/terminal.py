@@ -84,7 +84,7 @@ def final_table(report: RunReport) -> Table:
     for title in ("cases", "steps", "time"):
         table.add_column(title, justify="right")
     for flow in report.flows:
-        verdicts = {p.id: p.verdict for p in flow.proof.promises} if flow.proof else {}
+        verdicts = {p.id: flow.proof.verdict_of(p.id) for p in flow.proof.promises} if flow.proof else {}
         seconds = (flow.proof.seconds if flow.proof else 0) + sum(c.seconds for c in flow.campaigns)
         outcome = _word(flow.outcome) if flow.outcome else Text("– not run", "dim")
         table.add_row(
@@ -119,6 +119,7 @@ def proof_story(proof: ProofReport) -> RenderableType:
         ("", "left"),
         ("id", "left"),
         ("promise", "left"),
+        ("level", "left"),
         ("verdict", "left"),
         ("claims", "right"),
         ("certificate", "left"),
@@ -129,6 +130,7 @@ def proof_story(proof: ProofReport) -> RenderableType:
             _mark(promise.verdict),
             text(promise.id, "bold"),
             text(promise.title),
+            text(promise.level, "dim"),
             Text(promise.verdict.value, COLOURS[TONES[promise.verdict]]),
             _tally(promise),
             text("confirmed by " + join(solvers([promise])) if promise.confirmed_by else "–", "dim"),
@@ -261,15 +263,16 @@ def campaign_story(result: CampaignResult) -> RenderableType:
 def side_by_side(before: ProofReport, after: ProofReport) -> RenderableType:
     """A what-if: the verdicts before and after, what changed marked, and the refutations of the changed flow."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for title in ("", "promise", "as documented", "what if", ""):
+    for title in ("", "promise", "level", "as documented", "what if", ""):
         table.add_column(title)
-    then = {p.id: p for p in before.promises}
+    then = {(p.id, p.level): p for p in before.promises}
     for promise in after.promises:
-        old = then.get(promise.id)
+        old = then.get((promise.id, promise.level))
         changed = old is not None and old.verdict is not promise.verdict
         table.add_row(
             text(promise.id, "bold"),
             text(promise.title),
+            text(promise.level, "dim"),
             _word(old.verdict) if old else Text("–", "dim"),
             _word(promise.verdict),
             Text("← changed", "bold") if changed else Text(),
@@ -286,7 +289,8 @@ def side_by_side(before: ProofReport, after: ProofReport) -> RenderableType:
         Padding(table, (1, 0, 0, 0)),
     ]
     for promise in after.promises:
-        old_claims = {c.name: c.verdict for c in then[promise.id].claims} if promise.id in then else {}
+        old = then.get((promise.id, promise.level))
+        old_claims = {c.name: c.verdict for c in old.claims} if old else {}
         parts += [
             Padding(refutation_story(promise, claim, claim.trace), (1, 0, 0, 0))
             for claim in promise.claims

@@ -36,7 +36,7 @@ from siteproof.model.engines.induction import never_possible
 from siteproof.model.engines.obligations import Goal, Obligation, Proof, goals_of
 from siteproof.model.engines.solvers import Answer, ask_cvc5, ask_z3, cvc5_version, z3_version
 from siteproof.model.errors import SiteproofError, one_line
-from siteproof.model.promise import PROMISES, promise_model
+from siteproof.model.levels import level, level_ids
 from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named
 from siteproof.model.system import Model
@@ -185,8 +185,9 @@ def certify(folder: Path | str, progress: Progress | None = None, *,
     folder = Path(folder)
     manifest, texts = _read(folder)
     topology = _topology(manifest, texts[TOPOLOGY])
-    model = promise_model(topology.id, topology.facts)
-    goals = _claims(manifest, model, PROMISES)
+    of = level(manifest["level"])
+    model = of.build(topology.id, topology.facts)
+    goals = _claims(manifest, model, of.promises)
     if manifest["model_sha256"] != model_digest(model, goals):
         raise CertificateError(MANIFEST, "the digest of another model", "that of the model which is installed",
                                f"the model or its claims have changed since this certificate was written; {_AGAIN}")
@@ -241,9 +242,9 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
                     manifest["promises"])
     except (KeyError, TypeError) as error:
         raise CertificateError(MANIFEST, f"no {error}", f"the keys of format {FORMAT}", _AGAIN) from None
-    if manifest["level"] != "promise" or not isinstance(required[0], dict) or {TOPOLOGY, INVARIANT} - texts.keys():
+    if manifest["level"] not in level_ids() or not isinstance(required[0], dict) or {TOPOLOGY, INVARIANT} - texts.keys():
         raise CertificateError(MANIFEST, "another level or other files",
-                               f"level promise, {TOPOLOGY} and {INVARIANT}", _AGAIN)
+                               f"one of the levels {', '.join(level_ids())}, {TOPOLOGY} and {INVARIANT}", _AGAIN)
     return manifest, texts
 
 

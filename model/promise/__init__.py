@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from siteproof.model.engines.scope import Scope
+from siteproof.model.levels import Level
 from siteproof.model.promise.commands import COMMANDS
 from siteproof.model.promise.environment import ENVIRONMENT
 from siteproof.model.promise.lemmas import LEMMAS
@@ -15,9 +17,14 @@ from siteproof.model.promise.promises import PROMISES
 from siteproof.model.promise.vocabulary import Machine
 from siteproof.model.system import Model, build_model
 
-__all__ = ["LEMMAS", "PROMISES", "promise_model"]
+__all__ = ["LEMMAS", "LEVEL", "PROMISES", "promise_model"]
 
 
 def promise_model(name: str, facts: Mapping[str, bool]) -> Model:
     """The promise level of one flow: `name` is the topology's id, `facts` its behaviour by dotted path."""
     return build_model(name, "promise", Machine, (*COMMANDS, *PROGRESS, *ENVIRONMENT), facts)
+
+
+LEVEL = Level(
+    "promise", "what a customer is promised", "one machine, any number of writes, points and failovers", promise_model, PROMISES,
+    LEMMAS, Scope(writes=2, failovers=3), (Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)))

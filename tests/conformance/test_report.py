@@ -128,6 +128,7 @@ def sample_proof(topology: str, title: str, *, refuted: bool = False) -> ProofRe
         rows.append(
             PromiseResult(
                 id,
+                "promise",
                 name,
                 sentence,
                 ("H2S-24", "V2A-50"),
@@ -139,7 +140,7 @@ def sample_proof(topology: str, title: str, *, refuted: bool = False) -> ProofRe
                 confirmed_by=("z3", "cvc5") if verdict is Verdict.PROVED else (),
             )
         )
-    return ProofReport(topology, title, "promise", {}, {}, tuple(rows), ("z3 4.15.3", "cvc5 1.3.1"), 6.2)
+    return ProofReport(topology, title, ("promise",), {}, {}, tuple(rows), ("z3 4.15.3", "cvc5 1.3.1"), 6.2)
 
 
 def sample_counterexample() -> Counterexample:

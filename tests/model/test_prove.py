@@ -42,7 +42,7 @@ def test_all_promises_of_a_flow_are_proved_and_confirmed_by_two_solvers(reports:
     assert {p.id: p.verdict for p in report.promises} == dict.fromkeys(ALL, Verdict.PROVED) | absent
     proved = [p for p in report.promises if p.id not in absent]
     assert all(len(p.confirmed_by) == 2 for p in proved)
-    assert {p.certificate for p in proved} == {f"certificates/{flow}"}
+    assert {p.certificate for p in proved} == {f"certificates/{flow}/promise"}
     assert [name.split()[0] for name in report.solvers] == ["z3", "cvc5"]
 
 
@@ -55,7 +55,7 @@ def test_no_proved_claim_speaks_of_nothing(reports: dict[str, ProofReport], flow
 
 
 def test_the_certificate_of_a_proof_holds_all_its_claims(reports: dict[str, ProofReport], certificates: Path) -> None:
-    checked = certify(certificates / V2A)
+    checked = certify(certificates / V2A / "promise")
     shown = [c for c in claims(reports[V2A]).values() if is_kept(c.verdict)]
     assert checked.confirmed
     assert checked.as_documented
