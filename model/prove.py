@@ -45,7 +45,7 @@ from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Tra
 from siteproof.model.system import Model
 from siteproof.model.topology import Topology
 
-__all__ = ["ActionWitness", "Outcome", "WhatIf", "prove", "prove_model", "what_if", "witnesses"]
+__all__ = ["ActionWitness", "Outcome", "WhatIf", "compared", "prove", "prove_model", "what_if", "witnesses"]
 
 Progress = Callable[[str], None]
 
@@ -66,7 +66,7 @@ class Outcome:
 
 @attrs.frozen
 class WhatIf:
-    """A flow as it is and with other facts, and the ids of the promises that are kept in only one of the two."""
+    """A flow as it is and as it might be, or two flows, and the ids of the promises that are kept in only one of the two."""
 
     before: ProofReport
     after: ProofReport
@@ -395,14 +395,18 @@ def _prove_level(of: Level, topology: Topology, promises: Collection[str] | None
                  for row in outcome.promises), checked.confirmed_by
 
 
-def what_if(topology: Topology, overrides: Mapping[str, bool], promises: Collection[str] | None = None,
+def what_if(topology: Topology, changed: Topology | Mapping[str, bool], promises: Collection[str] | None = None,
             on_progress: Progress | None = None, time_limit: float = 120.0) -> WhatIf:
-    """The flow before and after a change of facts, and the promises that the change loses and gains."""
-    before = prove(topology, promises, None, None, on_progress, time_limit)
-    after = prove(topology, promises, overrides, None, on_progress, time_limit)
-    kept = [set(report.kept) for report in (before, after)]
-    return WhatIf(before, after, tuple(id for id in promise_ids() if id in kept[0] - kept[1]),
-                  tuple(id for id in promise_ids() if id in kept[1] - kept[0]))
+    """The flow before and after a change, of facts or into another topology, and the promises that are lost and gained."""
+    after = changed if isinstance(changed, Topology) else topology.with_facts(changed)
+    return compared(prove(topology, promises, None, None, on_progress, time_limit),
+                    prove(after, promises, None, None, on_progress, time_limit))
+
+
+def compared(before: ProofReport, after: ProofReport) -> WhatIf:
+    """Two reports side by side, with the promises that are kept in only one of them."""
+    return WhatIf(before, after, tuple(id for id in promise_ids() if id in before.kept and id not in after.kept),
+                  tuple(id for id in promise_ids() if id in after.kept and id not in before.kept))
 
 
 def witnesses(model: Model, *, scope: Scope | None = None, on_progress: Progress | None = None) -> tuple[ActionWitness, ...]:
