@@ -161,11 +161,16 @@ def _facts(part: Part, names: Sequence[str], a: Topology, b: Topology) -> Iterat
         if a.facts[name] != b.facts[name]:
             was, now = a.why[name], b.why[name]
             yield Difference(part, What.CHANGED, name, written(a.facts[name]), written(b.facts[name]), was.requirements,
-                             _because(was), _because(now) if now != was else "")
+                             _because(was), _basis(now) if now != was else "")
 
 
 def _because(reason: Reason) -> str:
     return reason.reason if reason.kind is Basis.DOCUMENTED else f"decision: {reason.reason}"
+
+
+def _basis(reason: Reason) -> str:
+    """A reason with the requirements that it cites."""
+    return ": ".join(part for part in (", ".join(reason.requirements), _because(reason)) if part)
 
 
 def _policies(a: Topology, b: Topology) -> Iterator[Difference]:

@@ -113,7 +113,9 @@ def _of_link(change: Override, data: Mapping[str, Any]) -> SpecFile:
     keys = IDENTITY["links"]
     same = {key: meant[0][key] for key in keys if key in meant[0]}
     value = _value(name, change.value)
-    rows: list[dict[str, Any]] = [{**same, name: value}] if name not in keys else [{**same, "removed": True}, {**meant[0], name: value}]
+    rows: list[dict[str, Any]] = [{**same, name: value}]
+    if name in keys:
+        rows = [{**same, "removed": True}, {**meant[0], name: value}]
     at: Key = ("links", len(rows) - 1)
     return _overlay(change, (*at, name), {"links": rows}, tuple(change.path.split(".")))
 

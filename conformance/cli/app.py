@@ -210,11 +210,14 @@ class Listing(StrEnum):
 def list_(
     session: Session,
     what: Annotated[Listing, typer.Argument(help="What to list.", show_default=False)],
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[TOPOLOGY]...", help="Only these topologies, built-in or your own.")
+    ] = None,
 ) -> Exit:
     """List what there is: flows, promises, requirements, drivers, seeded bugs."""
     from siteproof.conformance.cli import listing
 
-    return listing.listing(session, what.value)
+    return listing.listing(session, what.value, names or [])
 
 
 @app.command(epilog="Example: siteproof doctor")

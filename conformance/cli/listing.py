@@ -19,15 +19,18 @@ from rich.text import Text
 from siteproof.conformance.cli.shared import Session, version
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.terminal import text
+from siteproof.model.errors import UsageError
 
 __all__ = ["doctor", "listing"]
 
 Rows = list[dict[str, Any]]
 
 
-def listing(session: Session, what: str) -> Exit:
-    """Print one list; in JSON every row is an object."""
-    rows = _LISTS[what]()
+def listing(session: Session, what: str, names: Sequence[str] = ()) -> Exit:
+    """Print one list; in JSON every row is an object. `names` are topologies, a user's own among them."""
+    if names and what != "topologies":
+        raise UsageError(f"list {what} {names[0]}", f"list {what}, or list topologies TOPOLOGY…", "leave out what follows")
+    rows = _topologies(names) if what == "topologies" else _LISTS[what]()
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for number, column in enumerate(rows[0] if rows else ()):
         table.add_column(column, no_wrap=number == 0)
@@ -42,10 +45,11 @@ def _cell(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _topologies() -> Rows:
+def _topologies(names: Sequence[str] = ()) -> Rows:
     from siteproof.model.topology import builtin_topologies, load_topology
 
-    return [{"id": t.id, "title": t.title, "summary": t.summary} for t in map(load_topology, builtin_topologies())]
+    found = map(load_topology, names or builtin_topologies())
+    return [{"id": t.id, "title": t.title, "summary": t.summary} for t in found]
 
 
 def _properties() -> Rows:
