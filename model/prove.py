@@ -268,12 +268,13 @@ class _Race:
                 self.note(goal.key, f"no counterexample of up to {deep.depth} steps, whatever the scope")
         pursued = {goal.key for goal in self.pursued}
         for goal in self.open:
+            why = dict.fromkeys(self.reasons[goal.key])
             if goal.key not in pursued:
-                self.note(goal.key, f"not pursued further, since another claim of {goal.promise.id} is refuted")
+                why = {f"not pursued further, since another claim of {goal.promise.id} is refuted": None, **why}
             elif self.left <= 1:
-                self.note(goal.key, "the time limit was reached")
+                why["the time limit was reached"] = None
             self.results[goal.key] = ClaimResult(goal.built.name, Verdict.UNDETERMINED, "all engines", 0.0,
-                                                 "; ".join(self.reasons[goal.key]), claim_text(self.model, goal))
+                                                 "; ".join(why), claim_text(self.model, goal))
 
     def deepen(self, scope: Scope, wanted: Sequence[Goal]) -> None:
         """Search a scope for what breaks one of `wanted`, unless it has been searched to its end."""
