@@ -60,7 +60,7 @@ def read_overlay(path: Path) -> SpecFile:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        found = f"the overlay {told(str(path))} ({error.strerror})"
+        found = f"the overlay {path} ({error.strerror})"
         raise UsageError(found, "a readable TOML file", "correct the path") from None
     try:
         text = raw.decode("utf-8-sig")
@@ -145,7 +145,7 @@ def _value(name: str, value: bool | int | str) -> Any:
 
 
 def _unknown(change: Override, data: Mapping[str, Any]) -> UsageError:
-    table, *_, key = change.path.split(".")
+    table, key = change.path.split(".")[0], change.path.split(".")[-1]
     links = {f"links.{link['from']}.{link['to']}.{key if key in link else 'encrypted'}" for link in data["links"]}
     known = [*FACTS, *_paths(data), *links]
     group = [path for path in known if path.split(".")[0] == table]
