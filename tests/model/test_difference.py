@@ -85,7 +85,8 @@ def test_policies_differ_in_settings_and_in_limits() -> None:
     assert rows["policy_limits.retention_hours"].after == "at least 0 and at most 24"
 
 
-@pytest.mark.parametrize("change", ["policy.retention_hours=12", "components.vcenter.optional=false", "initial.ships_content=false",
+@pytest.mark.parametrize("change", ["policy.retention_hours=12", "components.vcenter.optional=false",
+                                    "initial.ships_content=false",
                                     "links.process-server.storage-account.paths=expressroute",
                                     "links.process-server.storage-account.port=9444"])
 def test_the_path_of_a_change_is_one_that_a_what_if_takes(change: str) -> None:
