@@ -36,7 +36,7 @@ from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import SearchResult, Target, search
 from siteproof.model.engines.solvers import z3_version
 from siteproof.model.engines.traces import claim_text, counterexample, trace_of
-from siteproof.model.engines.weakening import absences, plausible, weakened
+from siteproof.model.engines.weakening import absences, plausible, sharpened, weakened
 from siteproof.model.errors import UsageError, near
 from siteproof.model.levels import Level, level, levels, promise_ids
 from siteproof.model.readings.python import CompiledModel, compile_model
@@ -246,13 +246,14 @@ class _Race:
         self.deepen(small, self.open)
         if self.open and self.left > 0:
             refuted = {key for key, result in self.results.items() if result.verdict is Verdict.REFUTED}
-            self.relax([*(row for row in candidates if row.name not in refuted), *absences(self.model)],
+            self.relax([*(row for row in candidates if row.name not in refuted), *absences(self.model), *sharpened(candidates)],
                        "plain induction (with what never occurs)")
         for scope in larger:
             self.deepen(scope, self.pursued)
         if self.pursued and self.left > 0:
             held = {row.name for row in self.invariant}
-            self.relax([*absences(self.model), *weakened(self.model, [row for row in candidates if row.name not in held])],
+            lost = [row for row in candidates if row.name not in held]
+            self.relax([*absences(self.model), *sharpened(candidates), *weakened(self.model, lost)],
                        "plain induction (with what is left of lemmas)")
         self.ask_spacer(SPACER_FIRST)
         self.deepen(self.level.wide, self.pursued)

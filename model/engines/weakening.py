@@ -8,8 +8,9 @@ Rules
 1. A conjunct that fell is taken apart (conjunctions, both directions of an equivalence). Each part is a candidate, and so is
    the part said of only those states in which one enumerated variable has one value: what is lost after a failover is
    often kept before it.
-2. Where an operation is not offered, what it alone leads to never happens. That an enumerated variable never has a value, or
-   two of them never have two values at once, are candidates, unless the initial state says otherwise.
+2. Where an operation is not offered, what it alone leads to never happens. That an enumerated variable never has a value, that
+   two of them never have two values at once, and that what has become of the marked write never meets two others, are
+   candidates; and so is a conjunct that says one thing or another, with one of the alternatives less.
 3. Candidates that a short search contradicts are left out at once: induction would drop them too, but one by one.
 
 Source: Houdini (Flanagan and Leino, FME 2001) chooses among candidates; these are its candidates.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import z3
@@ -29,7 +30,7 @@ from siteproof.model.engines.search import Target, search
 from siteproof.model.readings.smt import Named, slug
 from siteproof.model.system import Model, Variable
 
-__all__ = ["absences", "plausible", "weakened"]
+__all__ = ["absences", "plausible", "sharpened", "weakened"]
 
 SEARCHED = 10_000
 """States that candidates are held against; nearly all that are false in a reachable state are false in one of these."""
@@ -47,13 +48,26 @@ def weakened(model: Model, lost: Iterable[Named]) -> list[Named]:
 
 
 def absences(model: Model) -> list[Named]:
-    """That a value of an enumerated variable never occurs, and that two values of two of them never occur together."""
-    variables = [v for v in model.variables if _is_small(v) and not v.mark]
-    single = [Named(f"never.{name}", z3.Not(node)) for variable in variables for name, node in _values(variable)]
-    paired = [Named(f"never.{one}.{other}", z3.Not(z3.And(left, right)))
-              for first, second in combinations(variables, 2)
-              for one, left in _values(first) for other, right in _values(second)]
-    return [*single, *paired]
+    """That values of enumerated variables never occur: one, two together, or three of which one is about the marked write."""
+    variables = [v for v in model.variables if v.domain.of is not bool and not v.domain.is_nat]
+    rows = []
+    for size in (1, 2, 3):
+        for chosen in combinations(variables, size):
+            if size < 3 or any(variable.mark for variable in chosen):
+                rows += [Named(f"never.{'.'.join(name for name, _ in values)}", z3.Not(z3.And(*(node for _, node in values))))
+                         for values in product(*(list(_values(variable)) for variable in chosen))]
+    return rows
+
+
+def sharpened(rows: Iterable[Named]) -> list[Named]:
+    """Each conjunct that offers alternatives, with one of them less."""
+    found = []
+    for row in rows:
+        if z3.is_implies(row.node) and z3.is_or(row.node.arg(1)):
+            premise, others = row.node.arg(0), row.node.arg(1).children()
+            found += [Named(f"{row.name}.without-{at + 1}", z3.Implies(premise, z3.Or(*others[:at], *others[at + 1:])))
+                      for at in range(len(others))]
+    return found
 
 
 def plausible(model: Model, rows: Iterable[Named], scope: Scope) -> list[Named]:
