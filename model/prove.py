@@ -227,7 +227,7 @@ class _Race:
         never = {key for key, told in proves(self.model, self.invariant, denied).items() if told.answer == "unsat"}
         known = self.invariant
         if len(never) < len(goals) and self.left > 0:
-            known = self.largest(absences(self.model))
+            known = self.largest([*absences(self.model), *sharpened(known)])
             never |= {key for key, told in proves(self.model, known, denied).items() if told.answer == "unsat"}
         missing = [goal for goal in goals if goal.key not in never]
         if missing and self.left > 0:

@@ -10,7 +10,7 @@ Rules
    often kept before it.
 2. Where an operation is not offered, what it alone leads to never happens. That an enumerated variable never has a value, that
    two of them never have two values at once, and that what has become of the marked write never meets two others, are
-   candidates; and so is a conjunct that says one thing or another, with one of the alternatives less.
+   candidates; and so are that the premise of a conjunct never holds, and a conjunct with one of its alternatives less.
 3. Candidates that a short search contradicts are left out at once: induction would drop them too, but one by one.
 
 Source: Houdini (Flanagan and Leino, FME 2001) chooses among candidates; these are its candidates.
@@ -60,11 +60,15 @@ def absences(model: Model) -> list[Named]:
 
 
 def sharpened(rows: Iterable[Named]) -> list[Named]:
-    """Each conjunct that offers alternatives, with one of them less."""
+    """Of each conjunct with a premise: that the premise never holds; and the conjunct with one of its alternatives less."""
     found = []
     for row in rows:
-        if z3.is_implies(row.node) and z3.is_or(row.node.arg(1)):
-            premise, others = row.node.arg(0), row.node.arg(1).children()
+        if not z3.is_implies(row.node):
+            continue
+        premise, conclusion = row.node.children()
+        found.append(Named(f"{row.name}.premise-never", z3.Not(premise)))
+        if z3.is_or(conclusion):
+            others = conclusion.children()
             found += [Named(f"{row.name}.without-{at + 1}", z3.Implies(premise, z3.Or(*others[:at], *others[at + 1:])))
                       for at in range(len(others))]
     return found
