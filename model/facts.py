@@ -36,6 +36,17 @@ FACTS: Final[Mapping[str, str]] = MappingProxyType(
         "commit.removes_points": "commit removes all recovery points",
         "initial.ships_content": "initial replication copies the whole machine",
         "gateway.present": "replication data passes a process server",
+        "alarm.while_paused": "the lag is watched while replication is paused",
+        "alarm.while_resynchronising": "the lag is watched during a resynchronisation",
+        "alarm.while_blocked": "the lag is watched while another machine of the group holds it up",
+        "points.pinned_in_use": "age removes no point that is in use",
+        "points.thinning_keeps_spacing": "a point is thinned only if a younger one stays near it",
+        "points.tag_needs_held_freeze": "a point is called app-consistent only if the freeze held until it was complete",
+        "points.ordered_by_sequence": "the latest point is the one with the highest number, whatever the clock says",
+        "keys.used": "replication data is encrypted where it is stored",
+        "keys.kept_while_used": "no key is thrown away that an advertised point needs",
+        "keys.checked_before_use": "a restore looks for the key of its point first",
+        "requests.remembered": "an answer is written down, by the request's id, before it is given",
     }
 )
 """The behaviour facts of a topology and what each means when it is true."""

@@ -49,9 +49,10 @@ class Level:
 
 def levels() -> tuple[Level, ...]:
     """All levels, the promise level first."""
+    from siteproof.model.aspects import ASPECTS
     from siteproof.model.promise import LEVEL as PROMISE
 
-    return (PROMISE,)
+    return (PROMISE, *ASPECTS)
 
 
 def level_ids() -> tuple[str, ...]:

@@ -17,8 +17,9 @@ or a file by its path relative to this one. Its own `format` and `id` it always 
 key; a text, number or list replaces that of the extended file; an entry of `[[links]]` is merged into the link with the same
 `from`, `to`, `port` and `carries` (one without a port agrees with one without a port), or added. A component or link goes
 away by `removed = true`, which takes along nothing else: the links of a removed component have to be removed as well. What
-was extended may extend again, but not in a circle. Only the merged whole has to be a topology; a problem is told with the
-file, line and key where its value stands.
+was extended may extend again, but not in a circle. Below every topology lie the decisions of `specs/decisions.toml`, facts
+that are alike in all flows and their reasons; a topology may overrule them. Only the merged whole has to be a topology; a
+problem is told with the file, line and key where its value stands.
 
 An *overlay* is a part of a topology file, without `id` and `extends`: laid over a topology it is merged into it by the same
 rules, and the result has to be a topology (`overlay`).
@@ -241,10 +242,11 @@ def parse_topology(text: str, file: str, folder: Path | None = None, overlays: I
     the whole.
     """
     own = SpecFile.parse(text, file)
-    spec = _on_its_base(own, folder, ())
+    whole = _on_its_base(own, folder, ())
     for upper in overlays:
-        spec = upper.over(spec, IDENTITY, REMOVABLE)
-        spec.finish()
+        whole = upper.over(whole, IDENTITY, REMOVABLE)
+        whole.finish()
+    spec = whole.over(_decisions(), IDENTITY, REMOVABLE)
     top = spec.top
     _check_format(top)
     top.text("extends", optional=True)
@@ -267,7 +269,13 @@ def parse_topology(text: str, file: str, folder: Path | None = None, overlays: I
     top.close()
     check(spec, topology)
     spec.finish()
-    return topology if spec is own else evolve(topology, text=toml_text(spec.data))
+    return topology if whole is own else evolve(topology, text=toml_text(whole.data))
+
+
+def _decisions() -> SpecFile:
+    """The facts that are alike in all flows, with their reasons: what every topology extends."""
+    name = "decisions.toml"
+    return SpecFile.parse((resources.files("siteproof.specs") / name).read_text("utf-8"), name)
 
 
 def _builtin_text(id: str) -> str:

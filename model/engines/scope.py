@@ -18,22 +18,28 @@ __all__ = ["Scope"]
 @attrs.frozen
 class Scope:
     """`writes`: the longest disk, in acknowledged writes, on either side. `failovers`: how often authority changes
-    side. `cached`: writes that are issued and not acknowledged, on either side at a time. `more`: bounds of other
-    variables."""
+    side. `cached`: writes that are issued and not acknowledged, on either side at a time. Each may be None, where a
+    level has no such thing. `more`: bounds of other variables."""
 
-    writes: int = 2
-    failovers: int = 2
-    cached: int = 1
+    writes: int | None = 2
+    failovers: int | None = 2
+    cached: int | None = 1
     more: Mapping[str, int] = attrs.field(factory=dict)
 
     def bounds(self, model: Model) -> dict[str, int]:
         """The largest value of each bounded variable that `model` has."""
-        rows = {"head": self.writes, "passive": self.writes, "epoch": 1 + self.failovers, "cached": self.cached,
+        epochs = None if self.failovers is None else 1 + self.failovers
+        rows = {"head": self.writes, "passive": self.writes, "epoch": epochs, "cached": self.cached,
                 "passive_cached": self.cached, **self.more}
-        return {name: most for name, most in rows.items() if name in model.names}
+        return {name: most for name, most in rows.items() if most is not None and name in model.names}
+
+    @classmethod
+    def only(cls, **bounds: int) -> Scope:
+        """A scope that bounds the variables that it names, and no others."""
+        return cls(None, None, None, bounds)
 
     def __str__(self) -> str:
-        words = [f"{self.writes} write{'s' * (self.writes != 1)}",
-                 f"{self.failovers} failover{'s' * (self.failovers != 1)}", f"{self.cached} cached"]
+        counted = ((self.writes, "write", "s"), (self.failovers, "failover", "s"), (self.cached, "cached", ""))
+        words = [f"{most} {word}{many * (most != 1)}" for most, word, many in counted if most is not None]
         words += [f"{name.replace('_', ' ')} up to {most}" for name, most in self.more.items()]
         return "at most " + ", ".join(words)

@@ -188,6 +188,7 @@ def test_the_facts_that_differ_between_the_flows_are_those_of_the_documents() ->
         "planned.leaves_protected": (False, True),
         "failback.ends_protection": (True, False),
         "gateway.present": (True, False),
+        "keys.used": (True, False),
     }
     both = ["unplanned.leaves_protected", "failback.without_reverse"]
     assert [fact for fact in FACTS if not h2s[fact] and not v2a[fact]] == both
@@ -565,7 +566,7 @@ def test_deleting_or_retyping_any_key_of_a_file_that_extends_loads_or_is_a_spec_
         lines[at] = f"{name} = {data.draw(st.sampled_from(VALUES))}" if sign and data.draw(st.booleans()) else ""
     outcome = _outcome("\n".join(lines))
     if isinstance(outcome, SpecError):
-        assert {problem.file for problem in outcome.problems} <= {"own.toml", f"{V2A}.toml", f"{VMM}.toml"}
+        assert {problem.file for problem in outcome.problems} <= {"own.toml", f"{V2A}.toml", f"{VMM}.toml", "decisions.toml"}
         assert all(problem.line <= len(lines) for problem in outcome.problems if problem.file == "own.toml")
     else:
         assert parse_topology(outcome.text, outcome.file) == outcome
@@ -875,14 +876,21 @@ OPTIONAL = {
 }
 
 
+DECIDED = {line.strip("[]") for line in (resources.files("siteproof.specs") / "decisions.toml").read_text("utf-8").splitlines()
+           if line.startswith("[")}  # fmt: skip
+
+
 @pytest.mark.parametrize("id", [V2A, VMM, H2S])
 def test_a_missing_key_is_missed_unless_it_is_optional(id: str) -> None:
     lines = TEXT[id].splitlines()
-    table = ""
+    table = whole = ""
     for at, line in enumerate(lines):
         name, sign, value = line.partition(" = ")
         if line.startswith("["):
-            table = line.strip("[]").partition(".")[0]
+            whole = line.strip("[]")
+            table = whole.partition(".")[0]
+        if whole in DECIDED:
+            continue  # where a flow does not say it, the decision for all flows stands
         if not sign or value == "[" or line.startswith("#"):
             continue
         missed = False
@@ -903,3 +911,14 @@ def test_the_line_of_a_key_is_a_line_that_names_it(lines: list[str]) -> None:
         return
     for name in spec.data:
         assert name in lines[spec.spot_of((name,)).line - 1], dotted((name,))
+
+
+def test_decisions_that_are_alike_in_all_flows_are_said_once_and_may_be_overruled() -> None:
+    flow = load_topology(V2A)
+    assert "remembered" not in flow.text
+    assert flow.facts["requests.remembered"]
+    assert flow.why["requests.remembered"].kind is Basis.DECISION
+    text = flow.text + '\n[requests]\nremembered = false\n\n[why."requests.remembered"]\nreason = "They forget."\n'
+    own = parse_topology(text, "own.toml")
+    assert not own.facts["requests.remembered"]
+    assert own.why["requests.remembered"].reason == "They forget."
