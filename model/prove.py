@@ -50,8 +50,9 @@ __all__ = ["ActionWitness", "Outcome", "WhatIf", "compared", "prove", "prove_mod
 Progress = Callable[[str], None]
 
 FIRST_STATES, DEEP_STATES = 60_000, 1_000_000
-SPACER_FIRST = 10.0
-"""Seconds that Spacer gets before the widest search; what it can prove at all, it mostly proves in a few."""
+SPACER_FIRST, SPACER_LAST = 10.0, 3.0
+"""Seconds that Spacer gets before the widest search, and for what is left of promises that are refuted; what it can prove at all,
+it mostly proves in a few."""
 
 
 @attrs.frozen(eq=False)
@@ -255,9 +256,9 @@ class _Race:
             lost = [row for row in candidates if row.name not in held]
             self.relax([*absences(self.model), *sharpened(candidates), *weakened(self.model, lost)],
                        "plain induction (with what is left of lemmas)")
-        self.ask_spacer(SPACER_FIRST)
+        self.ask_spacer(self.pursued, SPACER_FIRST)
         self.deepen(self.level.wide, self.pursued)
-        self.ask_spacer(self.left / 2)
+        self.ask_spacer(self.pursued, self.left / 2)
         for goal in self.pursued:
             if self.left <= 1:
                 break
@@ -268,6 +269,7 @@ class _Race:
             else:
                 self.note(goal.key, f"no counterexample of up to {deep.depth} steps, whatever the scope")
         pursued = {goal.key for goal in self.pursued}
+        self.ask_spacer([goal for goal in self.open if goal.key not in pursued], SPACER_LAST)
         for goal in self.open:
             why = dict.fromkeys(self.reasons[goal.key])
             if goal.key not in pursued:
@@ -289,16 +291,16 @@ class _Race:
             if goal.key not in self.results:
                 self.note(goal.key, f"no counterexample with {scope}, searched {bound}")
 
-    def ask_spacer(self, seconds: float) -> None:
-        """Let Spacer look for an invariant, for each claim on which a verdict hangs; `seconds` for all of them."""
+    def ask_spacer(self, asked: Sequence[Goal], seconds: float) -> None:
+        """Let Spacer look for an invariant for each of `asked`; `seconds` for all of them."""
         ends = time.perf_counter() + min(seconds, self.left)
-        for goal in (asked := self.pursued):
+        for number, goal in enumerate(asked):
             left = ends - time.perf_counter()
             if left <= 1 or goal.key in self.results:
                 continue
             self.tell(f"Spacer: {goal.key}")
             began = time.perf_counter()
-            inferred = infer(self.model, goal, self.invariant, max_seconds=max(1.0, left / (len(asked) - asked.index(goal))))
+            inferred = infer(self.model, goal, self.invariant, max_seconds=max(1.0, left / (len(asked) - number)))
             if inferred.invariant is not None:
                 self.invariant = inferred.invariant
                 self.settle("Spacer, then plain induction", began)

@@ -91,7 +91,8 @@ def test_a_fact_turned_over_has_a_settled_verdict_on_every_promise(flow: str, fa
     assert all(trace.shortest for trace in traces)
 
 
-def test_claims_of_a_refuted_promise_that_are_not_pursued_say_so() -> None:
+def test_claims_of_a_refuted_promise_that_are_not_pursued_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siteproof.model.prove.SPACER_LAST", 0.0)
     report = prove(load_topology(H2S), ["P2"], {"planned.drains": False})
     (row,) = report.promises
     assert row.verdict is Verdict.REFUTED
