@@ -30,7 +30,7 @@ from siteproof.conformance.engines.random import Opener, RandomEngine
 from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, Outcome, StepRecord
 from siteproof.conformance.session import DriverFactory, Session, base_for
 from siteproof.model.errors import UsageError
-from siteproof.model.topology import Topology, load_topology
+from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
 __all__ = ["ENGINES", "CampaignEvent", "CaseRun", "Engine", "campaign", "promised_for", "run_case"]
 
@@ -255,6 +255,12 @@ def _warnings(tally: _Tally, promised: Promised) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _source(topology: Topology) -> str:
+    """By what a case names a topology: a built-in one by its id, a user's own by its file."""
+    built_in = topology.id in builtin_topologies() and load_topology(topology.id).text == topology.text
+    return topology.id if built_in else topology.file
+
+
 def campaign(
     topology: Topology | str,
     driver: DriverFactory,
@@ -278,7 +284,7 @@ def campaign(
     if engine not in ENGINES:
         raise UsageError(f"the engine {engine!r}", "one of " + ", ".join(ENGINES), "choose one of them")
     known = topology if isinstance(topology, Topology) else load_topology(topology)
-    source = topology if isinstance(topology, str) else known.file if known.file and known.id not in known.file else known.id
+    source = topology if isinstance(topology, str) else _source(known)
     level = promised if promised is not None else promised_for(known)
     start = random.SystemRandom().getrandbits(31) if seed is None else seed
     chance = random.Random(start)

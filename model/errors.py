@@ -41,7 +41,7 @@ class UsageError(SiteproofError):
 
 @frozen
 class Problem:
-    """One thing that is wrong with a specification file. `line` counts from 1."""
+    """One thing that is wrong with a specification file. `line` counts from 1; it is 0 for what stands on the command line."""
 
     file: str
     line: int
@@ -52,7 +52,7 @@ class Problem:
 
     def __str__(self) -> str:
         return one_line(
-            f"error in {self.file}, line {self.line}: {self.key}: found {self.found}; "
+            f"error in {self.file}{f', line {self.line}' if self.line else ''}: {self.key}: found {self.found}; "
             f"expected {self.expected}; to mend: {self.mend}"
         )
 

@@ -6,8 +6,10 @@ Rules
 2. *Then true ones.* Lemmas and invariant claims that were not refuted are tried together by plain induction; step
    claims on top. This is the only thing that makes a claim *proved*. A step claim that names its actions and follows
    from their preconditions and effects without any invariant is *by construction* instead.
-3. *Then the rest*, while time lasts: a deeper search, Spacer (whose finding has to pass plain induction), bounded model
-   checking. What nobody settles is *undetermined*, with the reason.
+3. *Then the rest*, while time lasts, cheap before dear: deeper searches, induction over what is left of lemmas that fell
+   (`weakening`), Spacer (whose finding has to pass plain induction), bounded model checking. One claim that fails refutes a
+   promise: from then on, dear engines are not asked about its other claims. What nobody settles is *undetermined*, with the
+   reason.
 4. A claim that does not apply is *not applicable*, with the facts that make it so; a promise none of whose claims apply
    is so, too.
 5. A claim that follows from the invariant is proved only if its premise was reached. Where the invariant shows that none
@@ -34,6 +36,7 @@ from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import SearchResult, Target, search
 from siteproof.model.engines.solvers import z3_version
 from siteproof.model.engines.traces import claim_text, counterexample, trace_of
+from siteproof.model.engines.weakening import absences, plausible, sharpened, weakened
 from siteproof.model.errors import UsageError, near
 from siteproof.model.levels import Level, level, levels, promise_ids
 from siteproof.model.readings.python import CompiledModel, compile_model
@@ -42,13 +45,16 @@ from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Tra
 from siteproof.model.system import Model
 from siteproof.model.topology import Topology
 
-__all__ = ["ActionWitness", "Outcome", "WhatIf", "prove", "prove_model", "what_if", "witnesses"]
+__all__ = ["ActionWitness", "Outcome", "WhatIf", "compared", "prove", "prove_model", "what_if", "witnesses"]
 
 Progress = Callable[[str], None]
 
 ANY = 10**9
 FIRST_STATES, DEEP_STATES = 60_000, 1_000_000
 ANYWHERE = Scope(ANY, ANY, ANY, words="the nearest states")
+SPACER_FIRST, SPACER_LAST = 10.0, 3.0
+"""Seconds that Spacer gets before the widest search, and for what is left of promises that are refuted; what it can prove at all,
+it mostly proves in a few."""
 
 
 @attrs.frozen(eq=False)
@@ -63,7 +69,7 @@ class Outcome:
 
 @attrs.frozen
 class WhatIf:
-    """A flow as it is and with other facts, and the ids of the promises that are kept in only one of the two."""
+    """A flow as it is and as it might be, or two flows, and the ids of the promises that are kept in only one of the two."""
 
     before: ProofReport
     after: ProofReport
@@ -97,6 +103,7 @@ class _Race:
     never: set[str] = attrs.field(factory=set)
     invariant: tuple[Named, ...] = ()
     reasons: dict[str, list[str]] = attrs.field(factory=dict)
+    finished: list[Scope] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.compiled = compile_model(self.model)
@@ -109,21 +116,27 @@ class _Race:
     def open(self) -> list[Goal]:
         return [goal for goal in self.goals if goal.key not in self.results]
 
+    @property
+    def pursued(self) -> list[Goal]:
+        """Open claims on which a promise's verdict hangs: none of its claims is refuted yet."""
+        broken = {goal.promise.id for goal in self.goals
+                  if goal.key in self.results and self.results[goal.key].verdict is Verdict.REFUTED}
+        return [goal for goal in self.open if goal.promise.id not in broken]
+
     def note(self, key: str, text: str) -> None:
         """Remember why a claim is not settled yet; each engine says so in turn."""
         self.reasons.setdefault(key, []).append(text)
 
-    def look(self, scope: Scope, max_states: int | None, *, only_open: bool = True) -> SearchResult:
-        """Search `scope` for what breaks an open claim and for premises not seen yet; refute what is broken.
+    def look(self, scope: Scope, max_states: int | None, wanted: Sequence[Goal], unseen: Sequence[Goal] = ()) -> SearchResult:
+        """Search `scope` for what breaks one of `wanted` and for premises of `unseen`; refute what is broken.
 
         A small scope may have missed a shorter counterexample, so the wide one is searched below its length.
         """
-        wanted = self.open
-        unseen = [g for g in self.goals if not self.witnessed.get(g.key) and g.key not in self.never]
-        unseen = [] if only_open else unseen
         targets = [_violation(goal) for goal in wanted]
         targets += [Target("?" + g.key, g.built.premise, g.claim.is_step, g.claim.on) for g in unseen]
         found = self.search(targets, scope, max_states=max_states)
+        if found.exhausted and wanted:
+            self.finished.append(scope)  # what is wanted later was wanted now
         for goal in unseen:
             self.witnessed[goal.key] = "?" + goal.key in found.found
         broken = {goal: path for goal in wanted if (path := found.found.get("!" + goal.key)) is not None}
@@ -159,6 +172,21 @@ class _Race:
             self.note(key, f"plain induction: not preserved by {action.replace('_', ' ')}")
         self.settle("plain induction" if outcome.complete else "plain induction (Houdini)", began)
 
+    def relax(self, more: Sequence[Named], method: str) -> None:
+        """Induction over the invariant and candidates that nobody wrote. They stay only if they settle something."""
+        began, known, before = time.perf_counter(), self.invariant, len(self.open)
+        self.tell(method)
+        self.invariant = self.largest(more)
+        self.settle(method, began)
+        if len(self.open) == before:
+            self.invariant = known
+
+    def largest(self, more: Sequence[Named]) -> tuple[Named, ...]:
+        """The invariant with as much of `more` as is inductive with it."""
+        names = {row.name for row in self.invariant}
+        rows = plausible(self.model, (row for row in more if row.name not in names), self.level.scopes[-1])
+        return induct(self.model, [*self.invariant, *rows], tick=self.tell).invariant
+
     def settle(self, method: str, began: float) -> None:
         """Mark as proved every open claim that the invariant implies."""
         wanted = self.open
@@ -180,10 +208,7 @@ class _Race:
         what is written in the actions."""
         shown = [goal for goal in self.goals if self.results[goal.key].verdict is Verdict.PROVED]
         self.never = self.unreachable([goal for goal in shown if not self.witnessed[goal.key]])
-        scope = self.level.scopes[0]
-        if self.left > 0 and any(not self.witnessed[goal.key] for goal in shown if goal.key not in self.never):
-            scope = self.level.scopes[-1]
-            self.look(scope, DEEP_STATES, only_open=False)
+        scope = self.level.scopes[-1]
         named = [goal for goal in shown if goal.claim.is_step and goal.claim.on is not None]
         written = proves(self.model, typing(self.model), named)
         for goal in shown:
@@ -198,51 +223,91 @@ class _Race:
             self.results[goal.key] = result
 
     def unreachable(self, goals: Sequence[Goal]) -> set[str]:
-        """Keys of the claims of which the invariant, or one that Spacer adds to it, shows that no reachable state or step
-        satisfies the premise."""
+        """Keys of the claims of which an invariant shows that no reachable state or step satisfies the premise: ours, ours
+        with what never occurs, or one that Spacer adds to it. Premises that a search reaches meanwhile are remembered."""
         denied = [attrs.evolve(goal, built=attrs.evolve(goal.built, premise=z3.BoolVal(True),
                                                         conclusion=z3.Not(goal.built.premise))) for goal in goals]
         never = {key for key, told in proves(self.model, self.invariant, denied).items() if told.answer == "unsat"}
+        known = self.invariant
+        if len(never) < len(goals) and self.left > 0:
+            known = self.largest([*absences(self.model), *sharpened(known)])
+            never |= {key for key, told in proves(self.model, known, denied).items() if told.answer == "unsat"}
+        missing = [goal for goal in goals if goal.key not in never]
+        if missing and self.left > 0:
+            self.look(self.level.scopes[-1], DEEP_STATES, [], missing)
         for goal in denied:
-            if goal.key not in never and self.left > 1:
+            if goal.key not in never and not self.witnessed[goal.key] and self.left > 1:
                 self.tell(f"Spacer: whether the premise of {goal.key} is reachable")
-                if infer(self.model, goal, self.invariant, max_seconds=min(10.0, self.left)).invariant is not None:
+                if infer(self.model, goal, known, max_seconds=min(10.0, self.left)).invariant is not None:
                     never.add(goal.key)
         return never
 
-    def fall_back(self) -> None:
-        """What neither the first search nor induction has settled: search deeper, then Spacer, then unroll."""
-        for scope in (*self.level.scopes, self.level.wide):
-            if self.open and self.left > 0:
-                found = self.look(scope, DEEP_STATES)
-                bound = f"to depth {found.depth} ({found.stopped})" if found.stopped else "to its end"
-                for goal in self.open:
-                    self.note(goal.key, f"no counterexample with {scope}, searched {bound}")
+    def fall_back(self, candidates: Sequence[Named]) -> None:
+        """What neither the first search nor induction has settled: cheap engines for all claims, then dear ones for those
+        on which a verdict hangs."""
+        small, *larger = self.level.scopes
+        self.deepen(small, self.open)
+        if self.open and self.left > 0:
+            refuted = {key for key, result in self.results.items() if result.verdict is Verdict.REFUTED}
+            self.relax([*(row for row in candidates if row.name not in refuted), *absences(self.model), *sharpened(candidates)],
+                       "plain induction (with what never occurs)")
+        for scope in larger:
+            self.deepen(scope, self.pursued)
+        if self.pursued and self.left > 0:
+            held = {row.name for row in self.invariant}
+            lost = [row for row in candidates if row.name not in held]
+            self.relax([*absences(self.model), *sharpened(candidates), *weakened(self.model, lost)],
+                       "plain induction (with what is left of lemmas)")
+        self.ask_spacer(self.pursued, SPACER_FIRST)
+        self.deepen(self.level.wide, self.pursued)
+        self.ask_spacer(self.pursued, self.left / 2)
+        for goal in self.pursued:
+            if self.left <= 1:
+                break
+            self.tell(f"unrolling: {goal.key}")
+            deep = unroll(self.model, goal, max_depth=16, max_seconds=self.left / len(self.pursued))
+            if deep.path is not None:
+                self.refute(goal, deep.path, "bounded model checking (any number of writes)", deep.seconds, True)
+            else:
+                self.note(goal.key, f"no counterexample of up to {deep.depth} steps, whatever the scope")
+        pursued = {goal.key for goal in self.pursued}
+        self.ask_spacer([goal for goal in self.open if goal.key not in pursued], SPACER_LAST)
         for goal in self.open:
-            if self.left <= 1 or goal.key in self.results:
+            why = dict.fromkeys(self.reasons[goal.key])
+            if goal.key not in pursued:
+                why = {f"not pursued further, since another claim of {goal.promise.id} is refuted": None, **why}
+            elif self.left <= 1:
+                why["the time limit was reached"] = None
+            self.results[goal.key] = ClaimResult(goal.built.name, Verdict.UNDETERMINED, "all engines", 0.0,
+                                                 "; ".join(why), claim_text(self.model, goal))
+
+    def deepen(self, scope: Scope, wanted: Sequence[Goal]) -> None:
+        """Search a scope for what breaks one of `wanted`, unless it has been searched to its end."""
+        if not wanted or self.left <= 0:
+            return
+        bound = "to its end"
+        if scope not in self.finished:
+            found = self.look(scope, DEEP_STATES, wanted)
+            bound = f"to depth {found.depth} ({found.stopped})" if found.stopped else bound
+        for goal in wanted:
+            if goal.key not in self.results:
+                self.note(goal.key, f"no counterexample with {scope}, searched {bound}")
+
+    def ask_spacer(self, asked: Sequence[Goal], seconds: float) -> None:
+        """Let Spacer look for an invariant for each of `asked`; `seconds` for all of them."""
+        ends = time.perf_counter() + min(seconds, self.left)
+        for number, goal in enumerate(asked):
+            left = ends - time.perf_counter()
+            if left <= 1 or goal.key in self.results:
                 continue
             self.tell(f"Spacer: {goal.key}")
             began = time.perf_counter()
-            inferred = infer(self.model, goal, self.invariant, max_seconds=max(1.0, self.left / (1 + len(self.open))))
+            inferred = infer(self.model, goal, self.invariant, max_seconds=max(1.0, left / (len(asked) - number)))
             if inferred.invariant is not None:
                 self.invariant = inferred.invariant
                 self.settle("Spacer, then plain induction", began)
             else:
                 self.note(goal.key, inferred.reason)
-        for goal in self.open:
-            if self.left <= 1:
-                break
-            self.tell(f"unrolling: {goal.key}")
-            deep = unroll(self.model, goal, max_depth=16, max_seconds=self.left / len(self.open))
-            if deep.path is not None:
-                self.refute(goal, deep.path, "bounded model checking (any number of writes)", deep.seconds, True)
-            else:
-                self.note(goal.key, f"no counterexample of up to {deep.depth} steps, whatever the scope")
-        for goal in self.open:
-            if self.left <= 1:
-                self.note(goal.key, "the time limit was reached")
-            self.results[goal.key] = ClaimResult(goal.built.name, Verdict.UNDETERMINED, "all engines", 0.0,
-                                                 "; ".join(self.reasons[goal.key]), claim_text(self.model, goal))
 
 
 def prove_model(model: Model, promises: Collection[str] | None = None, *, on_progress: Progress | None = None,
@@ -254,11 +319,12 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     everything = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
     goals = [goal for goal in goals_of(model, chosen) if goal.built.applies]
     race = _Race(of, model, goals, on_progress or (lambda _text: None), began + time_limit)
-    first = race.look(of.wide, FIRST_STATES, only_open=False)
-    if not first.exhausted and not all(race.witnessed.values()):
-        race.look(of.scopes[0], None, only_open=False)
-    race.induct(invariant_candidates(model, of.lemmas, everything))
-    race.fall_back()
+    first = race.look(of.wide, FIRST_STATES, race.open, goals)
+    if not first.exhausted and (unseen := [goal for goal in goals if not race.witnessed[goal.key]]):
+        race.look(of.scopes[0], None, race.open, unseen)
+    candidates = invariant_candidates(model, of.lemmas, everything)
+    race.induct(candidates)
+    race.fall_back(candidates)
     race.weigh()
     rows = []
     for promise in chosen:
@@ -335,14 +401,18 @@ def _prove_level(of: Level, topology: Topology, promises: Collection[str] | None
                  for row in outcome.promises), checked.confirmed_by
 
 
-def what_if(topology: Topology, overrides: Mapping[str, bool], promises: Collection[str] | None = None,
+def what_if(topology: Topology, changed: Topology | Mapping[str, bool], promises: Collection[str] | None = None,
             on_progress: Progress | None = None, time_limit: float = 120.0) -> WhatIf:
-    """The flow before and after a change of facts, and the promises that the change loses and gains."""
-    before = prove(topology, promises, None, None, on_progress, time_limit)
-    after = prove(topology, promises, overrides, None, on_progress, time_limit)
-    kept = [set(report.kept) for report in (before, after)]
-    return WhatIf(before, after, tuple(id for id in promise_ids() if id in kept[0] - kept[1]),
-                  tuple(id for id in promise_ids() if id in kept[1] - kept[0]))
+    """The flow before and after a change, of facts or into another topology, and the promises that are lost and gained."""
+    after = changed if isinstance(changed, Topology) else topology.with_facts(changed)
+    return compared(prove(topology, promises, None, None, on_progress, time_limit),
+                    prove(after, promises, None, None, on_progress, time_limit))
+
+
+def compared(before: ProofReport, after: ProofReport) -> WhatIf:
+    """Two reports side by side, with the promises that are kept in only one of them."""
+    return WhatIf(before, after, tuple(id for id in promise_ids() if id in before.kept and id not in after.kept),
+                  tuple(id for id in promise_ids() if id in after.kept and id not in before.kept))
 
 
 def witnesses(model: Model, *, scope: Scope | None = None, on_progress: Progress | None = None) -> tuple[ActionWitness, ...]:

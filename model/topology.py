@@ -21,16 +21,20 @@ was extended may extend again, but not in a circle. Below every topology lie the
 that are alike in all flows and their reasons; a topology may overrule them. Only the merged whole has to be a topology; a
 problem is told with the file, line and key where its value stands.
 
-`Topology.text` loads on its own: it is the file's text, or for a file that extends another the merged whole, written by
-`toml_text`. A what-if (`Topology.with_facts`) keeps it and records what was changed, so that a certificate can carry both.
-`deployment` has the values of the deployment, `facts` the facts; `specfile` reads strictly and merges.
+An *overlay* is a part of a topology file, without `id` and `extends`: laid over a topology it is merged into it by the same
+rules, and the result has to be a topology (`overlay`).
+
+`Topology.text` loads on its own: it is the file's text, or for a file that extends another, or that something is laid over, the
+merged whole, written by `toml_text`. A what-if about facts (`Topology.with_facts`) keeps it and records what was changed, so that
+a certificate can carry both. `deployment` has the values of the deployment, `facts` the facts; `specfile` reads strictly and
+merges.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -212,14 +216,15 @@ def builtin_topologies() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
-def load_topology(source: str | Path) -> Topology:
-    """Load a built-in topology by its id, or a user's own by its path.
+def load_topology(source: str | Path, overlays: Iterable[SpecFile] = ()) -> Topology:
+    """Load a built-in topology by its id, or a user's own by its path, and lay `overlays` over it, one after the other.
 
-    Raises UsageError when there is no such topology or the file cannot be read, SpecError when the file is wrong.
+    Raises UsageError when there is no such topology or the file cannot be read, SpecError when the file is wrong or what
+    comes of it is no topology.
     """
     known = builtin_topologies()
     if isinstance(source, str) and source in known:
-        return parse_topology(_builtin_text(source), f"{source}.toml")
+        return parse_topology(_builtin_text(source), f"{source}.toml", None, overlays)
     path = Path(source)
     try:
         text = _file_text(path)
@@ -227,16 +232,20 @@ def load_topology(source: str | Path) -> Topology:
         found = f"the topology {told(str(source))} ({_why_unreadable(error)})"
         expected = "a built-in topology or the path of a readable TOML file"
         raise UsageError(found, expected, near(str(source), known)) from None
-    return parse_topology(text, str(path), path.parent)
+    return parse_topology(text, str(path), path.parent, overlays)
 
 
-def parse_topology(text: str, file: str, folder: Path | None = None) -> Topology:
+def parse_topology(text: str, file: str, folder: Path | None = None, overlays: Iterable[SpecFile] = ()) -> Topology:
     """Read a topology from the text of a file called `file`. Raises SpecError with all that is wrong with it.
 
-    It may extend files that are named relative to `folder`; without one, built-in topologies only.
+    It may extend files that are named relative to `folder`; without one, built-in topologies only. `overlays` are laid over
+    the whole.
     """
     own = SpecFile.parse(text, file)
     whole = _on_its_base(own, folder, ())
+    for upper in overlays:
+        whole = upper.over(whole, IDENTITY, REMOVABLE)
+        whole.finish()
     spec = whole.over(_decisions(), IDENTITY, REMOVABLE)
     top = spec.top
     _check_format(top)

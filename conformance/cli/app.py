@@ -90,9 +90,13 @@ def prove(
         list[str] | None,
         typer.Option(
             "--what-if",
-            metavar="[FLOW:]FACT=VALUE",
-            help="Change a fact and show the verdicts before and after; may be repeated.",
+            metavar="[FLOW:]PATH=VALUE",
+            help="Change a fact, or a value of the deployment or policy; show the verdicts before and after. May be repeated.",
         ),
+    ] = None,
+    overlay: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Lay a part of a topology file over each flow; show the same. May be repeated."),
     ] = None,
     certificates: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write certificates here and have two solvers confirm them.")
@@ -102,7 +106,28 @@ def prove(
     """Prove the promises of a flow, or find the shortest way to break one."""
     from siteproof.conformance.cli import proving
 
-    return proving.prove(session, topologies or [], properties or [], what_if or [], certificates, max_time)
+    return proving.prove(session, topologies or [], properties or [], what_if or [], overlay or [], certificates, max_time)
+
+
+@app.command(epilog="Example: siteproof diff vmware-to-azure mine.toml")
+@shared
+def diff(
+    session: Session,
+    first: Annotated[str, typer.Argument(metavar="A", help="A built-in id or a TOML file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="What is held against it: another id or file.")],
+    proofs: Annotated[bool, typer.Option("--proofs/--no-proofs", help="Prove both, and show which promises differ.")] = True,
+    properties: Annotated[
+        list[str] | None, typer.Option("--property", metavar="ID", help="Only this promise (P1, P2, …); may be repeated.")
+    ] = None,
+    max_time: MaxTime = "2m",
+) -> Exit:
+    """Compare two topologies: what is added, removed and changed, and which promises only one of them keeps.
+
+    The exit code is 1 when B has a refuted promise that A keeps.
+    """
+    from siteproof.conformance.cli import diffing
+
+    return diffing.diff(session, first, second, proofs, properties or [], max_time)
 
 
 @app.command(epilog="Example: siteproof certify siteproof-report/proofs")

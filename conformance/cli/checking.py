@@ -46,7 +46,7 @@ def check(session: Session, names: list[str], image: Path | None, place: Path, m
     seconds = parse_duration(max_time, "--max-time")
     sources = names or list(builtin_topologies())
     topologies = [load_topology(source) for source in sources]
-    _check_supported(topologies)
+    check_supported(topologies)
     folder = ReportFolder.begin(place)
     try:
         with _image(image, len(sources)) as (disk, work):
@@ -97,7 +97,7 @@ def machine_facts() -> dict[str, str]:
     }
 
 
-def _check_supported(topologies: list[Topology]) -> None:
+def check_supported(topologies: list[Topology]) -> None:
     """A flow that the bundled implementation does not have is refused before any work."""
     from siteproof.impl.errors import TopologyError
     from siteproof.impl.flows import flow_of

@@ -27,16 +27,17 @@ Rows = list[dict[str, Any]]
 
 
 def listing(session: Session, what: str, names: Sequence[str] = (), uncovered: bool = False) -> Exit:
-    """Print one list; in JSON every row is an object. `names` are topologies, a user's own among them; they and `uncovered`
-    are for requirements only."""
+    """Print one list; in JSON every row is an object. `names` are topologies, a user's own among them: they are for topologies
+    and requirements, and `uncovered` for requirements."""
     if what == "requirements":
         from siteproof.conformance.cli.requirements import list_requirements
 
         return list_requirements(session, names, uncovered)
-    if names or uncovered:
-        found = names[0] if names else "--uncovered"
-        raise UsageError(f"list {what} {found}", f"list {what}, or list requirements {found}", "leave out what follows")
-    rows = _LISTS[what]()
+    if uncovered or (names and what != "topologies"):
+        found = "--uncovered" if uncovered else names[0]
+        meant = "requirements" if uncovered else "topologies"
+        raise UsageError(f"list {what} {found}", f"list {what}, or list {meant} {found}", "leave out what follows")
+    rows = _topologies(names) if what == "topologies" else _LISTS[what]()
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for number, column in enumerate(rows[0] if rows else ()):
         table.add_column(column, no_wrap=number == 0)
@@ -51,10 +52,11 @@ def _cell(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _topologies() -> Rows:
+def _topologies(names: Sequence[str] = ()) -> Rows:
     from siteproof.model.topology import builtin_topologies, load_topology
 
-    return [{"id": t.id, "title": t.title, "summary": t.summary} for t in map(load_topology, builtin_topologies())]
+    found = map(load_topology, names or builtin_topologies())
+    return [{"id": t.id, "title": t.title, "summary": t.summary} for t in found]
 
 
 def _properties() -> Rows:

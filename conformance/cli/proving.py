@@ -6,25 +6,32 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
+import attrs
 from rich.text import Text
 
 from siteproof.conformance.cli.shared import Session, parse_duration
 from siteproof.conformance.exits import Exit, of_proof, overall
 from siteproof.conformance.report.folder import certificate_folder
-from siteproof.conformance.report.terminal import plain_fact, proof_story, side_by_side, text
+from siteproof.conformance.report.review import changes_story, verdicts_story
+from siteproof.conformance.report.terminal import plain_fact, proof_story, text
 from siteproof.conformance.report.values import count
 from siteproof.conformance.report.words import duration, join
+from siteproof.model.difference import Difference, differences
 from siteproof.model.engines.certificate import BUILT_IN, CertificateReport
 from siteproof.model.engines.certificate import certify as certify_folder
 from siteproof.model.errors import UsageError, one_line
+from siteproof.model.influence import facts_read
 from siteproof.model.levels import promise_ids
+from siteproof.model.overlay import changed_topology, read_overlay
+from siteproof.model.prove import WhatIf
 from siteproof.model.prove import prove as prove_flow
 from siteproof.model.prove import what_if as prove_what_if
 from siteproof.model.results import ProofReport
 from siteproof.model.topology import Override, Topology, builtin_topologies, load_topology, parse_override
 
-__all__ = ["certify", "prove", "topologies_of"]
+__all__ = ["certify", "chosen_promises", "prove", "told", "topologies_of"]
 
 
 def topologies_of(names: list[str]) -> list[Topology]:
@@ -46,53 +53,99 @@ def told(session: Session, title: str, announced: str = "") -> Iterator[Callable
 
 
 def prove(
-    session: Session, names: list[str], properties: list[str], what_if: list[str], certificates: Path | None, max_time: str
+    session: Session,
+    names: list[str],
+    properties: list[str],
+    what_if: list[str],
+    overlays: list[Path],
+    certificates: Path | None,
+    max_time: str,
 ) -> Exit:
-    """Prove flows one after the other; with `what_if`, before and after."""
+    """Prove flows one after the other; with `what_if` or `overlays`, before and after."""
     limit = parse_duration(max_time, "--max-time")
     overrides = [parse_override(one) for one in what_if]
-    if overrides and certificates is not None:
-        raise UsageError("--what-if with --certificates", "one of them", "certify the flow as documented, without --what-if")
+    if (overrides or overlays) and certificates is not None:
+        option = "--what-if" if overrides else "--overlay"
+        raise UsageError(f"{option} with --certificates", "one of them", f"certify the flow as documented, without {option}")
     if not names and overrides and all(one.topology for one in overrides):
         names = sorted({str(one.topology) for one in overrides})
+    if not names and overlays:
+        raise UsageError("--overlay without a flow", "the flow that it is laid over", "name it: siteproof prove FLOW --overlay …")
     topologies = topologies_of(names)
     _check_meant(overrides, topologies)
-    chosen = _promises(properties) or None
+    chosen = chosen_promises(properties) or None
+    changed = _changed(topologies, names or list(builtin_topologies()), overrides, overlays)
     with certificate_folder(certificates) if certificates is not None else nullcontext():
-        reports, before_reports = _prove_all(session, topologies, overrides, chosen, certificates, limit)
+        reviews, reports = _prove_all(session, topologies, changed, chosen, certificates, limit)
     code = overall(of_proof(report) for report in reports)
     if certificates is not None:
         session.out.print(text(f"certificates: {certificates}; check them again with `siteproof certify {certificates}`", "dim"))
-    session.emit("siteproof.prove/1", code, {"reports": reports, "before": before_reports})
+    session.emit("siteproof.prove/1", code, {
+        "reports": reports, "before": [review.both.before for review in reviews],
+        "changes": [review.told for review in reviews]})
     return code
+
+
+@attrs.frozen
+class _Review:
+    """A changed flow: what differs, which of it no proof looks at, and the verdicts before and after."""
+
+    both: WhatIf
+    rows: tuple[Difference, ...]
+    read: frozenset[str]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {"topology": self.both.after.topology, "differences": self.rows, "lost": self.both.lost,
+                "gained": self.both.gained, "unread": [row.path for row in self.rows if row.path not in self.read]}
+
+
+def _changed(
+    topologies: list[Topology], sources: list[str], overrides: list[Override], overlays: list[Path]
+) -> dict[str, Topology]:
+    """By id, the flows that are changed as they will be. All are made before the first is proved, so that a mistake is told
+    at once."""
+    read = [read_overlay(path) for path in overlays]
+    made = {}
+    for topology, source in zip(topologies, sources, strict=True):
+        meant = [one for one in overrides if one.topology in (None, topology.id)]
+        if meant or read:
+            made[topology.id] = changed_topology(source, read, meant)
+    return made
 
 
 def _prove_all(
     session: Session,
     topologies: list[Topology],
-    overrides: list[Override],
+    changed: dict[str, Topology],
     chosen: list[str] | None,
     certificates: Path | None,
     limit: float,
-) -> tuple[list[ProofReport], list[ProofReport]]:
-    """Prove each flow and tell it. Answers the reports, and those of changed flows as documented."""
+) -> tuple[list[_Review], list[ProofReport]]:
+    """Prove each flow and tell it. Answers the reviews of changed flows, and the report of each flow, as changed if it is."""
+    reviews: list[_Review] = []
     reports: list[ProofReport] = []
-    before_reports: list[ProofReport] = []
     for topology in topologies:
-        changes = {o.path: o.value for o in overrides if o.topology in (None, topology.id)}
-        with told(session, topology.id, "proving and certifying" if certificates else "") as progress:
-            if changes:
-                both = prove_what_if(topology, _facts(changes), chosen, on_progress=progress, time_limit=limit)
-                before_reports.append(both.before)
-                reports.append(both.after)
-                session.out.print(side_by_side(both.before, both.after), "")
-                continue
-            reports.append(prove_flow(topology, chosen, None, certificates, progress, limit))
-        session.out.print(proof_story(reports[-1]), "")
-    return reports, before_reports
+        if topology.id not in changed:
+            with told(session, topology.id, "proving and certifying" if certificates else "") as progress:
+                reports.append(prove_flow(topology, chosen, None, certificates, progress, limit))
+            session.out.print(proof_story(reports[-1]), "")
+            continue
+        after = changed[topology.id]
+        rows, read = differences(topology, after), facts_read(topology) | facts_read(after)
+        session.out.print(text(topology.title, "bold"), text(f"  {topology.id}", "dim"), sep="", end="\n\n")
+        session.out.print(changes_story(rows, read), "")
+        with told(session, topology.id) as progress:
+            both = prove_what_if(topology, after, chosen, on_progress=progress, time_limit=limit)
+        built_in = topology.id in builtin_topologies() and topology.file == f"{topology.id}.toml"
+        session.out.print(verdicts_story(both, "as documented" if built_in else "as it is", "what if"), "")
+        reviews.append(_Review(both, rows, read))
+        reports.append(both.after)
+    return reviews, reports
 
 
-def _promises(given: list[str]) -> list[str]:
+def chosen_promises(given: list[str]) -> list[str]:
     """The ids of promises, in any case. Raises `UsageError` for one that there is not, or that is not proved but tested."""
     from siteproof.model.catalogue import catalogue
 
@@ -117,14 +170,6 @@ def _check_meant(overrides: list[Override], topologies: list[Topology]) -> None:
             raise UsageError(
                 f"--what-if for {one.topology}", "a flow that is proved here: " + join(ids), "name that flow as well"
             )
-
-
-def _facts(changes: dict[str, bool | int | str]) -> dict[str, bool]:
-    """Overrides as facts; one that is no fact, or not true or false, is refused by the topology itself."""
-    for path, value in changes.items():
-        if not isinstance(value, bool):
-            raise UsageError(f"--what-if {path}={value}", "true or false", f"write {path}=true or {path}=false")
-    return {path: bool(value) for path, value in changes.items()}
 
 
 def certify(session: Session, folder: Path) -> Exit:

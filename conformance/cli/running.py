@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from siteproof.conformance.case import command_to_json, describe
-from siteproof.conformance.cli.checking import machine_facts, now, short_path
+from siteproof.conformance.cli.checking import check_supported, machine_facts, now, short_path
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, parse_duration, version
 from siteproof.conformance.drivers.registry import driver_factory
@@ -32,7 +33,7 @@ from siteproof.conformance.results import CampaignResult, Counterexample, StepRe
 from siteproof.conformance.runner import ENGINES, CampaignEvent, campaign, promised_for
 from siteproof.conformance.session import DriverFactory
 from siteproof.model.errors import UsageError, near
-from siteproof.model.topology import Topology, load_topology
+from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
 __all__ = ["explain", "replay", "run"]
 
@@ -56,6 +57,7 @@ def run(
         if engine not in ENGINES:
             raise UsageError(f"the engine {engine}", "one of " + ", ".join(ENGINES), near(engine, ENGINES))
     topologies = topologies_of(names)
+    _check_driver(driver, topologies)
     with _no_prints():
         factory = _factory(driver)
     folder = ReportFolder.begin(out, "--out") if out is not None else None
@@ -118,6 +120,12 @@ def _no_prints() -> Iterator[None]:
         if kept >= 0:
             os.dup2(kept, 1)
             os.close(kept)
+
+
+def _check_driver(name: str, topologies: list[Topology]) -> None:
+    """The bundled implementation refuses a flow that it does not have, before any work. Raises `UsageError`."""
+    if name.partition("+")[0] == "bundled":
+        check_supported(topologies)
 
 
 def _factory(name: str) -> DriverFactory:
@@ -189,11 +197,12 @@ _REPLAYED = {
 
 def replay(session: Session, file: Path, driver: str | None) -> Exit:
     """Run the case again. 1 when it fails, 0 when it is fixed, 2 when it no longer reaches the failure or nothing can be said."""
-    saved = load(file)
-    name = driver or saved.driver
+    saved = _located(load(file), file)
+    name, topology = driver or saved.driver, load_topology(saved.case.scenario.topology)
+    _check_driver(name, [topology])
     with _no_prints(), told(session, f"{file.name} against {name}"):
         factory = _factory(name)
-        shown = replay_saved(saved, factory, promised_for(load_topology(saved.case.scenario.topology)), name=name)
+        shown = replay_saved(saved, factory, promised_for(topology), name=name)
     style, code = _REPLAYED[shown.status]
     for line in explain_steps(shown.records, shown.divergence):
         session.out.print(text(line), soft_wrap=True)
@@ -215,9 +224,22 @@ def replay(session: Session, file: Path, driver: str | None) -> Exit:
     return code
 
 
+def _located(saved: Saved, file: Path) -> Saved:
+    """A counterexample names a user's own topology by the path that was given when it was found. From another folder, that path
+    is tried from the folders around the counterexample as well."""
+    source = saved.case.scenario.topology
+    if source in builtin_topologies() or Path(source).exists():
+        return saved
+    there = next((folder / source for folder in file.absolute().parents if (folder / source).is_file()), None)
+    if there is None:
+        return saved
+    scenario = attrs.evolve(saved.case.scenario, topology=str(there))
+    return attrs.evolve(saved, case=attrs.evolve(saved.case, scenario=scenario))
+
+
 def explain(session: Session, file: Path) -> Exit:
     """Tell a counterexample from its file alone, with the promise and the requirements in full."""
-    found = _of_file(load(file), file)
+    found = _of_file(_located(load(file), file), file)
     promise, requirements = _sources(found)
     session.out.print(counterexample_story(found), "", _told_sources(found, promise, requirements))
     session.emit(

@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.columns import Columns
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -44,7 +42,6 @@ __all__ = [
     "final_table",
     "proof_story",
     "refutation_story",
-    "side_by_side",
     "verdict_lines",
 ]
 
@@ -257,43 +254,4 @@ def campaign_story(result: CampaignResult) -> RenderableType:
     parts += [text("warning: " + warning, "yellow") for warning in result.warnings]
     if result.counterexample is not None:
         parts += [Text(), counterexample_story(result.counterexample)]
-    return Group(*parts)
-
-
-def side_by_side(before: ProofReport, after: ProofReport) -> RenderableType:
-    """A what-if: the verdicts before and after, what changed marked, and the refutations of the changed flow."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for title in ("", "promise", "level", "as documented", "what if", ""):
-        table.add_column(title)
-    then = {(p.id, p.level): p for p in before.promises}
-    for promise in after.promises:
-        old = then.get((promise.id, promise.level))
-        changed = old is not None and old.verdict is not promise.verdict
-        table.add_row(
-            text(promise.id, "bold"),
-            text(promise.title),
-            text(promise.level, "dim"),
-            _word(old.verdict) if old else Text("–", "dim"),
-            _word(promise.verdict),
-            Text("← changed", "bold") if changed else Text(),
-        )
-    facts = Columns(
-        [
-            text(f"{path} = {plain_fact(value)} (documented: {plain_fact(before.facts.get(path))})", "yellow")
-            for path, value in after.overrides.items()
-        ]
-    )
-    parts: list[RenderableType] = [
-        Text.assemble((one_line(after.title), "bold"), (f"  {one_line(after.topology)}", "dim")),
-        facts,
-        Padding(table, (1, 0, 0, 0)),
-    ]
-    for promise in after.promises:
-        old = then.get((promise.id, promise.level))
-        old_claims = {c.name: c.verdict for c in old.claims} if old else {}
-        parts += [
-            Padding(refutation_story(promise, claim, claim.trace), (1, 0, 0, 0))
-            for claim in promise.claims
-            if claim.trace is not None and claim.verdict is Verdict.REFUTED and old_claims.get(claim.name) is not Verdict.REFUTED
-        ]
     return Group(*parts)

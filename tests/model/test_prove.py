@@ -82,6 +82,7 @@ def test_a_premise_that_was_never_reached_leaves_a_claim_undetermined(monkeypatc
         return HornResult(None, "not asked", 0.0)
 
     monkeypatch.setattr("siteproof.model.prove.infer", nothing)
+    monkeypatch.setattr("siteproof.model.prove.absences", lambda _model: [])
     monkeypatch.setattr("siteproof.model.prove.DEEP_STATES", 1_000)
     outcome = prove_model(model_of("hyper-v-vmm-to-azure"), ["P12"])
     told = {c.name: c for c in outcome.promises[0].claims}["at recovery, replication goes in reverse"]

@@ -1,0 +1,171 @@
+"""Design reviews on the command line: what-ifs, overlays and `diff`, with what is lost and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siteproof.conformance.cli import main
+from siteproof.model.topology import load_topology
+
+H2S, V2A, P2A = "hyper-v-to-secondary-site", "vmware-to-azure", "physical-to-azure"
+
+
+@pytest.fixture(autouse=True)
+def quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in a folder of their own, as on a pipe of ordinary width."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def without_drain(tmp_path: Path) -> Path:
+    file = tmp_path / "hasty.toml"
+    text = f'format = 1\nid = "hasty"\nextends = "{H2S}"\ntitle = "Hasty"\n[planned]\ndrains = false\n'
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_lost_promise_is_told_by_its_shortest_run_with_what_the_change_contradicts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", H2S, "--property", "P1", "--property", "P12", "--what-if", "planned.drains=false"]) == 1
+    words = capsys.readouterr().out
+    assert "planned.drains  true → false" in words
+    assert "H2S-25: A planned failover loses no data" in words
+    assert "lost: P1; none is gained" in words
+    assert "7  switch planned" in words
+    assert "7 steps, the fewest possible" in words
+    (row,) = (line for line in words.splitlines() if line.startswith("P12"))
+    assert "←" not in row
+
+
+def test_a_promise_that_comes_back_is_gained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = without_drain(tmp_path)
+    assert main(["prove", str(file), "--property", "P1", "--what-if", "planned.drains=true", "--json", "-"]) == 0
+    (change,) = document(capsys)["changes"]
+    assert (change["lost"], change["gained"], change["unread"]) == ([], ["P1"], [])
+
+
+def test_a_promise_that_no_longer_says_anything_is_lost_and_not_refuted(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--what-if", "forward.planned_failover=false", "--what-if", "reverse.planned_failover=false",
+                 "--what-if", "planned.leaves_protected=false"]
+    assert main(["prove", H2S, "--property", "P1", *arguments]) == 0
+    words = capsys.readouterr().out
+    assert "lost: P1" in words
+    assert "– P1 no longer says anything: forward.planned_failover = false" in words
+
+
+def test_what_no_promise_looks_at_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--what-if", "policy.retention_hours=12", "--what-if", "components.vcenter.optional=false"]
+    assert main(["prove", V2A, "--property", "P12", *arguments]) == 0
+    words = capsys.readouterr().out
+    assert "24 → 12" in words
+    assert "No promise looks at components.vcenter.optional and policy.retention_hours" in words
+    assert "no promise is lost and none is gained" in words
+
+
+def test_a_change_that_changes_nothing_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", H2S, "--property", "P12", "--what-if", "planned.drains=true"]) == 0
+    assert "nothing differs" in capsys.readouterr().out
+
+
+def test_a_what_if_is_for_the_flow_that_it_names(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--what-if", f"{V2A}:policy.retention_hours=12", "--what-if", "policy.rpo_threshold_minutes=20", "--json", "-"]
+    assert main(["prove", V2A, H2S, "--property", "P12", *arguments]) == 0
+    changes = {one["topology"]: [row["path"] for row in one["differences"]] for one in document(capsys)["changes"]}
+    assert changes == {V2A: ["policy.retention_hours", "policy.rpo_threshold_minutes"], H2S: ["policy.rpo_threshold_minutes"]}
+
+
+def test_an_overlay_shows_the_same_as_the_what_ifs_that_it_stands_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "over.toml").write_text("[planned]\ndrains = false\n[policy]\nretention_hours = 4\n", encoding="utf-8")
+    assert main(["prove", H2S, "--property", "P1", "--overlay", "over.toml", "--json", "-"]) == 1
+    by_file = document(capsys)
+    options = ["--what-if", "planned.drains=false", "--what-if", "policy.retention_hours=4"]
+    assert main(["prove", H2S, "--property", "P1", *options, "--json", "-"]) == 1
+    by_option = document(capsys)
+    assert by_file["changes"] == by_option["changes"]
+    assert by_file["reports"][0]["overrides"] == by_option["reports"][0]["overrides"] == {"planned.drains": False}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["prove", "--overlay", "over.toml"],
+        ["prove", H2S, "--overlay", "no-such.toml"],
+        ["prove", H2S, "--overlay", "over.toml", "--certificates", "proofs"],
+        ["prove", V2A, "--what-if", "policy.retention_hours=100"],
+        ["prove", V2A, "--what-if", "links.process-server.storage-account.paths=vpn"],
+        ["prove", V2A, "--what-if", "components.no-such.optional=true"],
+        ["prove", V2A, H2S, "--what-if", "components.vcenter.optional=false"],
+        ["diff", V2A, "no-such.toml"],
+        ["diff", V2A],
+        ["diff", V2A, H2S, "--property", "P99"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_in_a_review_is_told_in_one_line(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "over.toml").write_text("[policy]\nretention_hours = 4\n", encoding="utf-8")
+    assert main(arguments) == 4
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith("siteproof: ")
+    assert captured.out == ""
+
+
+# ----------------------------------------------------------------------------------------------------------------- diff
+
+
+def test_diff_without_proofs_loads_no_verdicts_and_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", V2A, P2A, "--no-proofs", "--json", "-"]) == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert told["schema"] == "siteproof.diff/1"
+    assert (told["a"]["id"], told["b"]["id"]) == (V2A, P2A)
+    assert "reports" not in told
+    assert {row["part"] for row in told["differences"]} == {"component", "failback set-up"}
+    assert all(row["path"] in captured.err.replace("\n", "") or len(row["path"]) > 30 for row in told["differences"])
+
+
+def test_diff_ends_with_1_when_the_second_breaks_what_the_first_keeps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = without_drain(tmp_path)
+    assert main(["diff", H2S, str(file), "--property", "P1", "--property", "P16", "--json", "-"]) == 1
+    told = document(capsys)
+    assert (told["lost"], told["gained"], told["unread"]) == (["P1"], [], [])
+    assert [report["topology"] for report in told["reports"]] == [H2S, "hasty"]
+    assert main(["diff", str(file), H2S, "--property", "P1", "--json", "-"]) == 0
+    assert document(capsys)["gained"] == ["P1"]
+
+
+def test_diff_ends_with_0_when_both_break_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = without_drain(tmp_path)
+    other = tmp_path / "other.toml"
+    other.write_text('format = 1\nid = "other"\nextends = "hasty.toml"\n[policy]\nretention_hours = 4\n', encoding="utf-8")
+    assert main(["diff", str(file), str(other), "--property", "P1"]) == 0
+    words = capsys.readouterr().out
+    assert "no promise is lost and none is gained" in words
+    assert "policy.retention_hours  2 → 4" in words
+
+
+def test_a_flow_does_not_differ_from_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", V2A, V2A, "--no-proofs"]) == 0
+    assert "nothing differs" in capsys.readouterr().out
+
+
+def test_text_of_a_topology_cannot_style_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = load_topology(H2S).text.replace('title = "protected machine"', 'title = "[bold]x[/bold]\\u001b[31m"')
+    (tmp_path / "a.toml").write_text(text.replace("primary-machine", "styled-machine"), encoding="utf-8")
+    assert main(["diff", H2S, "a.toml", "--no-proofs"]) == 0
+    words = capsys.readouterr().out
+    assert "[bold]x[/bold]" in words
+    assert "\x1b" not in words
