@@ -32,6 +32,10 @@ class Scope:
                 "passive_cached": self.cached, **self.more}
         return {name: most for name, most in rows.items() if name in model.names}
 
+    def widened(self, by: int) -> Scope:
+        """Every bound larger by so much."""
+        return Scope(self.writes + by, self.failovers + by, self.cached + by, {name: most + by for name, most in self.more.items()})
+
     def __str__(self) -> str:
         words = [f"{self.writes} write{'s' * (self.writes != 1)}",
                  f"{self.failovers} failover{'s' * (self.failovers != 1)}", f"{self.cached} cached"]

@@ -26,7 +26,7 @@ from siteproof.model.engines.scope import Scope
 from siteproof.model.readings.python import State, expression
 from siteproof.model.system import Action, Model, constants_of
 
-__all__ = ["Memory", "Path", "SearchResult", "Target", "search"]
+__all__ = ["Memory", "Path", "SearchResult", "Target", "expansion", "search"]
 
 Path = tuple[tuple[str, tuple[int | bool, ...]], ...]
 """A run: names of actions with coded arguments."""
@@ -138,6 +138,13 @@ def search(model: Model, targets: Iterable[Target], scope: Scope, *, max_states:
                         time.perf_counter() - began)
 
 
+def expansion(model: Model, scope: Scope) -> tuple[list[tuple[Action, tuple[int | bool, ...]]], Callable[..., None]]:
+    """Every action with every tuple of arguments, numbered by position, and `expand(state, inside, beyond)`, which appends each
+    possible step to one of two lists, as (number, next state): those that stay in `scope`, and those that leave it."""
+    generator = _Generator(model, (), scope, {})
+    return generator.instances, generator.expansion()
+
+
 def specialised(model: Model, action: Action, arguments: Sequence[int | bool], node: Any) -> Any:
     """`node`, over a state and the next one, as a condition on the state in which `action` is taken with
     `arguments`."""
@@ -223,6 +230,16 @@ class _Generator:
     def conditions(self) -> list[tuple[str, str]]:
         """Keys and tests of the targets on states."""
         return [(t.key, expression(z3.simplify(t.node), self.names)) for t in self.targets if not t.is_step]
+
+    def expansion(self) -> Callable[..., None]:
+        """`expand(state, inside, beyond)`: all possible steps, apart by whether they stay in the scope."""
+        rows = ["def expand(s, inside, beyond):\n", "    " + ", ".join(self.names.values()) + ", = s\n"]
+        for instance, test, inside, values in self.parts:
+            where = "inside" if inside == "True" else f"(inside if {inside} else beyond)"
+            rows.append(f"    if {test}:\n        {where}.append(({instance}, ({values},)))\n")
+        scope: dict[str, Any] = {}
+        exec(compile("".join(rows), "<expansion>", "exec"), scope)
+        return scope["expand"]  # type: ignore[no-any-return]
 
     def functions(self, pending: Collection[str]) -> tuple[Callable[..., bool], Callable[[State], list[str]]]:
         """`expand(state, successors, hits)`, which says whether any action is possible, and `check(state)`, the keys of

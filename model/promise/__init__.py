@@ -14,8 +14,9 @@ from siteproof.model.promise.environment import ENVIRONMENT
 from siteproof.model.promise.lemmas import LEMMAS
 from siteproof.model.promise.progress import PROGRESS
 from siteproof.model.promise.promises import PROMISES
-from siteproof.model.promise.vocabulary import Machine
+from siteproof.model.promise.vocabulary import Failover, Job, Machine, Protection, Site
 from siteproof.model.system import Model, build_model
+from siteproof.model.terms import And, Bool
 
 __all__ = ["LEMMAS", "LEVEL", "PROMISES", "promise_model"]
 
@@ -25,6 +26,12 @@ def promise_model(name: str, facts: Mapping[str, bool]) -> Model:
     return build_model(name, "promise", Machine, (*COMMANDS, *PROGRESS, *ENVIRONMENT), facts)
 
 
+def at_home(m: Machine) -> Bool:
+    """Protected, active at primary, nothing pending (P19)."""
+    return And(m.protection == Protection.PROTECTED, m.active == Site.PRIMARY, m.failover == Failover.NONE, m.job == Job.NONE)
+
+
 LEVEL = Level(
     "promise", "what a customer is promised", "one machine, any number of writes, points and failovers", promise_model, PROMISES,
-    LEMMAS, Scope(writes=2, failovers=3), (Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)))
+    LEMMAS, Scope(writes=2, failovers=3), (Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)),
+    pending=lambda m: m.job != Job.NONE, home=at_home)

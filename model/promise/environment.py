@@ -80,7 +80,7 @@ def flush_former_source(_t: Facts, m: Machine, mark: Bool) -> Step:
     )
 
 
-@environment()
+@environment(by_operator=True)
 def start_machine(_t: Facts, m: Machine) -> Step:
     """Somebody starts the machine at its active side."""
     return Step(
@@ -144,25 +144,25 @@ def fail_gateway(t: Facts, m: Machine) -> Step:
     )
 
 
-@environment()
+@environment(heals=True)
 def heal_primary_site(_t: Facts, m: Machine) -> Step:
     """The primary site is back."""
     return Step(requires=[Not(m.primary_up)], changes=[m.primary_up.becomes(True)])
 
 
-@environment()
+@environment(heals=True)
 def heal_recovery_site(_t: Facts, m: Machine) -> Step:
     """The recovery site is back."""
     return Step(requires=[Not(m.recovery_up)], changes=[m.recovery_up.becomes(True)])
 
 
-@environment()
+@environment(heals=True)
 def heal_link(_t: Facts, m: Machine) -> Step:
     """The sites can reach each other again."""
     return Step(requires=[Not(m.link_up)], changes=[m.link_up.becomes(True)])
 
 
-@environment()
+@environment(heals=True)
 def heal_gateway(_t: Facts, m: Machine) -> Step:
     """The process server works again."""
     return Step(requires=[Not(m.gateway_up)], changes=[m.gateway_up.becomes(True)])

@@ -110,10 +110,10 @@ class Machine(Vocabulary):
     loss_known = flag(False, "whether `loss` has been reported")
     alerted = flag(False, "the alert StaleSideFenced has been raised")
 
-    primary_up = flag(True, "the primary site has power and network")
-    recovery_up = flag(True, "the recovery site has power and network")
-    link_up = flag(True, "the sites can reach each other")
-    gateway_up = flag(True, "the replication gateway (process server) works")
+    primary_up = flag(True, "the primary site has power and network", shared=True)
+    recovery_up = flag(True, "the recovery site has power and network", shared=True)
+    link_up = flag(True, "the sites can reach each other", shared=True)
+    gateway_up = flag(True, "the replication gateway (process server) works", shared=True)
 
     x_fate = choice(Fate.UNISSUED, "what has become of the marked write", mark=True)
     x_at = nat(0, "position of the marked write on its branch", mark=True)
