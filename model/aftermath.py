@@ -4,8 +4,9 @@ Rules
 1. A run in which faults stop has a last step of the world. After it nothing is broken that can be mended, and only two act: the
    system, by internal steps, and the operator, by requests and by what else is in an operator's hands (`by_operator`). So what is
    said of every *healed* reachable state, one in which no healing is possible, is said of every run whose faults stop.
-2. The system's steps are followed beyond the scope, the operator's as far as the wider scope allows: coming home takes one more
-   failover than leaving. A step that leaves even the wider scope is remembered, and whoever depends on it says "undetermined".
+2. The operator's moves are followed as far as a wider scope allows (coming home takes one more failover than leaving), the system's
+   steps farther still, for what has begun has to be seen to its end. A step that leaves even that is remembered, and whoever
+   depends on it says "undetermined".
 3. Fairness is justice: a fair internal action that stays possible, and stays fair, is taken in the end. Nothing is assumed of
    unfair ones; they may be taken at any moment, or never.
 
@@ -14,7 +15,7 @@ Source: Manna, Pnueli, Completing the temporal picture (Theoretical Computer Sci
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 import attrs
@@ -32,6 +33,9 @@ __all__ = ["BEYOND", "Aftermath", "Part", "is_operators", "is_systems"]
 
 BEYOND = -1
 """The target of a step that leaves even the wider scope."""
+
+FAR = 8
+"""How much farther than an operator's moves the system's steps are followed; none of the models needs it all."""
 
 Progress = Callable[[str], None]
 
@@ -75,7 +79,9 @@ class Aftermath:
         healed = [core.states[at] for at in range(core.expanded)
                   if healing.isdisjoint(one for one, _ in core.steps(at)) and healing.isdisjoint(core.edge.get(at, ()))]
         told = (lambda states, depth: tick(f"after the faults: {states:,} states, depth {depth}")) if tick else None
-        graph = explore_graph(smaller, core.scope.widened(beyond), healed, max_states=max_states, max_seconds=max_seconds, tick=told)
+        wider = core.scope.widened(beyond)
+        graph = explore_graph(smaller, wider, healed, farther=is_systems, far=wider.widened(FAR), max_states=max_states,
+                              max_seconds=max_seconds, tick=told)
         return cls(core, graph, compiled)
 
     @property
@@ -96,30 +102,32 @@ class Aftermath:
         """By instance: the name of its action, and whether it is the system's."""
         return ([action.name for action, _ in self.graph.instances], [is_systems(action) for action, _ in self.graph.instances])
 
+    @property
+    def known(self) -> range:
+        """The states whose steps are known."""
+        return range(self.graph.expanded)
+
     @cached_property
     def steps(self) -> list[list[tuple[str, int]]]:
-        """By state: the system's steps, as name of the action and target. A step that changes nothing leads to its own state."""
-        return [self._of(state, True) for state in range(len(self.graph.states))]
+        """By known state: the system's steps, as name of the action and target. A step that changes nothing leads to its own
+        state, one to a state that is not known to `BEYOND`."""
+        names, system = self._instances
+        return [[(names[one], target) for one, target in self._all(state) if system[one]] for state in self.known]
 
     @cached_property
     def moves(self) -> list[list[tuple[int, int]]]:
-        """By state: the operator's moves, as instance and target."""
+        """By known state: the operator's moves, as instance and target."""
         _names, system = self._instances
-        rows = []
-        for state in range(len(self.graph.states)):
-            row = [(one, target) for one, target in self.graph.steps(state) if not system[one]]
-            row += [(one, BEYOND) for one in self.graph.edge.get(state, ()) if not system[one]]
-            rows.append(row)
-        return rows
+        return [[(one, target) for one, target in self._all(state) if not system[one]] for state in self.known]
 
-    def _of(self, state: int, systems: bool) -> list[tuple[str, int]]:
-        names, system = self._instances
-        row = [(names[one], target) for one, target in self.graph.steps(state) if system[one] is systems]
-        return row + [(names[one], BEYOND) for one in self.graph.edge.get(state, ()) if system[one] is systems]
+    def _all(self, state: int) -> list[tuple[int, int]]:
+        known = self.graph.expanded
+        row = [(one, target if target < known else BEYOND) for one, target in self.graph.steps(state)]
+        return row + [(one, BEYOND) for one in self.graph.edge.get(state, ())]
 
     @cached_property
     def fair(self) -> list[frozenset[str]]:
-        """By state: the actions that are possible and fair in it."""
+        """By known state: the actions that are possible and fair in it."""
         always, sometimes = set(), {}
         for action in self.model.actions:
             if action.heals or (action.fair and z3.is_true(action.fair_when)):
@@ -128,7 +136,7 @@ class Aftermath:
                 sometimes[action.name] = compile_predicate(self.model, action.fair_when)
         known: dict[tuple[str, ...], frozenset[str]] = {}
         rows = []
-        for state, steps in zip(self.graph.states, self.steps, strict=True):
+        for state, steps in zip(self.graph.states, self.steps, strict=False):  # the last ones may not be known
             key = tuple(name for name, _ in steps if name in always or (name in sometimes and sometimes[name](state)))
             rows.append(known.setdefault(key, frozenset(key)))
         return rows
@@ -152,9 +160,9 @@ class Aftermath:
         return rows
 
     def predicate(self, node: object) -> list[bool]:
-        """By state, whether a term over one state holds."""
+        """By known state, whether a term over it holds."""
         holds = compile_predicate(self.model, node)
-        return [holds(state) for state in self.graph.states]
+        return [holds(self.graph.states[state]) for state in self.known]
 
     def path(self, state: int) -> Path:
         """A path from the initial state: shortest to the healed state where it leaves the explored scope, or where it is."""
@@ -175,7 +183,3 @@ class Aftermath:
         names, _system = self._instances
         return next(one for one, to in self.graph.steps(state) if to == target and names[one] == action)
 
-
-def first(states: Sequence[int] | Iterable[int]) -> int | None:
-    """The smallest number, that is, the state that is nearest to where the exploration began."""
-    return min(states, default=None)

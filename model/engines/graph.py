@@ -69,12 +69,14 @@ class Graph:
         return tuple((self.instances[one][0].name, self.instances[one][1]) for one in instances)
 
 
-def explore_graph(model: Model, scope: Scope, starts: Sequence[State] | None = None, *, max_states: int | None = None,
+def explore_graph(model: Model, scope: Scope, starts: Sequence[State] | None = None, *,
+                  farther: Callable[[Action], bool] | None = None, far: Scope | None = None, max_states: int | None = None,
                   max_seconds: float | None = None, tick: Callable[[int, int], None] | None = None) -> Graph:
-    """Everything that is reachable in `scope` from `starts` (the initial state when None). `tick` is called after each level with
+    """Everything that is reachable in `scope` from `starts` (the initial state when None); actions for which `farther` holds may go
+    as far as `far`, the others only from and to states in `scope`. `tick` is called after each level with
     the number of states and the depth."""
     began = time.perf_counter()
-    instances, expand = expansion(model, scope)
+    instances, expand = expansion(model, scope, farther, far)
     states: list[State] = list(dict.fromkeys(starts if starts is not None else [model.initial]))
     number = {state: at for at, state in enumerate(states)}
     parents, via = array("q", [-1]) * len(states), array("l", [-1]) * len(states)
