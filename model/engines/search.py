@@ -26,7 +26,7 @@ from siteproof.model.engines.scope import Scope
 from siteproof.model.readings.python import State, expression
 from siteproof.model.system import Action, Model, constants_of
 
-__all__ = ["Memory", "Path", "SearchResult", "Target", "expansion", "search"]
+__all__ = ["Memory", "Path", "SearchResult", "Target", "expansion", "hunt", "search"]
 
 Path = tuple[tuple[str, tuple[int | bool, ...]], ...]
 """A run: names of actions with coded arguments."""
@@ -147,6 +147,17 @@ def expansion(model: Model, scope: Scope, farther: Callable[[Action], bool] | No
     """
     generator = _Generator(model, (), scope, {})
     return generator.instances, generator.expansion(farther, far)
+
+
+def hunt(model: Model, targets: Iterable[Target], scope: Scope, memory: Memory,
+         ) -> tuple[list[tuple[Action, tuple[int | bool, ...]]], Callable[..., bool], Callable[[State], list[str]]]:
+    """Every action with every tuple of arguments, numbered by position; `expand(state, successors, hits)`, which appends possible
+    steps in `scope` as (number, next state) and targets on steps that are hit as (key, number); and `check(state)`, the keys of
+    the targets on states that hold. For searches that go their own way."""
+    rows = tuple(targets)
+    generator = _Generator(model, rows, scope, memory)
+    expand, check = generator.functions({target.key for target in rows})
+    return generator.instances, expand, check
 
 
 def specialised(model: Model, action: Action, arguments: Sequence[int | bool], node: Any) -> Any:
