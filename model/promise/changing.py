@@ -10,9 +10,9 @@ Rules
 
 from __future__ import annotations
 
-from siteproof.model.promise.guards import idle, not_ended, offered, side_up, untested
+from siteproof.model.promise.guards import idle, not_ended, side_up, untested
 from siteproof.model.promise.points import content_of
-from siteproof.model.promise.vocabulary import Failover, Fate, Job, Machine, Point
+from siteproof.model.promise.vocabulary import Failover, Fate, Job, Machine, Point, Site
 from siteproof.model.system import ActionRule, Facts, Requires, Step, command, internal
 from siteproof.model.terms import And, Choice, If, Not, Or
 
@@ -23,10 +23,11 @@ __all__ = ["CHANGING"]
 def change_pit(t: Facts, m: Machine, point: Choice[Point]) -> Step:
     """Choose another recovery point for a failover that is not committed yet. Everything received is in a point by now, so
     “latest” names none."""
+    offered = If(m.active == Site.RECOVERY, t["forward.change_point"], t["reverse.change_point"])
     there = Or(And(point == Point.PROCESSED, m.points), And(point == Point.CUSTOM, m.point))
     return Step(
         requires=[
-            not_ended(m), offered(t, m, "change_point"), idle(m), untested(m),
+            not_ended(m), Requires(offered, "OperationNotSupported"), idle(m), untested(m),
             Requires(m.pending, "NoFailoverToChange"), side_up(m.active_up),
             Requires(there, "RecoveryPointNotFound", precheck=True),
         ],
