@@ -9,8 +9,8 @@ Rules
 2. The invariant of the model as it is comes first: only the changed action has to be asked whether it keeps it. Then states are
    searched. What the mutant can do anew begins with a step that the precondition forbade, from a state that the model itself
    reaches; so one exploration of the model serves all its preconditions, and only what is new is searched for each.
-3. What is still open is asked once more of plain induction, with all lemmas and claims as candidates (Houdini), then of Spacer, as
-   long as there is time. Neither a search that found nothing nor a time-out is called a proof.
+3. What is still open is asked once more of plain induction, with all lemmas and claims as candidates (Houdini), then of Spacer, for
+   some seconds in all. Neither a search that found nothing nor a time-out is called a proof.
 4. A trace is the shortest in the scope that was explored; it says that it is the shortest of all only when every shorter run of
    the wide scope was explored as well.
 """
@@ -47,7 +47,8 @@ from siteproof.model.witness import known_invariant, strengthened
 
 __all__ = ["Need", "Necessity", "NecessityReport", "necessity", "necessity_of_model"]
 
-WIDE_STATES, SMALL_STATES, NEW_STATES = 40_000, 120_000, 60_000
+WIDE_STATES, SMALL_STATES, NEW_STATES = 40_000, 120_000, 40_000
+SLOW_SECONDS = 12.0
 
 Progress = Callable[[str], None]
 
@@ -133,13 +134,14 @@ def necessity_of_model(of: Level, model: Model, *, on_progress: Progress | None 
         if row.need is Need.UNDETERMINED:
             later.append((action, number, row))
         rows[action.name, number] = row
+    matrix.deadline = min(matrix.deadline, time.perf_counter() + SLOW_SECONDS)
     for left, (action, number, row) in enumerate(later):
         tell(f"necessity: {of.id}, {len(later) - left} left, {action.name.replace('_', ' ')}")
         rows[action.name, number] = matrix.slow(action, number, row, len(later) - left)
     return [rows[action.name, number] for action, number in todo]
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False, slots=False)
 class _Matrix:
     """A model as it is: its claims, the invariant that proves them, and what was explored of it."""
 

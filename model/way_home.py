@@ -10,7 +10,8 @@ Rules
    what is won (*ask*). The round is its rank; along the strategy it only falls, and that is checked step by step afterwards.
 3. A request beyond the wider scope is first taken to be useless: what is won all the same is won. If a state is lost, it is taken
    to win at once: what is lost even then has no way home, which is a finding. Between the two, undetermined.
-4. The strategy is told as a table over as few variables as decide it.
+4. The strategy is told as a table over as few variables as decide it, with as few kinds of requests as are enough: what an
+   operator can do without is left out, first what takes an argument, then what is declared last.
 
 Source: attractors as in Grädel, Thomas, Wilke (eds.), Automata, Logics, and Infinite Games (LNCS 2500), chapter 2.
 """
@@ -22,7 +23,7 @@ from typing import Any
 
 import attrs
 
-from siteproof.model.aftermath import BEYOND, Aftermath, Part
+from siteproof.model.aftermath import BEYOND, Aftermath, Part, is_operators
 from siteproof.model.ending import Found, RankingError
 from siteproof.model.readings.english import name_value
 from siteproof.model.readings.python import arguments_of
@@ -70,6 +71,14 @@ class _Game:
     home: list[bool]
     parts: list[Part]
     part_of: dict[int, int]
+    without: frozenset[str] = frozenset()
+
+    def moves(self, state: int) -> list[tuple[int, int]]:
+        """The operator's moves that are used: instance and target."""
+        if not self.without:
+            return self.after.moves[state]
+        instances = self.after.graph.instances
+        return [(one, target) for one, target in self.after.moves[state] if instances[one][0].name not in self.without]
 
     def ranks(self, *, hopeful: bool) -> dict[int, int]:
         """The round in which each state is won; home is won in round 0. `hopeful`: what lies beyond is won from the start."""
@@ -84,7 +93,7 @@ class _Game:
             for target in part.out:
                 led.setdefault(target, []).append(number)
             for state in part.states:
-                for _one, target in self.after.moves[state]:
+                for _one, target in self.moves(state):
                     asked.setdefault(target, []).append(state)
         rank: dict[int, int] = {state: 0 for state, there in enumerate(self.home) if there}
         fresh = [*rank, *([BEYOND] if hopeful else [])]
@@ -114,7 +123,7 @@ class _Game:
     def choices(self, state: int, rank: Mapping[int, int]) -> frozenset[int]:
         """What may be done in a won state: instances of requests that lead lower, and `BEYOND` for waiting."""
         part = self.parts[self.part_of[state]]
-        lower = {one for one, target in self.after.moves[state] if target != BEYOND and rank.get(target, rank[state]) < rank[state]}
+        lower = {one for one, target in self.moves(state) if target != BEYOND and rank.get(target, rank[state]) < rank[state]}
         return frozenset(lower | ({BEYOND} if part.helpful else set()))
 
 
@@ -128,8 +137,8 @@ def way_home(after: Aftermath, home: Any, ended: Any | None) -> WayHome:
     rank = game.ranks(hopeful=False)
     lost = [state for state in roots if state not in rank]
     cut = after.core.stopped or after.graph.stopped
-    common = (len(roots), sum(over[state] for state in after.roots if state < len(over)),
-              max((rank[state] for state in roots if state in rank), default=0))
+    ended_ = sum(over[state] for state in after.roots if state < len(over))
+    common = (len(roots), ended_, max((rank[state] for state in roots if state in rank), default=0))
     if lost:
         hopeful = game.ranks(hopeful=True)
         sure = [state for state in lost if state not in hopeful]
@@ -142,9 +151,21 @@ def way_home(after: Aftermath, home: Any, ended: Any | None) -> WayHome:
         return WayHome(Found.UNDETERMINED, f"the exploration was cut off ({cut})", *common, (), 0, None)
     if not any(at_home):
         return WayHome(Found.NOT_APPLICABLE, "no state is owed a way home", *common, (), 0, None)
+    game, rank = _simpler(game, roots, rank)
     check_strategy(game, rank)
     advice = _advice(game, _covered(game, roots, rank), rank)
-    return WayHome(Found.HOLDS, "", *common, advice, 0, None)
+    return WayHome(Found.HOLDS, "", len(roots), ended_, max((rank[state] for state in roots), default=0), advice, 0, None)
+
+
+def _simpler(game: _Game, roots: list[int], rank: dict[int, int]) -> tuple[_Game, dict[int, int]]:
+    """The game with as few kinds of moves as still lead home from all of `roots`, and its ranks."""
+    used = [action for action in game.after.model.actions if is_operators(action)]
+    for name in (action.name for action in sorted(reversed(used), key=lambda action: not action.parameters)):
+        fewer = attrs.evolve(game, without=game.without | {name})
+        ranks = fewer.ranks(hopeful=False)
+        if all(state in ranks for state in roots):
+            game, rank = fewer, ranks
+    return game, rank
 
 
 def check_strategy(game: _Game, rank: Mapping[int, int]) -> None:
@@ -175,7 +196,7 @@ def _covered(game: _Game, roots: Iterable[int], rank: Mapping[int, int]) -> list
             continue
         choices = game.choices(state, rank)
         targets = [target for _name, target in game.after.steps[state]]
-        targets += [target for one, target in game.after.moves[state] if one in choices]
+        targets += [target for one, target in game.moves(state) if one in choices]
         for target in targets:
             if target not in seen:
                 seen.add(target)

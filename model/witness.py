@@ -25,6 +25,8 @@ from siteproof.model.engines.graph import Graph, components
 from siteproof.model.engines.horn import infer
 from siteproof.model.engines.induction import induct, never_possible
 from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
+from siteproof.model.engines.scope import Scope
+from siteproof.model.engines.search import Path, Target, search
 from siteproof.model.engines.traces import trace_of
 from siteproof.model.levels import Level
 from siteproof.model.readings import smt
@@ -93,6 +95,8 @@ def action_witnesses(of: Level, model: Model, graph: Graph, compiled: CompiledMo
             nearest.setdefault(graph.instances[instance][0].name, (state, instance))
     more = strengthened(model, invariant, graph.model.names, graph.states)
     until, rows = time.perf_counter() + seconds, []
+    impossible = {action.name for action in model.actions if action.name not in nearest and never_possible(model, more, action)}
+    farther = _farther(of, graph.model, {a.name for a in model.actions} - nearest.keys() - impossible, seconds / 2)
     for action in model.actions:
         if action.name in nearest:
             state, instance = nearest[action.name]
@@ -101,8 +105,24 @@ def action_witnesses(of: Level, model: Model, graph: Graph, compiled: CompiledMo
                              method=f"exploration ({graph.scope})")
             rows.append(ActionWitness(action.name, trace, False, ""))
             continue
+        if action.name in farther:
+            path, where = farther[action.name]
+            rows.append(ActionWitness(action.name, trace_of(compiled, path, f"{action.name.replace('_', ' ')} is taken.", shortest=False,
+                                                            method=f"breadth-first search ({where})"), False, ""))
+            continue
         rows.append(_untaken(of, model, action, graph, invariant, more, until, tick))
     return tuple(rows)
+
+
+def _farther(of: Level, model: Model, names: set[str], seconds: float) -> dict[str, tuple[Path, Scope]]:
+    """Paths that take the actions called so, each in the first of the level's scopes, small to large, that has one."""
+    found: dict[str, tuple[Path, Scope]] = {}
+    for scope in (*of.scopes, of.wide):
+        targets = [Target(name, z3.BoolVal(True), True, (name,)) for name in sorted(names - found.keys())]
+        if targets:
+            result = search(model, targets, scope, max_states=300_000, max_seconds=seconds / (1 + len(of.scopes)))
+            found |= {name: (path, scope) for name, path in result.found.items()}
+    return found
 
 
 def _untaken(of: Level, model: Model, action: Action, graph: Graph, invariant: Sequence[Named], more: Sequence[Named], until: float,

@@ -33,8 +33,9 @@ class Scope:
         return {name: most for name, most in rows.items() if name in model.names}
 
     def widened(self, by: int) -> Scope:
-        """Every bound larger by so much."""
-        return Scope(self.writes + by, self.failovers + by, self.cached + by, {name: most + by for name, most in self.more.items()})
+        """Every bound larger by so much; and writes that are still cached, on either side, may reach the disks."""
+        return Scope(self.writes + 2 * self.cached + by, self.failovers + by, self.cached + by,
+                     {name: most + by for name, most in self.more.items()})
 
     def __str__(self) -> str:
         words = [f"{self.writes} write{'s' * (self.writes != 1)}",
