@@ -4,9 +4,9 @@ Rules
 1. A run in which faults stop has a last step of the world. After it nothing is broken that can be mended, and only two act: the
    system, by internal steps, and the operator, by requests and by what else is in an operator's hands (`by_operator`). So what is
    said of every *healed* reachable state, one in which no healing is possible, is said of every run whose faults stop.
-2. The operator's moves are followed as far as a wider scope allows (coming home takes one more failover than leaving), the system's
-   steps farther still, for what has begun has to be seen to its end. A step that leaves even that is remembered, and whoever
-   depends on it says "undetermined".
+2. The operator's moves are followed as far as a wider scope allows (coming home takes one more failover than leaving), the
+   system's steps farther still, for what has begun has to be seen to its end. A step that leaves even that is remembered, and
+   whoever depends on it says "undetermined".
 3. Fairness is justice: a fair internal action that stays possible, and stays fair, is taken in the end. Nothing is assumed of
    unfair ones; they may be taken at any moment, or never.
 

@@ -2,8 +2,8 @@
 
 Rules
 1. A state is *at rest* when the system can change nothing by itself and no job is pending; a job *waits* when only the mending of
-   a fault, or somebody's hand, lets it go on. It is *deadlocked* when nothing is broken and no sequence of the system's steps ends
-   it, however lucky.
+   a fault, or somebody's hand, lets it go on. It is *deadlocked* when nothing is broken and no sequence of the system's steps
+   ends it, however lucky.
 2. *Every accepted job ends if faults stop*: from every state after the faults, every fair run of internal steps ends the pending
    job. The states with a pending job fall into parts in which the system can go round; each part has a fair action, possible in
    all of it, that always leads out of it, and the longest way through the parts is the *rank*. No step raises it, and the
@@ -59,7 +59,8 @@ class Stillness:
 
 @attrs.frozen
 class RankRow:
-    """One kind of state with a pending job: the job, the fair action that leads on, the ranks from and to, and how many states."""
+    """One kind of state with a pending job: the job, the fair action that leads on, the ranks from and to, and how many
+    states."""
 
     job: str
     helpful: str
@@ -136,7 +137,8 @@ def ending(after: Aftermath, pending: Any, what: str) -> Ending:
     deadlock = lasso = None
     if hopeless:
         state = min(hopeless)
-        deadlock = after.trace(after.path(state), _stuck(job(after.state(state)), after.steps[state]), shortest=state in after.roots)
+        told = _stuck(job(after.state(state)), after.steps[state])
+        deadlock = after.trace(after.path(state), told, shortest=state in after.roots)
     if traps:
         lasso = _lasso(after, min(traps, key=lambda part: min(part.states)), job)
     cut = after.core.stopped or after.graph.stopped

@@ -53,8 +53,8 @@ class Limits:
 
 @attrs.frozen
 class Trial:
-    """One scope on the way to the chosen one: its states, or the estimate for which it was not explored. `stopped`: it had more, by
-    this bound."""
+    """One scope on the way to the chosen one: its states, or the estimate for which it was not explored. `stopped`: it had more,
+    by this bound."""
 
     scope: str
     states: int
@@ -173,7 +173,8 @@ def explore_level(of: Level, model: Model, limits: Limits, *, on_progress: Progr
     after: Aftermath | None = None
     pending = [said(of.pending, letter) for letter in names]
     if of.pending is not None or of.home is not None:
-        after = Aftermath.of(core, compiled, max_states=limits.max_states if core.stopped else 4 * limits.max_states, max_seconds=max(1.0, until - time.perf_counter()), tick=tell)
+        most = limits.max_states if core.stopped else 4 * limits.max_states
+        after = Aftermath.of(core, compiled, max_states=most, max_seconds=max(1.0, until - time.perf_counter()), tick=tell)
     if after is not None and of.pending is not None:
         tell(f"{of.id}: whether every job ends")
         endings = tuple(ending(after, node, f"machine {letter}" if letter else "the machine")
@@ -189,13 +190,15 @@ def explore_level(of: Level, model: Model, limits: Limits, *, on_progress: Progr
     if limits.machines == 1:
         tell(f"{of.id}: actions that were not taken")
         invariant = known_invariant(of, model, tell)
-        rows = action_witnesses(of, model, core, compiled, invariant, seconds=max(1.0, min(20.0, until - time.perf_counter())), tick=tell)
+        seconds = max(1.0, min(20.0, until - time.perf_counter()))
+        rows = action_witnesses(of, model, core, compiled, invariant, seconds=seconds, tick=tell)
         tell(f"{of.id}: whether the assumptions can hold together")
         assumed = assumptions(model, invariant, core, compiled)
     return Exploration(
         of.id, of.title, limits.machines, str(core.scope), trials, len(core.states), len(core.targets), core.depth,
         len(after.graph.states) if after is not None else 0, not core.left and not core.stopped, core.stopped,
-        time.perf_counter() - began, len(core.states) / max(core.seconds, 1e-9), _counts(core), still, endings, way, rows, assumed)
+        time.perf_counter() - began, len(core.states) / max(core.seconds, 1e-9), _counts(core), still, endings, way, rows,
+        assumed)
 
 
 def _counts(core: Graph) -> tuple[ActionCount, ...]:

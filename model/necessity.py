@@ -9,8 +9,8 @@ Rules
 2. The invariant of the model as it is comes first: only the changed action has to be asked whether it keeps it. Then states are
    searched. What the mutant can do anew begins with a step that the precondition forbade, from a state that the model itself
    reaches; so one exploration of the model serves all its preconditions, and only what is new is searched for each.
-3. What is still open is asked once more of plain induction, with all lemmas and claims as candidates (Houdini), then of Spacer, for
-   some seconds in all. Neither a search that found nothing nor a time-out is called a proof.
+3. What is still open is asked once more of plain induction, with all lemmas and claims as candidates (Houdini), then of Spacer,
+   for some seconds in all. Neither a search that found nothing nor a time-out is called a proof.
 4. A trace is the shortest in the scope that was explored; it says that it is the shortest of all only when every shorter run of
    the wide scope was explored as well.
 """
@@ -45,7 +45,7 @@ from siteproof.model.system import FACT_PREFIX, Action, Model, constants_of
 from siteproof.model.topology import Topology
 from siteproof.model.witness import known_invariant, strengthened
 
-__all__ = ["Need", "Necessity", "NecessityReport", "necessity", "necessity_of_model"]
+__all__ = ["Necessity", "NecessityReport", "Need", "necessity", "necessity_of_model"]
 
 WIDE_STATES, SMALL_STATES, NEW_STATES = 40_000, 120_000, 40_000
 SLOW_SECONDS = 12.0
@@ -65,9 +65,9 @@ class Need(StrEnum):
 
 @attrs.frozen
 class Necessity:
-    """One precondition of one action. `number` counts from 1; `text` is the precondition in English. `promise` and `claim` are what
-    breaks, with `trace`; `accepts` is a shortest trace to a state where only this precondition refuses, ending with what would then
-    be done. `reason` explains silent and undetermined."""
+    """One precondition of one action. `number` counts from 1; `text` is the precondition in English. `promise` and `claim` are
+    what breaks, with `trace`; `accepts` is a shortest trace to a state where only this precondition refuses, ending with what
+    would then be done. `reason` explains silent and undetermined."""
 
     level: str
     action: str
@@ -107,7 +107,8 @@ class NecessityReport:
 
 
 def necessity(topology: Topology, *, on_progress: Progress | None = None, time_limit: float = 60.0) -> NecessityReport:
-    """The matrix of a flow, all levels that apply. `time_limit` is in seconds, for each level; what is open then is undetermined."""
+    """The matrix of a flow, all levels that apply. `time_limit` is in seconds, for each level; what is open then is
+    undetermined."""
     began, tell = time.perf_counter(), on_progress or (lambda _text: None)
     rows: list[Necessity] = []
     scopes: list[str] = []
@@ -116,8 +117,9 @@ def necessity(topology: Topology, *, on_progress: Progress | None = None, time_l
             model = one.build(topology.id, topology.facts)
             rows += necessity_of_model(one, model, on_progress=tell, time_limit=time_limit)
             scopes += [f"{one.id}: {one.wide}", f"{one.id}: {one.scopes[0]}"]
-    return NecessityReport(topology.id, topology.title, dict(topology.facts), dict(topology.overrides), tuple(rows), tuple(scopes),
-                           (z3_version(),), time.perf_counter() - began)
+    facts, changed = dict(topology.facts), dict(topology.overrides)
+    return NecessityReport(topology.id, topology.title, facts, changed, tuple(rows), tuple(scopes), (z3_version(),),
+    time.perf_counter() - began)
 
 
 def necessity_of_model(of: Level, model: Model, *, on_progress: Progress | None = None, time_limit: float = 60.0,
@@ -240,7 +242,8 @@ class _Matrix:
         for arguments in action.instances():
             given = [(p.domain.constant("arg:" + p.name), z3.BoolVal(a) if isinstance(a, bool) else z3.IntVal(a))
                      for p, a in zip(action.parameters, arguments, strict=True)]
-            node = z3.And(z3.Not(action.guards[number].folded), *(one.folded for at, one in enumerate(action.guards) if at != number))
+            others = [one.folded for at, one in enumerate(action.guards) if at != number]
+            node = z3.And(z3.Not(action.guards[number].folded), *others)
             node = z3.simplify(z3.substitute(node, *given) if given else node)
             if not z3.is_false(node):
                 rows.append((arguments, compile_predicate(self.model, node)))
@@ -251,12 +254,13 @@ class _Matrix:
         freed = self.freed(action, number)
         for scope, most in self.searched:
             graph = self.explored(scope, most)
-            found = next(((at, arguments) for at, state in enumerate(graph.states) for arguments, holds in freed if holds(state)), None)
+            found = next(((at, arguments) for at, state in enumerate(graph.states) for arguments, holds in freed if holds(state)),
+                         None)
             if found is not None:
                 state, arguments = found
                 path = (*graph.named(graph.path(state)[1]), (action.name, arguments))
-                words = (f"{action.name.replace('_', ' ')} becomes possible here; only this precondition refused it, and no promise of"
-                         " this level breaks.")
+                words = (f"{action.name.replace('_', ' ')} becomes possible here; only this precondition refused it, and no"
+                         " promise of this level breaks.")
                 return trace_of(self.without(action, number), path, words, shortest=len(path) <= _complete(graph) + 1
                                 and scope == self.level.wide, method=f"exploration ({scope})")
         return None
@@ -273,7 +277,8 @@ class _Matrix:
         return attrs.evolve(self.compiled, model=mutant, actions={**self.compiled.actions, **alone.actions})
 
     def broken(self, mutant: Model, action: Action, number: int) -> tuple[Goal, Path, Scope, bool] | None:
-        """A claim that fails without the precondition, with a path, the scope in which it is shortest, and whether it is of all."""
+        """A claim that fails without the precondition, with a path, the scope in which it is shortest, and whether it is the
+        shortest of all."""
         best: tuple[Goal, Path, Scope, bool] | None = None
         for scope, most in self.searched:
             graph = self.explored(scope, most)
@@ -350,7 +355,8 @@ class _Matrix:
                 why = f"{row.reason}; not proved without it: {goal.promise.id}, “{goal.built.name}” ({inferred.reason})"
                 return attrs.evolve(row, reason=why, seconds=row.seconds + time.perf_counter() - began)
             kept = inferred.invariant
-        return self.row(action, number, began, Need.NOT_NEEDED, "plain induction (Houdini)" if not open_ else "Spacer, then plain induction",
+        method = "Spacer, then plain induction" if open_ else "plain induction (Houdini)"
+        return self.row(action, number, began, Need.NOT_NEEDED, method,
                         accepts=self.refused_alone(action, number))
 
 

@@ -82,7 +82,12 @@ def _of_all(model: Model, action: Action, names: tuple[str, ...], common: set[st
     guards = {(str(guard.folded), guard.code): guard for one in ones for guard in one.guards}
 
     def together(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        return {name.partition(".")[2] if name.partition(".")[2] in common else name: node for row in rows for name, node in row.items()}
+        merged: dict[str, Any] = {}
+        for row in rows:
+            for name, node in row.items():
+                own = name.partition(".")[2]
+                merged[own if own in common else name] = node
+        return merged
 
     return attrs.evolve(
         action, guards=tuple(guards.values()), changes=together([dict(one.changes) for one in ones]),

@@ -1,13 +1,13 @@
 """The way home (P19): from every state after the faults an operator can bring the machine home, and is told how.
 
 Rules
-1. *Home* is what the level says it is; *ended* states, where an operator's own request or a declared loss has given the way up, owe
-   nothing. From every other healed state of the explored scope there has to be a *strategy*: for each state a request to make, or
-   to wait. The system is the adversary: it takes whatever internal steps it likes, and is held to its fairness alone. So what is
-   found does not depend on luck. The operator, who goes on asking until the request is granted, gets the chance to in the end.
-2. It is computed backwards from home. A part (states in which the system can go round by itself) is won in the round after every
-   step out of it is won, if some fair action always leads out of it (*wait*), or if from each of its states a request leads to
-   what is won (*ask*). The round is its rank; along the strategy it only falls, and that is checked step by step afterwards.
+1. *Home* is what the level says it is; *ended* states, where an operator's own request or a declared loss has given the way up,
+   owe nothing. From every other healed state of the explored scope there has to be a *strategy*: for each state a request to
+   make, or to wait. The system is the adversary: it takes whatever internal steps it likes, and is held to its fairness alone. So
+   what is found does not depend on luck. The operator, who goes on asking until the request is granted, gets the chance to in the
+end. 2. It is computed backwards from home. A part (states in which the system can go round by itself) is won in the round after
+   every step out of it is won, if some fair action always leads out of it (*wait*), or if from each of its states a request leads
+   to what is won (*ask*). The round is its rank; along the strategy it only falls, and that is checked step by step afterwards.
 3. A request beyond the wider scope is first taken to be useless: what is won all the same is won. If a state is lost, it is taken
    to win at once: what is lost even then has no way home, which is a finding. Between the two, undetermined.
 4. The strategy is told as a table over as few variables as decide it, with as few kinds of requests as are enough: what an
@@ -37,9 +37,9 @@ WAIT = "wait"
 
 @attrs.frozen
 class Advice:
-    """In a state like `where` (values by variable; one that is not named does not matter) do `move`: a request with its arguments,
-    something else in the operator's hands, or, in a state like none of those before, wait. `request` says whether the product is
-    asked. `rounds` is the most that still lie ahead."""
+    """In a state like `where` (values by variable; one that is not named does not matter) do `move`: a request with its
+    arguments, something else in the operator's hands, or, in a state like none of those before, wait. `request` says whether the
+    product is asked. `rounds` is the most that still lie ahead."""
 
     where: dict[str, str]
     move: str
@@ -159,8 +159,8 @@ def way_home(after: Aftermath, home: Any, ended: Any | None) -> WayHome:
 
 def _simpler(game: _Game, roots: list[int], rank: dict[int, int]) -> tuple[_Game, dict[int, int]]:
     """The game with as few kinds of moves as still lead home from all of `roots`, and its ranks."""
-    used = [action for action in game.after.model.actions if is_operators(action)]
-    for name in (action.name for action in sorted(reversed(used), key=lambda action: not action.parameters)):
+    used = [action for action in reversed(game.after.model.actions) if is_operators(action)]
+    for name in (action.name for action in sorted(used, key=lambda action: not action.parameters)):
         fewer = attrs.evolve(game, without=game.without | {name})
         ranks = fewer.ranks(hopeful=False)
         if all(state in ranks for state in roots):
@@ -215,7 +215,7 @@ def _advice(game: _Game, states: list[int], rank: Mapping[int, int]) -> tuple[Ad
     for variable in order:
         smaller: Groups = {}
         at = names.index(variable)
-        if all([_join(smaller, (*key[:at], *key[at + 1:]), *value) for key, value in groups.items()]):
+        if all(_join(smaller, (*key[:at], *key[at + 1:]), *value) for key, value in groups.items()):
             groups, names = smaller, [*names[:at], *names[at + 1:]]
     told, open_ = [], {key for key, (choices, _count, _rounds) in groups.items() if BEYOND not in choices}
     for key in sorted(open_, key=lambda key: (-groups[key][2], key)):

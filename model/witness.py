@@ -5,8 +5,8 @@ Rules
    (`job` is never `PlannedFailover`) are offered to plain induction as further conjuncts of the invariant; those that pass often
    show that the action is impossible. Where they do not, Spacer is asked, for a while. What nobody settles is a finding.
 2. What an exploration has not seen is only a guess until induction has proved it.
-3. The assumptions can hold together when invariant and facts have a common state (asked of the solver), and when some infinite run
-   is fair: one that goes round, for ever, among states of which every fair action is impossible somewhere or taken.
+3. The assumptions can hold together when invariant and facts have a common state (asked of the solver), and when some infinite
+   run is fair: one that goes round, for ever, among states of which every fair action is impossible somewhere or taken.
 
 Source of rule 1: Ernst et al., Dynamically discovering likely program invariants (IEEE TSE 2001).
 """
@@ -87,8 +87,8 @@ def strengthened(model: Model, invariant: Sequence[Named], names: Sequence[str],
 
 def action_witnesses(of: Level, model: Model, graph: Graph, compiled: CompiledModel, invariant: Sequence[Named], *,
                      seconds: float = 10.0, tick: Progress | None = None) -> tuple[ActionWitness, ...]:
-    """A row for each action of `model`. `graph` is an exploration of it, with or without marks, `compiled` the model that was explored,
-    `invariant` what is known of `model`. Spacer may take so many `seconds` in all."""
+    """A row for each action of `model`. `graph` is an exploration of it, with or without marks, `compiled` the model that was
+    explored, `invariant` what is known of `model`. Spacer may take so many `seconds` in all."""
     nearest: dict[str, tuple[int, int]] = {}
     for state in range(graph.expanded):
         for instance, _target in graph.steps(state):
@@ -107,8 +107,9 @@ def action_witnesses(of: Level, model: Model, graph: Graph, compiled: CompiledMo
             continue
         if action.name in farther:
             path, where = farther[action.name]
-            rows.append(ActionWitness(action.name, trace_of(compiled, path, f"{action.name.replace('_', ' ')} is taken.", shortest=False,
-                                                            method=f"breadth-first search ({where})"), False, ""))
+            trace = trace_of(compiled, path, f"{action.name.replace('_', ' ')} is taken.", shortest=False,
+                             method=f"breadth-first search ({where})")
+            rows.append(ActionWitness(action.name, trace, False, ""))
             continue
         rows.append(_untaken(of, model, action, graph, invariant, more, until, tick))
     return tuple(rows)
@@ -125,8 +126,8 @@ def _farther(of: Level, model: Model, names: set[str], seconds: float) -> dict[s
     return found
 
 
-def _untaken(of: Level, model: Model, action: Action, graph: Graph, invariant: Sequence[Named], more: Sequence[Named], until: float,
-             tick: Progress | None) -> ActionWitness:
+def _untaken(of: Level, model: Model, action: Action, graph: Graph, invariant: Sequence[Named], more: Sequence[Named],
+             until: float, tick: Progress | None) -> ActionWitness:
     if never_possible(model, invariant, action):
         return ActionWitness(action.name, None, True, "the inductive invariant contradicts its preconditions")
     if never_possible(model, more, action):
@@ -138,13 +139,13 @@ def _untaken(of: Level, model: Model, action: Action, graph: Graph, invariant: S
         return ActionWitness(action.name, None, False, f"{bound}; not proved impossible in the time given")
     if tick:
         tick(f"Spacer: whether {action.name.replace('_', ' ')} is possible")
-    found = infer(model, _never(of, model, action), more, max_seconds=min(5.0, left))
+    found = infer(model, _never(of, action), more, max_seconds=min(5.0, left))
     if found.invariant is not None:
         return ActionWitness(action.name, None, True, "an invariant that Spacer inferred contradicts its preconditions")
     return ActionWitness(action.name, None, False, f"{bound}; not proved impossible ({found.reason})")
 
 
-def _never(of: Level, model: Model, action: Action) -> Goal:
+def _never(of: Level, action: Action) -> Goal:
     """That an action is never possible, as a claim that engines can be asked."""
     nodes = []
     for arguments in action.instances():

@@ -137,7 +137,9 @@ def explore(
     machines: Annotated[int, typer.Option(min=1, metavar="N", help="Machines side by side over one infrastructure.")] = 1,
     max_states: Annotated[int | None, typer.Option(min=1, metavar="N", help="The budget of states, for each level.")] = None,
     max_time: MaxTime = "2m",
-    details: Annotated[bool, typer.Option("--details", help="Also how often each action is taken, and the ranking of jobs.")] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Also how often each action is taken, and the ranking of jobs.")
+    ] = False,
 ) -> Exit:
     """All states of a bounded scope: deadlocks, whether every job ends, and the way home.
 

@@ -39,8 +39,8 @@ class WorkerError(SiteproofError):
 
 def side_by_side(topologies: Sequence[Topology], work: Callable[[Topology, Settings, Tell], Result], settings: Settings,
                  progress: Tell) -> Iterator[Result]:
-    """`work` for each topology, the results in the order of the topologies, each as soon as those before it are there. `work` is a
-    function of a module. Raises `WorkerError`, and whatever `work` raises."""
+    """`work` for each topology, the results in the order of the topologies, each as soon as those before it are there. `work` is
+    a function of a module. Raises `WorkerError`, and whatever `work` raises."""
     if len(topologies) == 1:
         yield work(topologies[0], settings, progress)
         return

@@ -56,7 +56,8 @@ def exploration_story(report: ExploreReport, *, details: bool) -> RenderableType
     parts: list[RenderableType] = [Text.assemble((one_line(report.title), "bold"), (f"  {one_line(report.topology)}", "dim"))]
     for row in report.levels:
         parts += [Text(), *_level(row, details)]
-    parts += [Text(), text("Assumed: " + "; ".join(report.fairness) + ". Explored, not proved: what is said is said of the scope.", "dim")]
+    assumed = "; ".join(report.fairness)
+    parts += [Text(), text(f"Assumed: {assumed}. Explored, not proved: what is said is said of the scope.", "dim")]
     return Group(*parts)
 
 
@@ -89,7 +90,7 @@ def _level(row: Exploration, details: bool) -> list[RenderableType]:
     if row.assumptions is not None:
         good = row.assumptions.satisfiable and row.assumptions.fair_states > 0
         table.add_row(text("the assumptions can hold together"), _found(Found.HOLDS if good else Found.BROKEN),
-                      text(f"{row.assumptions.conjuncts} conjuncts {'have a' if row.assumptions.satisfiable else 'have NO'} common state; "
+                      text(f"{row.assumptions.conjuncts} conjuncts have {'a' if row.assumptions.satisfiable else 'no'} state; "
                            f"{count(row.assumptions.fair_states, 'state')} on fair infinite runs", "dim"))
     parts.append(table)
     for one in row.endings:
@@ -100,7 +101,8 @@ def _level(row: Exploration, details: bool) -> list[RenderableType]:
     if details:
         counts = _plain_table("action", "kind", "possible", "taken")
         for action in row.actions:
-            counts.add_row(text(action.action.replace("_", " ")), text(action.kind, "dim"), f"{action.possible:,}", f"{action.taken:,}")
+            name = text(action.action.replace("_", " "))
+            counts.add_row(name, text(action.kind, "dim"), f"{action.possible:,}", f"{action.taken:,}")
         parts += [Text(), counts]
     return parts
 
@@ -182,7 +184,8 @@ def necessity_story(report: NecessityReport, *, traces: bool) -> RenderableType:
     parts.append(text(f"{join(told)}; took {duration(report.seconds)}.", "dim"))
     for row in report.rows:
         if row.need is Need.UNDETERMINED:
-            parts.append(text(f"? {row.action.replace('_', ' ')}, precondition {row.number}: undetermined, {row.reason}", "yellow"))
+            name = row.action.replace("_", " ")
+            parts.append(text(f"? {name}, precondition {row.number}: undetermined, {row.reason}", "yellow"))
     for row in report.rows if traces else ():
         trace = row.trace or row.accepts
         if trace is not None:

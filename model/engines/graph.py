@@ -30,8 +30,9 @@ __all__ = ["Graph", "components", "explore_graph", "shortest"]
 @attrs.frozen(eq=False)
 class Graph:
     """What was reached. Steps of state `i` are those numbered `first[i]` to `first[i + 1]`, each with its `target` and the number
-    of its action and arguments in `instances`; of the first `expanded` states they are known. `left` counts by instance the steps that leave the scope, `edge` holds by state
-    the instances that do. `stopped` names the bound that ended the exploration; empty when the scope was exhausted."""
+    of its action and arguments in `instances`; of the first `expanded` states they are known. `left` counts by instance the
+    steps that leave the scope, `edge` holds by state the instances that do. `stopped` names the bound that ended the exploration;
+    empty when the scope was exhausted."""
 
     model: Model
     scope: Scope
@@ -72,8 +73,8 @@ class Graph:
 def explore_graph(model: Model, scope: Scope, starts: Sequence[State] | None = None, *,
                   farther: Callable[[Action], bool] | None = None, far: Scope | None = None, max_states: int | None = None,
                   max_seconds: float | None = None, tick: Callable[[int, int], None] | None = None) -> Graph:
-    """Everything that is reachable in `scope` from `starts` (the initial state when None); actions for which `farther` holds may go
-    as far as `far`, the others only from and to states in `scope`. `tick` is called after each level with
+    """Everything that is reachable in `scope` from `starts` (the initial state when None); actions for which `farther` holds may
+    go as far as `far`, the others only from and to states in `scope`. `tick` is called after each level with
     the number of states and the depth."""
     began = time.perf_counter()
     instances, expand = expansion(model, scope, farther, far)
@@ -115,8 +116,8 @@ def explore_graph(model: Model, scope: Scope, starts: Sequence[State] | None = N
             tick(len(states), depth)
     expanded = len(first) - 1
     first.extend([len(targets)] * (len(states) - expanded))
-    return Graph(model, scope, instances, states, number, begun, expanded, parents, via, first, targets, taken, left, edge, depth, stopped,
-                 time.perf_counter() - began)
+    return Graph(model, scope, instances, states, number, begun, expanded, parents, via, first, targets, taken, left, edge, depth,
+                 stopped, time.perf_counter() - began)
 
 
 def components(nodes: Iterable[int], after: Callable[[int], Sequence[int]]) -> list[list[int]]:

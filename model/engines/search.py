@@ -219,7 +219,8 @@ class _Generator:
             return None
         test = " and ".join(expression(guard, self.names) for guard in guards if not z3.is_true(guard)) or "True"
         after = {n: expression(_bind(action, arguments, node), self.names) for n, node in action.changes.items()}
-        return test, self._inside(action, arguments, self.scope), ", ".join(after.get(name, self.names[name]) for name in self.model.names)
+        inside = self._inside(action, arguments, self.scope)
+        return test, inside, ", ".join(after.get(name, self.names[name]) for name in self.model.names)
 
     @cached_property
     def sought(self) -> dict[int, list[tuple[str, str]]]:
