@@ -47,8 +47,8 @@ from siteproof.model.witness import known_invariant, strengthened
 
 __all__ = ["Necessity", "NecessityReport", "Need", "necessity", "necessity_of_model"]
 
-WIDE_STATES, SMALL_STATES, NEW_STATES = 40_000, 120_000, 40_000
-SLOW_SECONDS = 12.0
+WIDE_STATES, SMALL_STATES, NEW_STATES = 30_000, 60_000, 10_000
+SLOW_SECONDS = 8.0
 
 Progress = Callable[[str], None]
 
@@ -299,7 +299,7 @@ class _Matrix:
         depth_of = levels_.depth
         instances, expand, check = hunt(mutant, self.targets, graph.scope, self.memory.setdefault(key, {}))
         came: dict[Any, tuple[Any, int]] = {}
-        until = time.perf_counter() + max(1.0, min(10.0, self.left))
+        until = time.perf_counter() + max(0.5, min(4.0, self.left))
 
         def path(state: Any, last: list[int]) -> Path:
             rows = last

@@ -6,7 +6,18 @@ import enum
 from collections.abc import Sequence
 
 from siteproof.model.system import (
-    ActionRule, Facts, Model, Step, Vocabulary, build_model, choice, command, environment, flag, internal, nat,
+    ActionRule,
+    Facts,
+    Model,
+    Step,
+    Vocabulary,
+    build_model,
+    choice,
+    command,
+    environment,
+    flag,
+    internal,
+    nat,
 )
 from siteproof.model.terms import Not
 
