@@ -6,12 +6,15 @@ Rules
 2. A promise may have claims at several levels; it is kept in a flow where every level that has claims for it shows them. So
    a row of the table is promise and level.
 3. `reach` says what a proof at the level speaks of. The scopes bound searches only, never the model.
-4. A level applies in a flow where its `needs`, a term over facts, is true.
+4. What an exploration asks for, a level says in terms over its vocabulary: when an accepted job is `pending`, what it is to be
+   at `home`, and when an operator's own request or a declared loss has `ended` the way there.
+5. A level applies in a flow where its `needs`, a term over facts, is true.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import attrs
 import z3
@@ -27,7 +30,8 @@ __all__ = ["Level", "level", "level_ids", "levels", "promise_ids"]
 @attrs.frozen(eq=False)
 class Level:
     """One level. `build` makes its model from a topology's id and facts. `scopes`: the widest that a search tries first, and
-    the ones that it can finish, small to large."""
+    the ones that it can finish, small to large. `pending`, `home` and `ended` are terms over one state (rule 4); without them
+    nothing is asked about jobs and the way home."""
 
     id: str
     title: str
@@ -38,6 +42,9 @@ class Level:
     wide: Scope
     scopes: tuple[Scope, ...]
     needs: Callable[[Facts], Bool] | None = None
+    pending: Callable[[Any], Bool] | None = None
+    home: Callable[[Any], Bool] | None = None
+    ended: Callable[[Any], Bool] | None = None
 
     def applies(self, facts: Mapping[str, bool]) -> bool:
         """Whether the level says anything about a flow with these facts."""

@@ -2,12 +2,14 @@
 
 Rules
 1. A *variable* has a name, a domain (truth value, natural number, enumeration) and one initial value. It also says where
-   it lives (`place`) and whether it survives a crash of that place (`durable`). A *mark* is a variable about the content of
+   it lives (`place`), whether it survives a crash of that place (`durable`), and whether it is `shared`: one and the same for
+   all machines. A *mark* is a variable about the content of
    one arbitrary write; no guard and no other variable may depend on a mark (data independence, checked when a model is
    built), so what is proved of the marked write holds for every write.
 2. An *action* is of one of three kinds. A **command** is an operator's request: accepted, or rejected with a reason code
    and no change. An **environment** action is the world's: a write, a fault, its healing. An **internal** action is the
-   system's own progress, which a tester does not see; a *fair* one may not be put off for ever.
+   system's own progress, which a tester does not see; a *fair* one may not be put off for ever. Of the world's doings some
+   *heal* a fault, and some an *operator* can bring about without asking the product, such as switching a machine on.
 3. A command's preconditions are ordered; each carries a stable reason code and says whether it is about the *lifecycle*
    (then it decides what is advertised as an allowed operation) or is a *precheck* of arguments and infrastructure.
 4. An action changes the variables it names, at once; all others stay. A next value is a term over the present state and the
@@ -107,6 +109,7 @@ class Variable(Generic[T]):
     initial: Any
     doc: str
     mark: bool = False
+    shared: bool = False
     place: str | None = None
     durable: bool = True
     shared: bool = False
@@ -210,6 +213,8 @@ class ActionRule:
     fair: bool = False
     fair_when: Callable[..., Bool] | None = None
     cuts_point: bool = False
+    heals: bool = False
+    by_operator: bool = False
 
 
 def _declare(kind: Kind, parameters: Mapping[str, type] | None, requirements: Iterable[str],
@@ -230,10 +235,11 @@ def command(operation: str, requirements: Iterable[str] = (), parameters: Mappin
     return _declare(Kind.COMMAND, parameters, requirements, operation=operation)
 
 
-def environment(requirements: Iterable[str] = (), parameters: Mapping[str, type] | None = None,
-                ) -> Callable[[Callable[..., Step]], ActionRule]:
-    """Declare something that the world does."""
-    return _declare(Kind.ENVIRONMENT, parameters, requirements)
+def environment(requirements: Iterable[str] = (), parameters: Mapping[str, type] | None = None, *, heals: bool = False,
+                by_operator: bool = False) -> Callable[[Callable[..., Step]], ActionRule]:
+    """Declare something that the world does. `heals`: it undoes a fault. `by_operator`: an operator can bring it about, though it
+    is no request to the product."""
+    return _declare(Kind.ENVIRONMENT, parameters, requirements, heals=heals, by_operator=by_operator)
 
 
 def internal(requirements: Iterable[str] = (), parameters: Mapping[str, type] | None = None, *, fair: bool = True,
@@ -273,6 +279,8 @@ class Action:
     fair_when: Any
     cuts_point: bool
     taker: str = ""
+    heals: bool = False
+    by_operator: bool = False
 
     @property
     def enabled(self) -> Any:
@@ -419,7 +427,7 @@ def build_model(name: str, level: str, vocabulary: type[V], rules: Iterable[Acti
         actions.append(Action(
             rule.name, rule.kind, rule.doc, rule.requirements, rule.parameters, tuple(guards),
             {n: known.fold(v) for n, v in written.items()}, written, rule.operation, rule.fair,
-            known.fold(fair_when.node), rule.cuts_point))
+            known.fold(fair_when.node), rule.cuts_point, rule.heals, rule.by_operator))
     return Model(name, level, vocabulary.variables(), tuple(actions), known, vocabulary)
 
 

@@ -101,9 +101,28 @@ def prove(
     certificates: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write certificates here and have two solvers confirm them.")
     ] = None,
+    necessity: Annotated[
+        bool, typer.Option("--necessity", help="Instead, drop each precondition of each action in turn and show what breaks.")
+    ] = False,
+    traces: Annotated[bool, typer.Option("--traces", help="With --necessity: tell each trace.")] = False,
     max_time: MaxTime = "2m",
 ) -> Exit:
-    """Prove the promises of a flow, or find the shortest way to break one."""
+    """Prove the promises of a flow, or find the shortest way to break one.
+
+    With --necessity, --max-time is for each level of each flow; what is open then is undetermined.
+    """
+    if necessity:
+        from siteproof.conformance.cli import exploring
+        from siteproof.model.errors import UsageError
+        from siteproof.model.topology import parse_override
+
+        if properties or certificates is not None:
+            raise UsageError("--necessity with --property or --certificates", "one of them", "leave the others out")
+        return exploring.necessity(session, topologies or [], [parse_override(one) for one in what_if or []], max_time, traces)
+    if traces:
+        from siteproof.model.errors import UsageError
+
+        raise UsageError("--traces without --necessity", "both", "add --necessity")
     from siteproof.conformance.cli import proving
 
     return proving.prove(session, topologies or [], properties or [], what_if or [], overlay or [], certificates, max_time)
@@ -128,6 +147,35 @@ def diff(
     from siteproof.conformance.cli import diffing
 
     return diffing.diff(session, first, second, proofs, properties or [], max_time)
+
+
+@app.command(epilog="Example: siteproof explore vmware-to-azure --failovers 2")
+@shared
+def explore(
+    session: Session,
+    topologies: Topologies = None,
+    level: Annotated[
+        list[str] | None, typer.Option("--level", metavar="L", help="Only this level of the model; may be repeated.")
+    ] = None,
+    writes: Annotated[int | None, typer.Option(min=0, metavar="K", help="The longest disk, in writes.")] = None,
+    failovers: Annotated[int | None, typer.Option(min=0, metavar="N", help="How often the machine may change sides.")] = None,
+    machines: Annotated[int, typer.Option(min=1, metavar="N", help="Machines side by side over one infrastructure.")] = 1,
+    max_states: Annotated[int | None, typer.Option(min=1, metavar="N", help="The budget of states, for each level.")] = None,
+    max_time: MaxTime = "2m",
+    details: Annotated[
+        bool, typer.Option("--details", help="Also how often each action is taken, and the ranking of jobs.")
+    ] = False,
+) -> Exit:
+    """All states of a bounded scope: deadlocks, whether every job ends, and the way home.
+
+    Without --writes and --failovers the scope is grown to the largest that stays within the budget. What is found is said of the
+    scope; a scope that is cut off leaves it undetermined (exit code 2).
+    """
+    from siteproof.conformance.cli import exploring
+
+    return exploring.explore(
+        session, topologies or [], level or [], writes, failovers, machines, max_states, max_time, details
+    )
 
 
 @app.command(epilog="Example: siteproof certify siteproof-report/proofs")

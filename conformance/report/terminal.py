@@ -8,7 +8,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -34,7 +34,7 @@ from siteproof.conformance.report.words import (
 )
 from siteproof.conformance.results import CampaignResult, Counterexample
 from siteproof.model.errors import one_line
-from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, is_kept
+from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, TraceStep, Verdict, is_kept
 
 __all__ = [
     "campaign_story",
@@ -42,6 +42,7 @@ __all__ = [
     "final_table",
     "proof_story",
     "refutation_story",
+    "trace_rows",
     "verdict_lines",
 ]
 
@@ -166,17 +167,7 @@ def plain_fact(value: object) -> str:
 
 def refutation_story(promise: PromiseResult, claim: ClaimResult, trace: Trace) -> RenderableType:
     """A refutation told step by step."""
-    rows = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
-    rows.add_column(justify="right", style="dim")
-    rows.add_column(ratio=1)
-    for number, step in enumerate(trace.steps, 1):
-        last = number == len(trace.steps)
-        given = ", ".join(f"{name} = {plain(value)}" for name, value in step.arguments.items())
-        title = Text.assemble(
-            (one_line(step.action.replace("_", " ")), "bold red" if last else "bold"),
-            (one_line(f" ({given})") if given else "", "dim"),
-        )
-        rows.add_row(str(number), Group(title, text(step.doc), *_changes(step.changed)))
+    rows = trace_rows(trace.steps, wrong=True)
     shortest = "the fewest possible" if trace.shortest else "not shown to be the fewest"
     return Panel(
         Group(
@@ -191,6 +182,22 @@ def refutation_story(promise: PromiseResult, claim: ClaimResult, trace: Trace) -
         border_style="red",
         padding=(1, 2),
     )
+
+
+def trace_rows(steps: Sequence[TraceStep], *, wrong: bool = False) -> Table:
+    """The steps of a trace, numbered. `wrong`: the last one is where something breaks."""
+    rows = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
+    rows.add_column(justify="right", style="dim")
+    rows.add_column(ratio=1)
+    for number, step in enumerate(steps, 1):
+        last = wrong and number == len(steps)
+        given = ", ".join(f"{name} = {plain(value)}" for name, value in step.arguments.items())
+        title = Text.assemble(
+            (one_line(step.action.replace("_", " ")), "bold red" if last else "bold"),
+            (one_line(f" ({given})") if given else "", "dim"),
+        )
+        rows.add_row(str(number), Group(title, text(step.doc), *_changes(step.changed)))
+    return rows
 
 
 def _changes(changed: Mapping[str, Any]) -> Iterable[Text]:

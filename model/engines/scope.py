@@ -39,6 +39,11 @@ class Scope:
         """A scope that bounds the variables that it names, and no others."""
         return cls(None, None, None, bounds)
 
+    def widened(self, by: int) -> Scope:
+        """Every bound larger by so much; and writes that are still cached, on either side, may reach the disks."""
+        return Scope(self.writes + 2 * self.cached + by, self.failovers + by, self.cached + by,
+                     {name: most + by for name, most in self.more.items()})
+
     def __str__(self) -> str:
         if self.words:
             return self.words

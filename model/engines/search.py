@@ -26,7 +26,7 @@ from siteproof.model.engines.scope import Scope
 from siteproof.model.readings.python import State, expression
 from siteproof.model.system import Action, Model, constants_of
 
-__all__ = ["Memory", "Path", "SearchResult", "Target", "search"]
+__all__ = ["Memory", "Path", "SearchResult", "Target", "expansion", "hunt", "search"]
 
 Path = tuple[tuple[str, tuple[int | bool, ...]], ...]
 """A run: names of actions with coded arguments."""
@@ -138,6 +138,28 @@ def search(model: Model, targets: Iterable[Target], scope: Scope, *, max_states:
                         time.perf_counter() - began)
 
 
+def expansion(model: Model, scope: Scope, farther: Callable[[Action], bool] | None = None, far: Scope | None = None,
+              ) -> tuple[list[tuple[Action, tuple[int | bool, ...]]], Callable[..., None]]:
+    """Every action with every tuple of arguments, numbered by position, and `expand(state, inside, beyond)`, which appends each
+    possible step to one of two lists, as (number, next state): those that stay in `scope`, and those that leave it.
+
+    Actions for which `farther` holds may go as far as `far`; then the others are not taken from outside of `scope` either.
+    """
+    generator = _Generator(model, (), scope, {})
+    return generator.instances, generator.expansion(farther, far)
+
+
+def hunt(model: Model, targets: Iterable[Target], scope: Scope, memory: Memory,
+         ) -> tuple[list[tuple[Action, tuple[int | bool, ...]]], Callable[..., bool], Callable[[State], list[str]]]:
+    """Every action with every tuple of arguments, numbered by position; `expand(state, successors, hits)`, which appends possible
+    steps in `scope` as (number, next state) and targets on steps that are hit as (key, number); and `check(state)`, the keys of
+    the targets on states that hold. For searches that go their own way."""
+    rows = tuple(targets)
+    generator = _Generator(model, rows, scope, memory)
+    expand, check = generator.functions({target.key for target in rows})
+    return generator.instances, expand, check
+
+
 def specialised(model: Model, action: Action, arguments: Sequence[int | bool], node: Any) -> Any:
     """`node`, over a state and the next one, as a condition on the state in which `action` is taken with
     `arguments`."""
@@ -197,9 +219,8 @@ class _Generator:
             return None
         test = " and ".join(expression(guard, self.names) for guard in guards if not z3.is_true(guard)) or "True"
         after = {n: expression(_bind(action, arguments, node), self.names) for n, node in action.changes.items()}
-        bounds = self.scope.bounds(self.model)
-        inside = " and ".join(f"{after[name]} <= {most}" for name, most in bounds.items() if name in after)
-        return test, inside or "True", ", ".join(after.get(name, self.names[name]) for name in self.model.names)
+        inside = self._inside(action, arguments, self.scope)
+        return test, inside, ", ".join(after.get(name, self.names[name]) for name in self.model.names)
 
     @cached_property
     def sought(self) -> dict[int, list[tuple[str, str]]]:
@@ -223,6 +244,31 @@ class _Generator:
     def conditions(self) -> list[tuple[str, str]]:
         """Keys and tests of the targets on states."""
         return [(t.key, expression(z3.simplify(t.node), self.names)) for t in self.targets if not t.is_step]
+
+    def expansion(self, farther: Callable[[Action], bool] | None, far: Scope | None) -> Callable[..., None]:
+        """`expand(state, inside, beyond)`: all possible steps, apart by whether they stay in the scope."""
+        rows = ["def expand(s, inside, beyond):\n", "    " + ", ".join(self.names.values()) + ", = s\n"]
+        near = " and ".join(f"{self.names[name]} <= {most}" for name, most in self.scope.bounds(self.model).items()) or "True"
+        if far is not None:
+            rows.append(f"    near = {near}\n")
+        for instance, test, inside, values in self.parts:
+            action, arguments = self.instances[instance]
+            if far is not None and farther is not None and farther(action):
+                inside = self._inside(action, arguments, far)
+            elif far is not None:
+                inside = "near" if inside == "True" else f"near and {inside}"
+            where = "inside" if inside == "True" else f"(inside if {inside} else beyond)"
+            rows.append(f"    if {test}:\n        {where}.append(({instance}, ({values},)))\n")
+        scope: dict[str, Any] = {}
+        exec(compile("".join(rows), "<expansion>", "exec"), scope)
+        return scope["expand"]  # type: ignore[no-any-return]
+
+    def _inside(self, action: Action, arguments: tuple[int | bool, ...], scope: Scope) -> str:
+        """That the next state is in `scope`, as far as the action changes it."""
+        bounds = {name: most for name, most in scope.bounds(self.model).items() if name in action.changes}
+        texts = [f"{expression(_bind(action, arguments, action.changes[name]), self.names)} <= {most}"
+                 for name, most in bounds.items()]
+        return " and ".join(texts) or "True"
 
     def functions(self, pending: Collection[str]) -> tuple[Callable[..., bool], Callable[[State], list[str]]]:
         """`expand(state, successors, hits)`, which says whether any action is possible, and `check(state)`, the keys of

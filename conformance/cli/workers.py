@@ -1,0 +1,87 @@
+"""Flows side by side: a process of its own for each, as many at a time as there are processors.
+
+Rules
+1. Workers are spawned, never forked with a solver loaded; they get a topology and settings, and answer a value.
+2. They say how far they are; on a terminal the line that moves tells of all that are at work.
+3. None outlives the command: an interruption ends them. One that dies is an error that names its flow.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.queues import SimpleQueue
+from typing import Any, TypeVar
+
+from siteproof.conformance.exits import Exit
+from siteproof.model.errors import SiteproofError
+from siteproof.model.topology import Topology
+
+__all__ = ["WorkerError", "side_by_side"]
+
+Settings = TypeVar("Settings")
+Result = TypeVar("Result")
+Tell = Callable[[str], None]
+
+_queue: list[SimpleQueue[tuple[str, str]]] = []  # in a worker: where its progress goes
+
+
+class WorkerError(SiteproofError):
+    """A worker ended without a result."""
+
+    exit_code = int(Exit.ENVIRONMENT)
+
+
+def side_by_side(topologies: Sequence[Topology], work: Callable[[Topology, Settings, Tell], Result], settings: Settings,
+                 progress: Tell) -> Iterator[Result]:
+    """`work` for each topology, the results in the order of the topologies, each as soon as those before it are there. `work` is
+    a function of a module. Raises `WorkerError`, and whatever `work` raises."""
+    if len(topologies) == 1:
+        yield work(topologies[0], settings, progress)
+        return
+    context = multiprocessing.get_context("spawn")
+    queue: SimpleQueue[tuple[str, str]] = context.SimpleQueue()
+    last: dict[str, str] = {}
+    pool = ProcessPoolExecutor(min(len(topologies), os.cpu_count() or 1), context, _begin, (queue,))
+    try:
+        futures: list[Future[Result]] = [pool.submit(_do, work, topology, settings) for topology in topologies]
+        for topology, future in zip(topologies, futures, strict=True):
+            while not future.done():
+                wait([future], timeout=0.2, return_when=FIRST_COMPLETED)
+                while not queue.empty():
+                    id, line = queue.get()
+                    last[id] = line
+                busy = [f"{one.id}: {last[one.id]}" for one, its in zip(topologies, futures, strict=True)
+                        if its.running() and one.id in last]
+                progress(" · ".join(busy[:2]))
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                raise WorkerError(f"the worker for {topology.id}", "a worker that lives", "see whether memory ran out") from None
+    finally:
+        for future in futures:
+            future.cancel()
+        for process in multiprocessing.active_children():
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(queue: SimpleQueue[tuple[str, str]]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _queue.append(queue)
+
+
+def _do(work: Callable[[Topology, Any, Tell], Any], topology: Topology, settings: Any) -> Any:
+    told = [0.0]
+
+    def tell(line: str) -> None:
+        if time.monotonic() - told[0] > 0.2:
+            told[0] = time.monotonic()
+            _queue[0].put((topology.id, line))
+
+    return work(topology, settings, tell)

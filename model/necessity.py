@@ -1,0 +1,383 @@
+"""Necessity: each precondition of each action is dropped in turn, and it is shown what becomes of the promises.
+
+Rules
+1. A precondition is *needed* when a promise breaks without it: its row has the promise and a trace. It is *defensive* when the
+   invariant and the other preconditions imply it, so that dropping it changes nothing: its row rests on a proof. It is *not
+   needed for these promises* when all of them are still proved, by plain induction, although something more is possible without
+   it: its row says what, by a shortest trace to a state in which only this precondition refuses. A precondition that the facts
+   of the flow make true says *nothing in this flow*. All else is *undetermined*, with the reason.
+2. The invariant of the model as it is comes first: only the changed action has to be asked whether it keeps it. Then states are
+   searched. What the mutant can do anew begins with a step that the precondition forbade, from a state that the model itself
+   reaches; so one exploration of the model serves all its preconditions, and only what is new is searched for each.
+3. What is still open is asked once more of plain induction, with all lemmas and claims as candidates (Houdini), then of Spacer,
+   for some seconds in all. Neither a search that found nothing nor a time-out is called a proof.
+4. A trace is the shortest in the scope that was explored; it says that it is the shortest of all only when every shorter run of
+   the wide scope was explored as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import attrs
+import z3
+
+from siteproof.model.engines.graph import Graph, explore_graph
+from siteproof.model.engines.horn import infer
+from siteproof.model.engines.induction import induct, proves
+from siteproof.model.engines.obligations import Goal, goals_of
+from siteproof.model.engines.scope import Scope
+from siteproof.model.engines.search import Memory, Path, Target, hunt
+from siteproof.model.engines.solvers import z3_version
+from siteproof.model.engines.traces import counterexample, trace_of
+from siteproof.model.levels import Level, levels
+from siteproof.model.mutation import without_guard
+from siteproof.model.readings import smt
+from siteproof.model.readings.english import english
+from siteproof.model.readings.python import CompiledModel, compile_model, compile_predicate
+from siteproof.model.readings.smt import Named
+from siteproof.model.results import Trace
+from siteproof.model.system import FACT_PREFIX, Action, Model, constants_of
+from siteproof.model.topology import Topology
+from siteproof.model.witness import known_invariant, strengthened
+
+__all__ = ["Necessity", "NecessityReport", "Need", "necessity", "necessity_of_model"]
+
+WIDE_STATES, SMALL_STATES, NEW_STATES = 30_000, 60_000, 10_000
+SLOW_SECONDS = 8.0
+
+Progress = Callable[[str], None]
+
+
+class Need(StrEnum):
+    """What a precondition is there for (rule 1)."""
+
+    NEEDED = "needed"
+    DEFENSIVE = "defensive"
+    NOT_NEEDED = "not needed for these promises"
+    SILENT = "says nothing in this flow"
+    UNDETERMINED = "undetermined"
+
+
+@attrs.frozen
+class Necessity:
+    """One precondition of one action. `number` counts from 1; `text` is the precondition in English. `promise` and `claim` are
+    what breaks, with `trace`; `accepts` is a shortest trace to a state where only this precondition refuses, ending with what
+    would then be done. `reason` explains silent and undetermined."""
+
+    level: str
+    action: str
+    kind: str
+    operation: str
+    number: int
+    text: str
+    code: str
+    precheck: bool
+    requirements: tuple[str, ...]
+    need: Need
+    method: str
+    reason: str
+    promise: str
+    claim: str
+    trace: Trace | None
+    accepts: Trace | None
+    seconds: float
+
+
+@attrs.frozen
+class NecessityReport:
+    """All preconditions of a flow, level by level. `scopes` are those that were searched."""
+
+    topology: str
+    title: str
+    facts: dict[str, bool]
+    overrides: dict[str, bool]
+    rows: tuple[Necessity, ...]
+    scopes: tuple[str, ...]
+    solvers: tuple[str, ...]
+    seconds: float
+
+    def count(self, need: Need) -> int:
+        """How many preconditions have this verdict."""
+        return sum(row.need is need for row in self.rows)
+
+
+def necessity(topology: Topology, *, on_progress: Progress | None = None, time_limit: float = 60.0) -> NecessityReport:
+    """The matrix of a flow, all levels that apply. `time_limit` is in seconds, for each level; what is open then is
+    undetermined."""
+    began, tell = time.perf_counter(), on_progress or (lambda _text: None)
+    rows: list[Necessity] = []
+    scopes: list[str] = []
+    for one in levels():
+        if one.applies(topology.facts):
+            model = one.build(topology.id, topology.facts)
+            rows += necessity_of_model(one, model, on_progress=tell, time_limit=time_limit)
+            scopes += [f"{one.id}: {one.wide}", f"{one.id}: {one.scopes[0]}"]
+    facts, changed = dict(topology.facts), dict(topology.overrides)
+    return NecessityReport(topology.id, topology.title, facts, changed, tuple(rows), tuple(scopes), (z3_version(),),
+    time.perf_counter() - began)
+
+
+def necessity_of_model(of: Level, model: Model, *, on_progress: Progress | None = None, time_limit: float = 60.0,
+                       actions: Sequence[str] | None = None) -> list[Necessity]:
+    """One row for each precondition of `actions` (all when None)."""
+    tell = on_progress or (lambda _text: None)
+    matrix = _Matrix.of(of, model, tell, time_limit)
+    wanted = [action for action in model.actions if actions is None or action.name in actions]
+    todo = [(action, number) for action in wanted for number in range(len(action.guards))]
+    rows, later = {}, []
+    for done, (action, number) in enumerate(todo, start=1):
+        tell(f"necessity: {of.id}, precondition {done} of {len(todo)}, {action.name.replace('_', ' ')}")
+        row = matrix.quick(action, number)
+        if row.need is Need.UNDETERMINED:
+            later.append((action, number, row))
+        rows[action.name, number] = row
+    matrix.deadline = min(matrix.deadline, time.perf_counter() + SLOW_SECONDS)
+    for left, (action, number, row) in enumerate(later):
+        tell(f"necessity: {of.id}, {len(later) - left} left, {action.name.replace('_', ' ')}")
+        rows[action.name, number] = matrix.slow(action, number, row, len(later) - left)
+    return [rows[action.name, number] for action, number in todo]
+
+
+@attrs.define(eq=False, slots=False)
+class _Matrix:
+    """A model as it is: its claims, the invariant that proves them, and what was explored of it."""
+
+    level: Level
+    model: Model
+    goals: list[Goal]
+    by_key: dict[str, Goal]
+    targets: list[Target]
+    invariant: tuple[Named, ...]
+    compiled: CompiledModel
+    deadline: float
+    tell: Progress
+    graphs: dict[str, Graph] = attrs.field(factory=dict)
+    levels: dict[str, _Levels] = attrs.field(factory=dict)
+    memory: dict[str, Memory] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, of: Level, model: Model, tell: Progress, time_limit: float) -> _Matrix:
+        deadline = time.perf_counter() + time_limit
+        goals = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
+        proved = known_invariant(of, model, tell)
+        seen = explore_graph(model, of.scopes[0], max_states=SMALL_STATES)
+        proved = strengthened(model, proved, model.names, seen.states)
+        told = proves(model, proved, goals)
+        goals = [goal for goal in goals if told[goal.key].answer == "unsat"]
+        targets = [Target(goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on) for goal in goals]
+        return cls(of, model, goals, {goal.key: goal for goal in goals}, targets, proved, compile_model(model), deadline, tell,
+                   {str(seen.scope): seen})
+
+    @property
+    def left(self) -> float:
+        return self.deadline - time.perf_counter()
+
+    @cached_property
+    def later(self) -> Any:
+        """The invariant said of the next state."""
+        return z3.And(*(smt.prime(self.model, row.node) for row in self.invariant))
+
+    def explored(self, scope: Scope, most: int) -> Graph:
+        """The model's own states in a scope, explored once."""
+        if str(scope) not in self.graphs:
+            self.graphs[str(scope)] = explore_graph(self.model, scope, max_states=most, tick=lambda states, depth: self.tell(
+                f"necessity: {self.level.id}, {states:,} states, depth {depth}"))
+        return self.graphs[str(scope)]
+
+    def unsat(self, *nodes: Any) -> bool:
+        """Whether the invariant and `nodes` contradict each other; a solver that gives up says no."""
+        solver = z3.SolverFor("QF_LIA")
+        solver.set("timeout", 10_000)
+        solver.add(*(row.node for row in self.invariant), *nodes)
+        return bool(solver.check() == z3.unsat)
+
+    def row(self, action: Action, number: int, began: float, need: Need, method: str, reason: str = "",
+            **found: Any) -> Necessity:
+        guard = action.guards[number]
+        return Necessity(
+            **{"level": self.level.id, "action": action.name, "kind": action.kind.value, "operation": action.operation,
+               "number": number + 1, "text": english(self.model, guard.written, action), "code": guard.code,
+               "precheck": guard.precheck, "requirements": action.requirements, "need": need, "method": method, "reason": reason,
+               "promise": "", "claim": "", "trace": None, "accepts": None, "seconds": time.perf_counter() - began} | found)
+
+    def quick(self, action: Action, number: int) -> Necessity:
+        """The verdict of invariant and search, or undetermined."""
+        began, guard = time.perf_counter(), action.guards[number]
+        if z3.is_true(guard.folded):
+            asked = sorted(name.removeprefix(FACT_PREFIX) for name in constants_of(guard.written) if name.startswith(FACT_PREFIX))
+            because = ", ".join(f"{path} = {str(self.model.facts.values[path]).lower()}" for path in asked)
+            return self.row(action, number, began, Need.SILENT, "facts", f"it always holds here: {because}")
+        asked_of = [row.node for row in smt.transition(self.model, action, folded=True) if row.name.startswith("argument")]
+        others = [one.folded for at, one in enumerate(action.guards) if at != number]
+        if self.unsat(*asked_of, *others, z3.Not(guard.folded)):
+            return self.row(action, number, began, Need.DEFENSIVE, "invariant and the other preconditions imply it")
+        mutant = without_guard(self.model, action.name, number)
+        if self.keeps(mutant, mutant.action(action.name)):
+            return self.row(action, number, began, Need.NOT_NEEDED, "plain induction, invariant unchanged",
+                            accepts=self.refused_alone(action, number))
+        if (found := self.broken(mutant, action, number)) is not None:
+            goal, path, scope, shortest = found
+            trace = counterexample(self.without(action, number), goal, path, shortest=shortest,
+                                   method=f"breadth-first search ({scope})")
+            return self.row(action, number, began, Need.NEEDED, trace.method, promise=goal.promise.id, claim=goal.built.name,
+                            trace=trace)
+        searched = f"no counterexample with {self.level.wide} or {self.level.scopes[0]}, as far as they were searched"
+        return self.row(action, number, began, Need.UNDETERMINED, "search", f"the invariant is not kept; {searched}")
+
+    def keeps(self, mutant: Model, action: Action) -> bool:
+        """Whether the changed action keeps the invariant and its step claims."""
+        relation = [row.node for row in smt.transition(mutant, action, folded=True)]
+        claims = [goal.built.formula for goal in self.goals
+                  if goal.claim.is_step and (goal.claim.on is None or action.name in goal.claim.on)]
+        return self.unsat(*relation, z3.Not(z3.And(self.later, *claims)))
+
+    def freed(self, action: Action, number: int) -> list[tuple[tuple[int | bool, ...], Callable[..., bool]]]:
+        """By tuple of arguments: whether in a state only this precondition refuses."""
+        rows = []
+        for arguments in action.instances():
+            given = [(p.domain.constant("arg:" + p.name), z3.BoolVal(a) if isinstance(a, bool) else z3.IntVal(a))
+                     for p, a in zip(action.parameters, arguments, strict=True)]
+            others = [one.folded for at, one in enumerate(action.guards) if at != number]
+            node = z3.And(z3.Not(action.guards[number].folded), *others)
+            node = z3.simplify(z3.substitute(node, *given) if given else node)
+            if not z3.is_false(node):
+                rows.append((arguments, compile_predicate(self.model, node)))
+        return rows
+
+    def refused_alone(self, action: Action, number: int) -> Trace | None:
+        """A shortest trace of the model without the precondition that makes use of that, or None where none is in scope."""
+        freed = self.freed(action, number)
+        for scope, most in self.searched:
+            graph = self.explored(scope, most)
+            found = next(((at, arguments) for at, state in enumerate(graph.states) for arguments, holds in freed if holds(state)),
+                         None)
+            if found is not None:
+                state, arguments = found
+                path = (*graph.named(graph.path(state)[1]), (action.name, arguments))
+                words = (f"{action.name.replace('_', ' ')} becomes possible here; only this precondition refused it, and no"
+                         " promise of this level breaks.")
+                return trace_of(self.without(action, number), path, words, shortest=len(path) <= _complete(graph) + 1
+                                and scope == self.level.wide, method=f"exploration ({scope})")
+        return None
+
+    @property
+    def searched(self) -> tuple[tuple[Scope, int], ...]:
+        """The scopes that are explored, each with the most states of it."""
+        return (self.level.wide, WIDE_STATES), (self.level.scopes[0], SMALL_STATES)
+
+    def without(self, action: Action, number: int) -> CompiledModel:
+        """The compiled mutant; only the changed action is compiled anew."""
+        mutant = without_guard(self.model, action.name, number)
+        alone = compile_model(attrs.evolve(mutant, actions=(mutant.action(action.name),)))
+        return attrs.evolve(self.compiled, model=mutant, actions={**self.compiled.actions, **alone.actions})
+
+    def broken(self, mutant: Model, action: Action, number: int) -> tuple[Goal, Path, Scope, bool] | None:
+        """A claim that fails without the precondition, with a path, the scope in which it is shortest, and whether it is the
+        shortest of all."""
+        best: tuple[Goal, Path, Scope, bool] | None = None
+        for scope, most in self.searched:
+            graph = self.explored(scope, most)
+            found = self.first_break(mutant, action, number, graph)
+            if found is not None and (best is None or len(found[1]) < len(best[1])):
+                best = (*found, scope, scope == self.level.wide and len(found[1]) <= _complete(graph) + 1)
+            if best is not None and best[3]:
+                break
+        return best
+
+    def first_break(self, mutant: Model, action: Action, number: int, graph: Graph) -> tuple[Goal, Path] | None:
+        """The nearest claim to fail. What is new begins with a step that the precondition forbade; a state of the model itself is
+        entered again only when the mutant reaches it sooner."""
+        key = str(graph.scope)
+        if key not in self.levels:
+            self.levels[key] = _levels(graph)
+        levels_, freed, number_of = self.levels[key], self.freed(action, number), graph.number
+        depth_of = levels_.depth
+        instances, expand, check = hunt(mutant, self.targets, graph.scope, self.memory.setdefault(key, {}))
+        came: dict[Any, tuple[Any, int]] = {}
+        until = time.perf_counter() + max(0.5, min(4.0, self.left))
+
+        def path(state: Any, last: list[int]) -> Path:
+            rows = last
+            while state in came:
+                state, instance = came[state]
+                rows = [instance, *rows]
+            before = graph.named(graph.path(number_of[state])[1])
+            return before + tuple((instances[one][0].name, instances[one][1]) for one in rows)
+
+        layer: list[Any] = []
+        for depth in range(max(len(levels_.begin), 1_000)):
+            known = depth + 1 < len(levels_.begin)
+            if known:
+                seeds = graph.states[levels_.begin[depth]:levels_.begin[depth + 1]]
+                layer = [*layer, *(state for state in seeds if state not in came and any(holds(state) for _, holds in freed))]
+            elif not layer:
+                break
+            beyond = []
+            for state in layer:
+                successors: list[tuple[int, Any]] = []
+                hits: list[tuple[str, int]] = []
+                expand(state, successors, hits)
+                if hits:
+                    return self.by_key[hits[0][0]], path(state, [hits[0][1]])
+                for instance, after in successors:
+                    old = number_of.get(after)
+                    if after in came or (old is not None and depth_of[old] <= depth + 1):
+                        continue
+                    came[after] = (state, instance)
+                    beyond.append(after)
+            for state in beyond:
+                if failed := check(state):
+                    return self.by_key[failed[0]], path(state, [])
+            if len(came) > NEW_STATES or time.perf_counter() > until:
+                return None
+            layer = beyond
+        return None
+
+    def slow(self, action: Action, number: int, row: Necessity, among: int) -> Necessity:
+        """What search and the invariant left open: Houdini with all lemmas and claims, then Spacer."""
+        began = time.perf_counter()
+        if self.left <= 0:
+            return attrs.evolve(row, reason=f"{row.reason}; the time limit was reached")
+        mutant = without_guard(self.model, action.name, number)
+        kept = induct(mutant, self.invariant).invariant
+        open_ = [goal for goal in self.goals if proves(mutant, kept, [goal])[goal.key].answer != "unsat"]
+        for goal in open_:
+            seconds = min(5.0, self.left / among)
+            if seconds < 0.5:
+                return attrs.evolve(row, reason=f"{row.reason}; the time limit was reached", seconds=row.seconds)
+            inferred = infer(mutant, goal, kept, max_seconds=seconds)
+            if inferred.invariant is None:
+                why = f"{row.reason}; not proved without it: {goal.promise.id}, “{goal.built.name}” ({inferred.reason})"
+                return attrs.evolve(row, reason=why, seconds=row.seconds + time.perf_counter() - began)
+            kept = inferred.invariant
+        method = "Spacer, then plain induction" if open_ else "plain induction (Houdini)"
+        return self.row(action, number, began, Need.NOT_NEEDED, method,
+                        accepts=self.refused_alone(action, number))
+
+
+@attrs.frozen
+class _Levels:
+    """The distance of each state, and the number of the first state at each distance, the number of all at the end."""
+
+    depth: list[int]
+    begin: list[int]
+
+
+def _levels(graph: Graph) -> _Levels:
+    depth = [0] * len(graph.states)
+    begin = [0]
+    for state in range(graph.starts, len(graph.states)):
+        depth[state] = depth[graph.parents[state]] + 1
+        if depth[state] > depth[state - 1]:
+            begin.append(state)
+    return _Levels(depth, [*begin, len(graph.states)])
+
+
+def _complete(graph: Graph) -> int:
+    """The distance up to which all states are known."""
+    return graph.depth - bool(graph.stopped)
