@@ -55,7 +55,7 @@ def finish_copy(_t: Facts, m: Machine, keep: Bool) -> Step:
         requires=[m.job.is_in(Job.ENABLE, Job.REVERSE), m.half, m.connected, m.contacted],
         changes=[
             m.job.becomes(Job.NONE), m.half.becomes(False), m.protection.becomes(Protection.PROTECTED),
-            m.failover.becomes(Failover.NONE),
+            m.failover.becomes(Failover.NONE), m.chosen.becomes(Point.LATEST), m.changed.becomes(False),
             m.direction.becomes(If(m.active == Site.PRIMARY, Direction.FORWARD, Direction.REVERSE)),
             *only_point(m, keep),
         ],
