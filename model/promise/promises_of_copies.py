@@ -155,7 +155,8 @@ P10 = promise("P10", (
     always("a protected machine has a point until protection is disabled", lambda m: m.points,
            given=lambda m: And(m.follows, m.job != Job.DISABLE)),
     step("planned and test failover wait for it", lambda a, _b: a.resync == Resync.NONE,
-         on=("planned_failover", "test_failover", "switch_planned")),
+         on=("planned_failover", "test_failover", "switch_planned"),
+         needs=lambda t: Or(_tested(t), t["forward.planned_failover"], t["reverse.planned_failover"])),
 ))
 
 _OUTWARD = ("replicate", "copy_base", "finish_copy", "compare", "stop_comparing", "merge", "finish_resync")
