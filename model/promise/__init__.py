@@ -1,8 +1,8 @@
 """The promise level: what a replication product promises to a customer, and nothing about how.
 
 Read in this order: `vocabulary`; the way there and back in `commands` (what is asked), `progress` (how it gets done) and
-`points`; beside it `testing`, `changing`, `resync` and `ending`; the world in `environment`; what is claimed in `promises`. `guards` are
-shared preconditions, and `lemmas` carries the proofs.
+`points`; beside it `testing`, `changing`, `resync` and `ending`; the world in `environment`; what is claimed in `promises` and
+the two modules that it names. `guards` are shared preconditions, and `lemmas` carries the proofs.
 """
 
 from __future__ import annotations

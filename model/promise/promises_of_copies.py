@@ -172,7 +172,4 @@ P21 = promise("P21", (
     step("a failover never starts a side that has been half copied",
          lambda a, _b: And(a.resync != Resync.MERGING, Or(a.follows, And(a.half, a.passive == a.head))),
          on=("switch_planned", "switch_unplanned")),
-    step("until a failover is committed, the old side's disk is overwritten by nobody",
-         lambda a, b: And(Implies(a.x_passive, b.x_passive), b.passive >= a.passive),
-         given=lambda a, b: And(a.pending, b.pending)),
 ))
