@@ -95,8 +95,13 @@ def built(model: Model, claim: Claim) -> Built:
         asked = sorted(n.removeprefix(FACT_PREFIX) for n in constants_of(term))
         because = ", ".join(f"{path} = {str(model.facts.values[path]).lower()}" for path in asked)
     premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
-    conclusion = claim.conclusion(*now).node
+    premise, conclusion = _settled(model, premise), _settled(model, claim.conclusion(*now).node)
     if not model.speaks_of_few(z3.And(premise, conclusion)):
         raise ValueError(f"the claim {claim.name!r} speaks of all {len(model.machines)} named machines of {model.level}; one"
                          " about any number speaks of fewer")
     return Built(claim, premise, conclusion, applies, because)
+
+
+def _settled(model: Model, node: Any) -> Any:
+    """`node` as written, or, where it speaks of facts, folded."""
+    return model.facts.fold(node) if any(name.startswith(FACT_PREFIX) for name in constants_of(node)) else node

@@ -222,6 +222,11 @@ class _Race:
                 result = attrs.evolve(result, verdict=Verdict.BY_CONSTRUCTION, method="preconditions and effects")
             self.results[goal.key] = result
 
+    def denied(self, goals: Sequence[Goal]) -> set[str]:
+        """Keys of the claims of which the invariant shows that no reachable state or step satisfies the premise."""
+        told = proves(self.model, self.invariant, [_denial(goal) for goal in goals])
+        return {key for key, answer in told.items() if answer.answer == "unsat"}
+
     def unreachable(self, goals: Sequence[Goal]) -> set[str]:
         """Keys of the claims of which an invariant shows that no reachable state or step satisfies the premise: ours, ours
         with what never occurs, or one that Spacer adds to it. Premises that a search reaches meanwhile are remembered."""
@@ -234,7 +239,9 @@ class _Race:
             never |= {key for key, told in proves(self.model, known, denied).items() if told.answer == "unsat"}
         missing = [goal for goal in goals if goal.key not in never]
         if missing and self.left > 0:
-            self.look(self.level.scopes[-1], DEEP_STATES, [], missing)
+            for scope in self.level.scopes:
+                if unseen := [goal for goal in missing if not self.witnessed[goal.key]]:
+                    self.look(scope, DEEP_STATES, [], unseen)
         for goal in denied:
             if goal.key not in never and not self.witnessed[goal.key] and self.left > 1:
                 self.tell(f"Spacer: whether the premise of {goal.key} is reachable")
@@ -343,6 +350,11 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     return Outcome(tuple(rows), race.invariant, tuple(goal for goal in goals if goal.promise.id in kept))
 
 
+def _denial(goal: Goal) -> Goal:
+    """The claim that the premise of a claim never holds."""
+    return attrs.evolve(goal, built=attrs.evolve(goal.built, premise=z3.BoolVal(True), conclusion=z3.Not(goal.built.premise)))
+
+
 def _violation(goal: Goal) -> Target:
     """What refutes a claim."""
     return Target("!" + goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on)
@@ -416,29 +428,23 @@ def compared(before: ProofReport, after: ProofReport) -> WhatIf:
 
 
 def witnesses(model: Model, *, scope: Scope | None = None, on_progress: Progress | None = None) -> tuple[ActionWitness, ...]:
-    """For each action a shortest trace that takes it within `scope` (the smallest of its level when None, then the nearest
-    states of any scope), or whether the invariant shows that none can."""
+    """For each action a shortest trace that takes it within `scope` (when None: the first of its level's scopes in which it is
+    taken, or the nearest states of any), or whether the invariant shows that none can."""
     of = level(model.level)
     compiled = compile_model(model)
-    targets = [Target(action.name, z3.BoolVal(True), True, (action.name,)) for action in model.actions]
-    found = search(model, targets, of.scopes[0] if scope is None else scope)
     goals: Iterable[Goal] = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
     invariant = induct(model, invariant_candidates(model, of.lemmas, goals), tick=on_progress).invariant
-    missing = [action.name for action in model.actions if action.name not in found.found]
-    impossible = {name for name in missing if never_possible(model, invariant, model.action(name))}
-    left = [target for target in targets if target.key in missing and target.key not in impossible]
-    further = search(model, left, ANYWHERE, max_states=FIRST_STATES) if scope is None and left else found
-    rows = []
-    for action in model.actions:
-        words = action.name.replace("_", " ")
-        looked = further if action.name in missing else found
-        if (path := looked.found.get(action.name)) is not None:
-            method = f"breadth-first search ({looked.scope})"
-            trace = trace_of(compiled, path, f"{words} is taken.", shortest=True, method=method)
-            rows.append(ActionWitness(action.name, trace, False, ""))
-        elif action.name in impossible:
-            rows.append(ActionWitness(action.name, None, True, "the inductive invariant contradicts its preconditions"))
-        else:
-            bound = f"with {looked.scope}" if looked.exhausted else f"with {looked.scope} ({looked.stopped})"
-            rows.append(ActionWitness(action.name, None, False, f"not taken {bound}; not proved impossible"))
-    return tuple(rows)
+    rows = {action.name: ActionWitness(action.name, None, True, "the inductive invariant contradicts its preconditions")
+            for action in model.actions if never_possible(model, invariant, action)}
+    for within in (*of.scopes, ANYWHERE) if scope is None else (scope,):
+        sought = [action.name for action in model.actions if action.name not in rows or not (
+            rows[action.name].impossible or rows[action.name].trace)]
+        found = search(model, [Target(name, z3.BoolVal(True), True, (name,)) for name in sought], within, max_states=FIRST_STATES if within is ANYWHERE else DEEP_STATES)
+        bound = f"with {within}" if found.exhausted else f"with {within} ({found.stopped})"
+        for name in sought:
+            rows[name] = ActionWitness(name, None, False, f"not taken {bound}; not proved impossible")
+            if (path := found.found.get(name)) is not None:
+                method = f"breadth-first search ({within})"
+                told = f"{name.replace('_', ' ')} is taken."
+                rows[name] = ActionWitness(name, trace_of(compiled, path, told, shortest=True, method=method), False, "")
+    return tuple(rows[action.name] for action in model.actions)

@@ -1,8 +1,8 @@
 """The promise level: what a replication product promises to a customer, and nothing about how.
 
 Read in this order: `vocabulary`; the way there and back in `commands` (what is asked), `progress` (how it gets done) and
-`points`; beside it `testing`, `changing`, `resync` and `ending`; the world in `environment`; what is claimed in `promises`.
-`guards` are shared preconditions, and `lemmas` carries the proofs.
+`points`; beside it `testing`, `changing`, `resync` and `ending`; the world in `environment`; what is claimed in `promises` and
+the two modules that it names. `guards` are shared preconditions, and `lemmas` carries the proofs.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ def promise_model(name: str, facts: Mapping[str, bool]) -> Model:
     return build_model(name, "promise", Machine, RULES, facts)
 
 
+_CALM = {"reboots": 0, "passive_reboots": 0, "doubt": 0, "app": 0}
+"""No site fails while the machine runs there, and no log is given up out of caution; no point is
+app-consistent."""
+
+
+
 def at_home(m: Machine) -> Bool:
     """Protected, active at primary, nothing pending (P19)."""
     return And(m.protection == Protection.PROTECTED, m.active == Site.PRIMARY, m.failover == Failover.NONE, m.job == Job.NONE)
@@ -49,5 +55,7 @@ def given_up(m: Machine) -> Bool:
 
 LEVEL = Level(
     "promise", "what a customer is promised", "any number of machines, writes, points and failovers", promise_model, PROMISES,
-    LEMMAS, Scope(writes=2, failovers=3), (Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)),
+    LEMMAS, Scope(writes=2, failovers=3), (
+        Scope(writes=1, failovers=1, cached=0, more=_CALM), Scope(writes=1, failovers=2, cached=0, more=_CALM),
+        Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)),
     pending=lambda m: m.job != Job.NONE, home=at_home, ended=given_up)

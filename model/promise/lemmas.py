@@ -20,6 +20,11 @@ def _following(m: Machine) -> Bool:
 
 
 
+def _left_behind(m: Machine) -> Bool:
+    """The passive side holds the branch that ended with a failover, and the points lie on it."""
+    return And(m.pending, Not(m.copying))
+
+
 def _giving_up(m: Machine) -> Bool:
     """A job that removes the points, for good."""
     return m.job.is_in(Job.COMMIT, Job.DISABLE, Job.MIGRATE)
@@ -53,7 +58,8 @@ LEMMAS: tuple[Claim, ...] = (
     always("moving_state", lambda m: Implies(
         m.job == Job.PLANNED, Or(And(m.follows, m.half), m.failover == Failover.COMMITTED))),
     always("committing_state", lambda m: Implies(m.job.is_in(Job.COMMIT, Job.CHANGE), m.pending)),
-    always("reversing_state", lambda m: Implies(m.job == Job.REVERSE, m.failover == Failover.COMMITTED)),
+    always("reversing_state", lambda m: Implies(m.job == Job.REVERSE, Or(m.pending, m.failover == Failover.COMMITTED))),
+    always("reversing_committed", lambda m: Implies(m.job == Job.REVERSE, m.failover == Failover.COMMITTED)),
     always("migrating_state", lambda m: Implies(
         m.job == Job.MIGRATE, And(Or(m.pending, m.failover == Failover.COMMITTED), m.active == Site.RECOVERY))),
     always("disabling_state", lambda m: Implies(
@@ -67,15 +73,28 @@ LEMMAS: tuple[Claim, ...] = (
     always("changed_while_pending", lambda m: Implies(m.changed, m.pending)),
     always("unprotected_at_primary", lambda m: Implies(
         And(m.protection != Protection.PROTECTED, m.failover == Failover.NONE), m.active == Site.PRIMARY)),
+    # What a flow does not offer never happens.
+    always("nothing_moves", lambda m: And(m.job != Job.PLANNED, m.failover != Failover.PLANNED),
+           needs=lambda t: Not(Or(t["forward.planned_failover"], t["reverse.planned_failover"]))),
+    always("nothing_is_tested", lambda m: Not(_testing(m)),
+           needs=lambda t: Not(Or(t["forward.test_failover"], t["reverse.test_failover"]))),
+    always("nothing_changes", lambda m: And(m.job != Job.CHANGE, Not(m.changed)),
+           needs=lambda t: Not(Or(t["forward.change_point"], t["reverse.change_point"]))),
+    always("nothing_migrates", lambda m: m.job != Job.MIGRATE, needs=lambda t: Not(t["forward.complete_migration"])),
+    always("nothing_follows_at_recovery", lambda m: Implies(Or(m.follows, m.job == Job.REVERSE), m.active == Site.PRIMARY),
+           needs=lambda t: t["failback.without_reverse"]),
+    always("no_gateway_fails", lambda m: m.gateway_up, needs=lambda t: Not(t["gateway.present"])),
     # Points.
     always("custom_point_pinned", lambda m: Implies(
         And(m.job.is_in(Job.UNPLANNED, Job.TEST, Job.CHANGE), m.chosen == Point.CUSTOM), m.point)),
+    always("app_point_pinned", lambda m: Implies(And(m.job.is_in(Job.UNPLANNED, Job.TEST), m.chosen == Point.APP), m.app)),
+    always("changed_to_no_app_point", lambda m: Implies(m.job == Job.CHANGE, m.chosen.is_in(Point.PROCESSED, Point.CUSTOM))),
     always("used_point_pinned", lambda m: Implies(
         And(m.failover == Failover.UNPLANNED, m.chosen == Point.CUSTOM, Not(_given_up(m))), m.point)),
     always("followed_has_points", lambda m: Implies(And(m.follows, m.job != Job.DISABLE), m.points)),
     always("pending_has_points", lambda m: Implies(And(m.failover == Failover.UNPLANNED, Not(_given_up(m))), m.points)),
     always("changed_has_points", lambda m: Implies(And(Or(m.changed, m.job == Job.CHANGE), Not(_given_up(m))), m.points)),
-    always("point_is_a_point", lambda m: Implies(m.point, m.points)),
+    always("point_is_a_point", lambda m: Implies(Or(m.point, m.app), m.points)),
     always("unprotected_has_none", lambda m: Implies(
         Or(m.job == Job.ENABLE, And(m.protection == Protection.NONE, m.failover == Failover.NONE),
            m.failover.is_in(Failover.COMMITTED, Failover.COMPLETED), And(_giving_up(m), m.half)), Not(m.points))),
@@ -114,13 +133,15 @@ LEMMAS: tuple[Claim, ...] = (
     always("passive_behind", lambda m: Implies(_following(m), m.passive <= m.head)),
     always("latest_behind", lambda m: Implies(And(m.follows, m.points), m.latest <= m.passive)),
     always("point_behind", lambda m: Implies(m.point, m.point_at <= m.latest)),
+    always("app_behind", lambda m: Implies(m.app, m.app_at <= m.latest)),
     always("fork_behind", lambda m: Implies(m.passive_epoch < m.epoch, And(m.fork <= m.passive, m.fork <= m.head))),
-    always("old_points_behind", lambda m: Implies(And(m.pending, m.points), m.latest <= m.passive)),
+    always("old_points_behind", lambda m: Implies(And(_left_behind(m), m.points), m.latest <= m.passive)),
     # Content is a prefix, place by place.
     always("no_points_hold_nothing", lambda m: And(
-        Implies(Not(m.points), Not(m.x_latest)), Implies(Not(m.point), Not(m.x_point)))),
+        Implies(Not(m.points), Not(m.x_latest)), Implies(Not(m.point), Not(m.x_point)), Implies(Not(m.app), Not(m.x_app)))),
     always("unissued_nowhere", lambda m: Implies(
-        m.x_fate == Fate.UNISSUED, Not(Or(m.x_active, m.x_passive, m.x_latest, m.x_point, m.x_test, m.x_staged, m.x_gap)))),
+        m.x_fate == Fate.UNISSUED,
+        Not(Or(m.x_active, m.x_passive, m.x_latest, m.x_point, m.x_app, m.x_test, m.x_staged, m.x_gap)))),
     always("x_on_head", lambda m: Implies(m.x_active, m.x_at <= m.head)),
     always("prefix_passive", lambda m: Implies(
         _following(m), iff(m.x_passive, And(m.x_active, m.x_at <= m.passive)))),
@@ -128,10 +149,14 @@ LEMMAS: tuple[Claim, ...] = (
         And(m.follows, m.points), iff(m.x_latest, And(m.x_active, m.x_at <= m.latest)))),
     always("prefix_point", lambda m: Implies(
         And(m.follows, m.point), iff(m.x_point, And(m.x_active, m.x_at <= m.point_at)))),
+    always("prefix_app", lambda m: Implies(
+        And(m.follows, m.app), iff(m.x_app, And(m.x_active, m.x_at <= m.app_at)))),
+    always("prefix_old_app", lambda m: Implies(
+        And(_left_behind(m), m.app), iff(m.x_app, And(m.x_passive, m.x_at <= m.app_at, m.x_fate == Fate.WRITTEN)))),
     always("prefix_old_latest", lambda m: Implies(
-        And(m.pending, m.points), iff(m.x_latest, And(m.x_passive, m.x_at <= m.latest, m.x_fate == Fate.WRITTEN)))),
+        And(_left_behind(m), m.points), iff(m.x_latest, And(m.x_passive, m.x_at <= m.latest, m.x_fate == Fate.WRITTEN)))),
     always("prefix_old_point", lambda m: Implies(
-        And(m.pending, m.point), iff(m.x_point, And(m.x_passive, m.x_at <= m.point_at, m.x_fate == Fate.WRITTEN)))),
+        And(_left_behind(m), m.point), iff(m.x_point, And(m.x_passive, m.x_at <= m.point_at, m.x_fate == Fate.WRITTEN)))),
     always("prefix_test", lambda m: Implies(
         And(_copy_made(m), m.x_fate == Fate.WRITTEN), iff(m.x_test, And(m.x_active, m.x_at <= m.test_at)))),
     always("prefix_pinned", lambda m: Implies(And(m.pinned, m.x_fate == Fate.WRITTEN), iff(m.x_test, m.x_point))),
@@ -139,13 +164,13 @@ LEMMAS: tuple[Claim, ...] = (
         And(m.x_test, m.x_fate == Fate.DISCARDED), And(Not(m.x_passive), _testing(m)))),
     always("copy_made_holds", lambda m: Implies(m.x_test, _copy_made(m))),
     always("discarded_beyond_points", lambda m: Implies(
-        And(m.pending, m.points, m.x_passive, m.x_fate == Fate.DISCARDED), m.x_at > m.latest)),
+        And(_left_behind(m), m.points, m.x_passive, m.x_fate == Fate.DISCARDED), m.x_at > m.latest)),
     always("lost_is_beyond_fork", lambda m: Implies(
         And(m.passive_epoch < m.epoch, m.x_passive, Not(m.x_active)), And(m.x_at > m.fork, m.x_at <= m.passive))),
     always("old_disk_prefix", lambda m: Implies(
         And(m.passive_epoch < m.epoch, m.x_passive), m.x_at <= m.passive)),
     always("discarded_gone", lambda m: Implies(
-        m.x_fate == Fate.DISCARDED, Not(Or(m.x_active, m.x_latest, m.x_point)))),
+        m.x_fate == Fate.DISCARDED, Not(Or(m.x_active, m.x_latest, m.x_point, m.x_app)))),
     always("planned_sides_agree", lambda m: Implies(
         m.failover == Failover.PLANNED, m.contacted)),
 )

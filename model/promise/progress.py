@@ -37,8 +37,7 @@ def replicate(_t: Facts, m: Machine) -> Step:
 
 @internal(("V2A-27", "H2S-19", "H2S-31"))
 def copy_base(t: Facts, m: Machine) -> Step:
-    """The passive side has been given the active side's content as it is now; with the log spoiled since, it is given it
-    again."""
+    """The passive side has been given the active side's content as it is now; with a spoiled log, once more."""
     ships = If(m.job == Job.ENABLE, t["initial.ships_content"], t["reverse.ships_content"])
     return Step(
         requires=[m.copying, Or(Not(m.half), m.spoiled), m.can_ship],
@@ -56,7 +55,7 @@ def finish_copy(_t: Facts, m: Machine, keep: Bool) -> Step:
         requires=[m.job.is_in(Job.ENABLE, Job.REVERSE), m.half, m.connected, m.contacted],
         changes=[
             m.job.becomes(Job.NONE), m.half.becomes(False), m.protection.becomes(Protection.PROTECTED),
-            m.failover.becomes(Failover.NONE),
+            m.failover.becomes(Failover.NONE), m.chosen.becomes(Point.LATEST), m.changed.becomes(False),
             m.direction.becomes(If(m.active == Site.PRIMARY, Direction.FORWARD, Direction.REVERSE)),
             *only_point(m, keep),
         ],

@@ -40,7 +40,7 @@ def damage_change_log(_t: Facts, m: Machine) -> Step:
     return Step(
         requires=[m.tracks],
         changes=[
-            m.spoiled.becomes(True), m.doubt.becomes(True), m.x_gap.becomes(_lost(m)),
+            m.spoiled.becomes(True), m.doubt.becomes(Or(m.doubt, m.job == Job.REPAIR)), m.x_gap.becomes(_lost(m)),
             m.disturbed.becomes(Or(m.disturbed, m.job == Job.PLANNED)),
         ],
     )
