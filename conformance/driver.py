@@ -52,13 +52,20 @@ VERSION = 1
 DEADLINE_SECONDS = 60.0
 
 CODES = (
+    "ReplicationEnded",
     "OperationNotSupported",
     "JobInProgress",
+    "TestFailoverPending",
+    "NoTestFailover",
     "AlreadyProtected",
     "NotProtected",
     "FailoverPending",
     "NoFailoverToCommit",
     "FailoverNotCommitted",
+    "ResynchronisationRequired",
+    "NoResynchronisationRequired",
+    "NoFailoverToChange",
+    "NoFailoverToComplete",
     "SourceNotRunning",
     "SitesNotConnected",
     "TargetSiteDown",
@@ -66,12 +73,25 @@ CODES = (
 )
 """What a request may be refused with (`docs/interface.md`, section 3)."""
 
+_OPERATIONS = frozenset(OPERATIONS) | {
+    "TestFailover",
+    "TestFailoverCleanup",
+    "ChangePit",
+    "DisableProtection",
+    "CompleteMigration",
+    "RepairReplication",
+}
+_FAULTS = frozenset(FAULTS) | {"change-log"}
+"""What a driver may name (`docs/interface.md`, sections 2 and 5), whether or not a case can ask for it."""
+
 _WORDS: dict[str, tuple[str, ...]] = {
     "protection": ("none", "initial", "protected"),
     "active": SIDES,
     "direction": ("forward", "reverse"),
-    "failover": ("none", "planned", "unplanned", "committed"),
-    "job": OPERATIONS,
+    "failover": ("none", "planned", "unplanned", "committed", "completed"),
+    "test": ("none", "running"),
+    "resync": ("none", "required", "comparing", "merging"),
+    "job": tuple(sorted(_OPERATIONS)),
 }
 """The values of an observation's fields that are words."""
 
@@ -150,11 +170,15 @@ class Observation:
     loss: int | UnknownType | None = UNKNOWN
     alerts: tuple[str, ...] | UnknownType = UNKNOWN
     running: tuple[bool | UnknownType, bool | UnknownType] = (UNKNOWN, UNKNOWN)
+    test: str | UnknownType = UNKNOWN
+    resync: str | UnknownType = UNKNOWN
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; unknown fields are absent."""
         row: dict[str, Any] = {}
-        for name in ("protection", "active", "direction", "failover", "job", "failover_point", "received", "loss"):
+        for name in (
+            "protection", "active", "direction", "failover", "test", "resync", "job", "failover_point", "received", "loss",
+        ):  # fmt: skip
             value = getattr(self, name)
             if value is not UNKNOWN:
                 row[name] = value
@@ -194,7 +218,9 @@ class Driver(Protocol):
         """Set up the scenario. `base` is a `content.Base`: what every disk starts with."""
 
     def execute(self, machine: str, operation: str, point: str | None) -> Answer: ...
-    def write(self, machine: str, side: str, disk: int, block: int, data: bytes, cached: bool) -> bool | None: ...
+    def write(self, machine: str, side: str, disk: int, block: int, data: bytes, cached: bool) -> bool | None:
+        """The guest at `side` (`primary`, `recovery`, or `test`: the copy of a test failover) writes a block."""
+
     def fault(self, kind: str) -> None: ...
     def heal(self, kind: str) -> None: ...
     def start_machine(self, machine: str, side: str) -> bool | None: ...
@@ -206,7 +232,9 @@ class Driver(Protocol):
         """Let time pass until nothing moves; False when that did not happen within a day of virtual time."""
 
     def observe(self, machine: str) -> Observation: ...
-    def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes: ...
+    def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
+        """Content of a point (its id), of a side's disk, or of the copy of a test failover (`test`)."""
+
     def stop(self) -> None: ...
 
 
@@ -246,7 +274,7 @@ class Guarded:
             raise DriverError(name, f"handshake() returned {self.capabilities!r}", "a Capabilities")
         if self.capabilities.version != VERSION:
             raise DriverError(name, f"version {self.capabilities.version} of the driver interface", f"version {VERSION}")
-        for field, known in (("operations", OPERATIONS), ("faults", FAULTS)):
+        for field, known in (("operations", sorted(_OPERATIONS)), ("faults", sorted(_FAULTS))):
             given = getattr(self.capabilities, field)
             if not isinstance(given, frozenset | set | tuple | list) or not set(given) <= set(known):
                 raise DriverError(name, f"Capabilities.{field} = {given!r}", f"some of {', '.join(known)}")
@@ -342,7 +370,7 @@ def _is_point(value: Any) -> bool:
 
 
 _LISTS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("allowed_operations", lambda one: one in OPERATIONS, "a tuple of " + ", ".join(OPERATIONS)),
+    ("allowed_operations", lambda one: one in _OPERATIONS, "a tuple of " + ", ".join(sorted(_OPERATIONS))),
     ("points", _is_point, "a tuple of (id, kind), oldest first"),
     ("alerts", lambda one: isinstance(one, str), "a tuple of names"),
 )
