@@ -19,8 +19,13 @@ FACTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "forward.planned_failover": "planned failover from primary to recovery is offered",
         "forward.unplanned_failover": "unplanned failover from primary to recovery is offered",
+        "forward.test_failover": "test failover at the recovery side is offered",
+        "forward.change_point": "another recovery point can be chosen before a failover to recovery is committed",
+        "forward.complete_migration": "a failover to recovery can be made final for good, in place of a commit or after it",
         "reverse.planned_failover": "planned failover from recovery back to primary is offered",
         "reverse.unplanned_failover": "unplanned failover from recovery back to primary is offered",
+        "reverse.test_failover": "test failover at the primary side is offered while the machine is at recovery",
+        "reverse.change_point": "another recovery point can be chosen before a failover back to primary is committed",
         "reverse.requires_commit": "replication is reversed only after the failover has been committed",
         "reverse.ships_content": "reversing replication copies what the former source lacks",
         "planned.leaves_protected": "the machine is protected after a planned failover",
@@ -35,6 +40,11 @@ FACTS: Final[Mapping[str, str]] = MappingProxyType(
         "returning.epoch_checked": "every component refuses an epoch older than its own",
         "commit.removes_points": "commit removes all recovery points",
         "initial.ships_content": "initial replication copies the whole machine",
+        "test.isolated": "what a test copy writes reaches nothing but the copy",
+        "test.pins_point": "retention passes over the point that a test copy was made of",
+        "resync.doubt_calls": "a change log that is of no use calls for a resynchronisation",
+        "resync.ships_content": "a resynchronisation gives the replica what it lacks",
+        "resync.keeps_points": "the recovery points stay while a resynchronisation compares",
         "gateway.present": "replication data passes a process server",
     }
 )

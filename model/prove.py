@@ -111,12 +111,13 @@ class _Race:
         """Remember why a claim is not settled yet; each engine says so in turn."""
         self.reasons.setdefault(key, []).append(text)
 
-    def look(self, scope: Scope, max_states: int | None, *, only_open: bool = True) -> SearchResult:
-        """Search `scope` for what breaks an open claim and for premises not seen yet; refute what is broken.
+    def look(self, scope: Scope, max_states: int | None, *, only_open: bool = True, refuting: bool = True) -> SearchResult:
+        """Search `scope` for what breaks an open claim and, unless `only_open`, for premises not seen yet; refute what is
+        broken. Not `refuting`: for those premises alone, which ends when all are found.
 
         A small scope may have missed a shorter counterexample, so the wide one is searched below its length.
         """
-        wanted = self.open
+        wanted = self.open if refuting else []
         unseen = [g for g in self.goals if not self.witnessed.get(g.key) and g.key not in self.never]
         unseen = [] if only_open else unseen
         targets = [_violation(goal) for goal in wanted]
@@ -254,7 +255,7 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     race = _Race(of, model, goals, on_progress or (lambda _text: None), began + time_limit)
     first = race.look(of.wide, FIRST_STATES, only_open=False)
     if not first.exhausted and not all(race.witnessed.values()):
-        race.look(of.scopes[0], None, only_open=False)
+        race.look(of.scopes[0], None, only_open=False, refuting=False)
     race.induct(invariant_candidates(model, of.lemmas, everything))
     race.fall_back()
     race.weigh()
@@ -344,25 +345,23 @@ def what_if(topology: Topology, overrides: Mapping[str, bool], promises: Collect
 
 
 def witnesses(model: Model, *, scope: Scope | None = None, on_progress: Progress | None = None) -> tuple[ActionWitness, ...]:
-    """For each action a shortest trace that takes it within `scope` (the smallest of its level when None), or whether the
-    invariant shows that none can."""
+    """For each action a shortest trace that takes it within `scope` (when None: the first of its level's scopes in which it is
+    taken), or whether the invariant shows that none can."""
     of = level(model.level)
-    scope = of.scopes[0] if scope is None else scope
     compiled = compile_model(model)
-    targets = [Target(action.name, z3.BoolVal(True), True, (action.name,)) for action in model.actions]
-    found = search(model, targets, scope)
     goals: Iterable[Goal] = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
     invariant = induct(model, invariant_candidates(model, of.lemmas, goals), tick=on_progress).invariant
-    rows = []
-    for action in model.actions:
-        words = action.name.replace("_", " ")
-        if (path := found.found.get(action.name)) is not None:
-            method = f"breadth-first search ({scope})"
-            trace = trace_of(compiled, path, f"{words} is taken.", shortest=True, method=method)
-            rows.append(ActionWitness(action.name, trace, False, ""))
-        elif never_possible(model, invariant, action):
-            rows.append(ActionWitness(action.name, None, True, "the inductive invariant contradicts its preconditions"))
-        else:
-            bound = f"with {scope}" if found.exhausted else f"with {scope} ({found.stopped})"
-            rows.append(ActionWitness(action.name, None, False, f"not taken {bound}; not proved impossible"))
-    return tuple(rows)
+    rows = {action.name: ActionWitness(action.name, None, True, "the inductive invariant contradicts its preconditions")
+            for action in model.actions if never_possible(model, invariant, action)}
+    for within in of.scopes if scope is None else (scope,):
+        sought = [action.name for action in model.actions if action.name not in rows or not (
+            rows[action.name].impossible or rows[action.name].trace)]
+        found = search(model, [Target(name, z3.BoolVal(True), True, (name,)) for name in sought], within, max_states=DEEP_STATES)
+        bound = f"with {within}" if found.exhausted else f"with {within} ({found.stopped})"
+        for name in sought:
+            rows[name] = ActionWitness(name, None, False, f"not taken {bound}; not proved impossible")
+            if (path := found.found.get(name)) is not None:
+                method = f"breadth-first search ({within})"
+                told = f"{name.replace('_', ' ')} is taken."
+                rows[name] = ActionWitness(name, trace_of(compiled, path, told, shortest=True, method=method), False, "")
+    return tuple(rows[action.name] for action in model.actions)

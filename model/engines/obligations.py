@@ -84,8 +84,9 @@ def goals_of(model: Model, promises: Iterable[Promise]) -> list[Goal]:
 
 
 def lemma_conjuncts(model: Model, lemmas: Iterable[Claim]) -> list[Named]:
-    """The lemmas as conjuncts."""
-    return [Named(f"lemma.{lemma.name}", built(model, lemma).formula) for lemma in lemmas]
+    """The lemmas that apply, as conjuncts."""
+    rows = (built(model, lemma) for lemma in lemmas)
+    return [Named(f"lemma.{row.name}", row.formula) for row in rows if row.applies]
 
 
 def invariant_candidates(model: Model, lemmas: Iterable[Claim], goals: Iterable[Goal]) -> list[Named]:

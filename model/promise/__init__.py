@@ -1,6 +1,8 @@
 """The promise level: what a replication product promises to a customer, and nothing about how.
 
-Read in this order: `vocabulary`, `commands`, `progress`, `environment`, `promises`. `lemmas` carries the proofs.
+Read in this order: `vocabulary`; the way there and back in `commands` (what is asked), `progress` (how it gets done) and `points`;
+beside it `testing`, `changing`, `resync` and `ending`; the world in `environment`; what is claimed in `promises`. `guards` are
+shared preconditions, and `lemmas` carries the proofs.
 """
 
 from __future__ import annotations
@@ -9,22 +11,34 @@ from collections.abc import Mapping
 
 from siteproof.model.engines.scope import Scope
 from siteproof.model.levels import Level
+from siteproof.model.promise.changing import CHANGING
 from siteproof.model.promise.commands import COMMANDS
+from siteproof.model.promise.ending import ENDING
 from siteproof.model.promise.environment import ENVIRONMENT
 from siteproof.model.promise.lemmas import LEMMAS
+from siteproof.model.promise.points import POINTS
 from siteproof.model.promise.progress import PROGRESS
 from siteproof.model.promise.promises import PROMISES
+from siteproof.model.promise.resync import RESYNC
+from siteproof.model.promise.testing import TESTING
 from siteproof.model.promise.vocabulary import Machine
 from siteproof.model.system import Model, build_model
 
 __all__ = ["LEMMAS", "LEVEL", "PROMISES", "promise_model"]
 
 
+RULES = (*COMMANDS, *POINTS, *PROGRESS, *TESTING, *CHANGING, *RESYNC, *ENDING, *ENVIRONMENT)
+"""Every action of the level."""
+
+
 def promise_model(name: str, facts: Mapping[str, bool]) -> Model:
     """The promise level of one flow: `name` is the topology's id, `facts` its behaviour by dotted path."""
-    return build_model(name, "promise", Machine, (*COMMANDS, *PROGRESS, *ENVIRONMENT), facts)
+    return build_model(name, "promise", Machine, RULES, facts)
 
+
+_SMALL = Scope(writes=1, failovers=1, cached=0, more={"reboots": 0, "passive_reboots": 0, "doubt": 0})
+"""One write and one failover; no site fails while the machine runs there, and no log is given up out of caution."""
 
 LEVEL = Level(
     "promise", "what a customer is promised", "one machine, any number of writes, points and failovers", promise_model, PROMISES,
-    LEMMAS, Scope(writes=2, failovers=3), (Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)))
+    LEMMAS, Scope(writes=2, failovers=3), (_SMALL, Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)))

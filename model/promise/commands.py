@@ -3,37 +3,26 @@
 Rules
 1. A request is answered at once: accepted (a job starts) or rejected (nothing changes, P11). The job's steps are in
    `progress`.
-2. One job runs on a machine at a time; only an unplanned failover may take the place of a running planned one (P16).
+2. One job runs on a machine at a time; only an unplanned failover may take the place of another: of a planned one (P16),
+   or of a resynchronisation that still compares (P10).
 3. Codes and their order are public (`docs/interface.md`, section 3). Lifecycle conditions come first; prechecks on
    infrastructure and arguments last.
 4. What a flow offers is a fact of its topology, so an operation that it lacks is always refused with
    `OperationNotSupported`, and that refusal is tested like any other answer.
+5. Here are the operations of a machine's way there and back; those beside it are in `testing` (test failover), `changing`
+   (change of point), `resync` (repair) and `ending` (disable, complete migration).
 """
 
 from __future__ import annotations
 
-from siteproof.model.promise.vocabulary import Failover, Job, Machine, Point, Protection, Site
+from siteproof.model.promise.guards import (
+    advertised, connected, idle, in_step, not_ended, offered, running, side_up, untested,
+)
+from siteproof.model.promise.vocabulary import Failover, Job, Machine, Point, Protection, Resync, Site
 from siteproof.model.system import ActionRule, Facts, Requires, Step, command
 from siteproof.model.terms import And, Bool, Choice, If, Not, Or
 
 __all__ = ["COMMANDS"]
-
-
-def _idle(m: Machine) -> Requires:
-    return Requires(m.job == Job.NONE, "JobInProgress")
-
-
-def _supported(t: Facts, m: Machine, kind: str) -> Requires:
-    offered: Bool = If(m.active == Site.PRIMARY, t[f"forward.{kind}"], t[f"reverse.{kind}"])
-    return Requires(offered, "OperationNotSupported")
-
-
-def _running(m: Machine) -> Requires:
-    return Requires(m.running, "SourceNotRunning", precheck=True)
-
-
-def _connected(m: Machine) -> Requires:
-    return Requires(m.can_ship, "SitesNotConnected", precheck=True)
 
 
 def _direct_failback(t: Facts, m: Machine) -> Bool:
@@ -46,12 +35,11 @@ def enable_protection(_t: Facts, m: Machine) -> Step:
     """Start to replicate the machine: a full copy first, changes after it."""
     return Step(
         requires=[
-            _idle(m),
+            not_ended(m), idle(m), untested(m),
             Requires(And(m.protection == Protection.NONE, m.failover == Failover.NONE), "AlreadyProtected"),
-            _running(m),
-            _connected(m),
+            running(m), connected(m),
         ],
-        changes=[m.job.becomes(Job.ENABLE), m.protection.becomes(Protection.INITIAL), m.half.becomes(False)],
+        changes=[m.job.becomes(Job.ENABLE), m.protection.becomes(Protection.INITIAL)],
     )
 
 
@@ -60,30 +48,31 @@ def planned_failover(t: Facts, m: Machine) -> Step:
     """Move the machine to the other side without loss: stop, drain, switch."""
     return Step(
         requires=[
-            _supported(t, m, "planned_failover"),
-            _idle(m),
+            not_ended(m), offered(t, m, "planned_failover"), idle(m), untested(m),
             Requires(Or(m.protection == Protection.PROTECTED, _direct_failback(t, m)), "NotProtected"),
             Requires(Or(m.failover == Failover.NONE, _direct_failback(t, m)), "FailoverPending"),
-            _running(m),
-            _connected(m),
+            in_step(m), running(m), connected(m),
         ],
-        changes=[m.job.becomes(Job.PLANNED), m.disturbed.becomes(False), m.half.becomes(m.follows)],
+        changes=[m.job.becomes(Job.PLANNED), m.half.becomes(m.follows)],
     )
 
 
 @command("UnplannedFailover", ("V2A-43", "V2A-46", "V2A-50", "H2S-23"), {"point": Point})
 def unplanned_failover(t: Facts, m: Machine, point: Choice[Point]) -> Step:
     """Move the machine to the other side now, at a recovery point, whatever has become of its present side."""
+    free = Or(m.job.is_in(Job.NONE, Job.PLANNED), And(m.job == Job.REPAIR, m.resync == Resync.COMPARING))
     return Step(
         requires=[
-            _supported(t, m, "unplanned_failover"),
-            Requires(m.job.is_in(Job.NONE, Job.PLANNED), "JobInProgress"),
+            not_ended(m), offered(t, m, "unplanned_failover"), Requires(free, "JobInProgress"), untested(m),
             Requires(m.protection == Protection.PROTECTED, "NotProtected"),
             Requires(m.failover == Failover.NONE, "FailoverPending"),
-            Requires(m.passive_up, "TargetSiteDown", precheck=True),
-            Requires(Or(point != Point.CUSTOM, m.point), "RecoveryPointNotFound", precheck=True),
+            side_up(m.passive_up), advertised(m, point),
         ],
-        changes=[m.job.becomes(Job.UNPLANNED), m.chosen.becomes(point)],
+        changes=[
+            m.job.becomes(Job.UNPLANNED), m.chosen.becomes(point), m.half.becomes(False), m.disturbed.becomes(False),
+            m.resync.becomes(If(m.resync == Resync.COMPARING, Resync.REQUIRED, m.resync)),
+            m.staged.becomes(0), m.x_staged.becomes(False),
+        ],
     )
 
 
@@ -91,8 +80,8 @@ def unplanned_failover(t: Facts, m: Machine, point: Choice[Point]) -> Step:
 def commit(_t: Facts, m: Machine) -> Step:
     """Accept the failover: the workload now belongs to the new side, and its recovery point is final."""
     return Step(
-        requires=[_idle(m), Requires(m.pending, "NoFailoverToCommit")],
-        changes=[m.job.becomes(Job.COMMIT), m.half.becomes(False)],
+        requires=[not_ended(m), idle(m), untested(m), Requires(m.pending, "NoFailoverToCommit")],
+        changes=[m.job.becomes(Job.COMMIT)],
     )
 
 
@@ -100,12 +89,13 @@ def commit(_t: Facts, m: Machine) -> Step:
 def reverse_replicate(t: Facts, m: Machine) -> Step:
     """Replicate back: the former source is brought to the active side's content and follows it."""
     ready = If(t["reverse.requires_commit"], m.failover == Failover.COMMITTED, m.failover != Failover.NONE)
-    offered = Or(Not(t["failback.without_reverse"]), m.active == Site.PRIMARY)
+    there = Or(Not(t["failback.without_reverse"]), m.active == Site.PRIMARY)
     return Step(
         requires=[
-            Requires(offered, "OperationNotSupported"), _idle(m), Requires(ready, "FailoverNotCommitted"), _connected(m),
+            not_ended(m), Requires(there, "OperationNotSupported"), idle(m), untested(m),
+            Requires(ready, "FailoverNotCommitted"), connected(m),
         ],
-        changes=[m.job.becomes(Job.REVERSE), m.half.becomes(False)],
+        changes=[m.job.becomes(Job.REVERSE)],
     )
 
 

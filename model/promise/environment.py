@@ -7,26 +7,34 @@ Rules
 3. A former source that has not learned of the new epoch does not know better: it may run, be started, and acknowledge
    writes. These are outside the promise from the start: the marked write, issued there, is discarded at once.
 4. A fault during a planned failover disturbs it: only then may it fail.
+5. A fault may leave the change log in doubt: the active side's site loses power, or a write comes while nothing can be
+   shipped, so that the log may overflow.
 """
 
 from __future__ import annotations
 
-from siteproof.model.promise.vocabulary import Fate, Job, Machine, Site
+from siteproof.model.promise.vocabulary import Fate, Job, Machine, Resync, Site
 from siteproof.model.system import ActionRule, Facts, Step, environment, internal
 from siteproof.model.terms import And, Bool, Change, If, Not, Or
 
-__all__ = ["ENVIRONMENT", "arrive"]
+__all__ = ["ENVIRONMENT", "arrive", "marks"]
 
 
-def _marks(m: Machine, mark: Bool) -> Bool:
+def marks(m: Machine, mark: Bool) -> Bool:
     """This write is the marked one, if none has been marked before."""
     return And(mark, m.x_fate == Fate.UNISSUED)
 
 
+def _log_used(m: Machine) -> Bool:
+    """The change log is what the passive side is fed from, and has not been given up."""
+    return And(m.tracks, m.resync != Resync.REQUIRED)
+
+
 def arrive(m: Machine, mark: Bool) -> list[Change]:
-    """One write reaches the active side's disk."""
-    marked = _marks(m, mark)
+    """One write reaches the active side's disk. It is tracked unless the log is spoiled."""
+    marked = marks(m, mark)
     return [
+        m.doubt.becomes(Or(m.doubt, And(_log_used(m), Not(m.can_ship)))), m.x_gap.becomes(Or(m.x_gap, And(marked, m.spoiled))),
         m.head.becomes(m.head + 1), m.x_fate.becomes(If(marked, Fate.WRITTEN, m.x_fate)),
         m.x_at.becomes(If(marked, m.head + 1, m.x_at)), m.x_active.becomes(Or(m.x_active, marked)),
     ]
@@ -34,7 +42,7 @@ def arrive(m: Machine, mark: Bool) -> list[Change]:
 
 def _arrive_at_former_source(m: Machine, mark: Bool) -> list[Change]:
     """One write reaches the former source's disk: acknowledged by a stale authority, never promised."""
-    marked = _marks(m, mark)
+    marked = marks(m, mark)
     return [
         m.passive.becomes(m.passive + 1), m.x_fate.becomes(If(marked, Fate.DISCARDED, m.x_fate)),
         m.x_at.becomes(If(marked, m.passive + 1, m.x_at)), m.x_passive.becomes(Or(m.x_passive, marked)),
@@ -102,14 +110,15 @@ def start_former_source(_t: Facts, m: Machine) -> Step:
 
 
 def _site_fails(m: Machine, site: Site) -> list[Change]:
-    """Whoever ran at `site` stops, loses its cache, and will start again with the power."""
+    """Whoever ran at `site` stops, loses its cache, and will start again with the power. The active side's log is in doubt."""
     hit, other = m.active == site, m.active != site
     return [
         m.running.becomes(And(m.running, other)), m.reboots.becomes(Or(m.reboots, And(hit, m.running))),
         m.cached.becomes(If(hit, 0, m.cached)),
         m.passive_running.becomes(And(m.passive_running, hit)),
         m.passive_reboots.becomes(Or(m.passive_reboots, And(other, m.passive_running))),
-        m.passive_cached.becomes(If(other, 0, m.passive_cached)),
+        m.passive_cached.becomes(If(other, 0, m.passive_cached)), m.test_running.becomes(And(m.test_running, hit)),
+        m.doubt.becomes(Or(m.doubt, And(hit, _log_used(m)))),
         m.disturbed.becomes(Or(m.disturbed, m.job == Job.PLANNED)),
     ]
 

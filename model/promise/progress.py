@@ -13,7 +13,8 @@ Rules
 from __future__ import annotations
 
 from siteproof.model.promise.environment import arrive
-from siteproof.model.promise.vocabulary import Direction, Failover, Fate, Job, Machine, Point, Protection, Site
+from siteproof.model.promise.points import content_of, no_points, only_point
+from siteproof.model.promise.vocabulary import Direction, Failover, Fate, Job, Machine, Point, Protection, Resync, Site
 from siteproof.model.system import ActionRule, Facts, Step, internal
 from siteproof.model.terms import And, Bool, Change, If, Implies, Nat, Not, Or
 
@@ -23,60 +24,26 @@ __all__ = ["PROGRESS"]
 @internal(("V2A-28", "V2A-31", "V2A-34", "H2S-20"))
 def replicate(_t: Facts, m: Machine) -> Step:
     """The next write reaches the passive side."""
-    towards = Or(And(m.follows, m.job.is_in(Job.NONE, Job.PLANNED)), And(m.copying, m.half))
+    jobs = m.job.is_in(Job.NONE, Job.PLANNED, Job.TEST, Job.CLEANUP)
+    towards = Or(And(m.follows, jobs, m.resync == Resync.NONE), And(m.copying, m.half), m.resync == Resync.MERGING)
     return Step(
-        requires=[towards, m.can_ship, m.passive < m.head],
+        requires=[towards, Not(m.spoiled), m.can_ship, m.passive < m.head],
         changes=[
             m.passive.becomes(m.passive + 1),
-            m.x_passive.becomes(Or(m.x_passive, And(m.x_active, m.x_at == m.passive + 1))),
+            m.x_passive.becomes(Or(m.x_passive, And(m.x_active, m.x_at == m.passive + 1, Not(m.x_gap)))),
         ],
-    )
-
-
-def _new_point(m: Machine, keep: Bool) -> list[Change]:
-    """A point of what the passive side holds is advertised; it becomes the kept point if none is kept and `keep` says so."""
-    kept = And(keep, Not(m.point))
-    return [
-        m.points.becomes(True), m.latest.becomes(m.passive), m.x_latest.becomes(m.x_passive),
-        m.point.becomes(Or(m.point, keep)), m.point_at.becomes(If(kept, m.passive, m.point_at)),
-        m.x_point.becomes(If(kept, m.x_passive, m.x_point)),
-    ]
-
-
-def _can_cut(m: Machine) -> Bool:
-    return And(m.follows, m.job.is_in(Job.NONE, Job.PLANNED, Job.UNPLANNED), m.passive_up)
-
-
-@internal(("GEN-12", "V2A-37"), {"keep": bool}, cuts_point=True)
-def cut_point(_t: Facts, m: Machine, keep: Bool) -> Step:
-    """What has been received since the last point becomes a recovery point."""
-    return Step(requires=[_can_cut(m), m.latest < m.passive], changes=_new_point(m, keep))
-
-
-@internal((), {"keep": bool}, fair=False, cuts_point=True)
-def cut_equal_point(_t: Facts, m: Machine, keep: Bool) -> Step:
-    """Another recovery point is cut although nothing new was received."""
-    return Step(requires=[_can_cut(m), m.latest == m.passive], changes=_new_point(m, keep))
-
-
-@internal((), fair=False)
-def prune_point(_t: Facts, m: Machine) -> Step:
-    """Retention removes an older point: never the newest, none that a failover uses, none while a failover is pending."""
-    in_use = And(m.chosen == Point.CUSTOM, m.job == Job.UNPLANNED)
-    return Step(
-        requires=[m.points, m.point, m.point_at < m.latest, Not(m.pending), Not(in_use)],
-        changes=[m.point.becomes(False), m.x_point.becomes(False)],
     )
 
 
 @internal(("V2A-27", "H2S-19", "H2S-31"))
 def copy_base(t: Facts, m: Machine) -> Step:
-    """The passive side has been given the active side's content as it is now."""
+    """The passive side has been given the active side's content as it is now; with the log spoiled since, it is given it again."""
     ships = If(m.job == Job.ENABLE, t["initial.ships_content"], t["reverse.ships_content"])
     return Step(
-        requires=[m.copying, Not(m.half), m.can_ship],
+        requires=[m.copying, Or(Not(m.half), m.spoiled), m.can_ship],
         changes=[
             m.half.becomes(True), m.passive.becomes(m.head), m.x_passive.becomes(If(ships, m.x_active, m.x_passive)),
+            m.doubt.becomes(False), m.spoiled.becomes(False), m.x_gap.becomes(False),
         ],
     )
 
@@ -88,11 +55,9 @@ def finish_copy(_t: Facts, m: Machine, keep: Bool) -> Step:
         requires=[m.job.is_in(Job.ENABLE, Job.REVERSE), m.half, m.connected, m.contacted],
         changes=[
             m.job.becomes(Job.NONE), m.half.becomes(False), m.protection.becomes(Protection.PROTECTED),
-            m.failover.becomes(Failover.NONE),
+            m.failover.becomes(Failover.NONE), m.chosen.becomes(Point.LATEST), m.changed.becomes(False),
             m.direction.becomes(If(m.active == Site.PRIMARY, Direction.FORWARD, Direction.REVERSE)),
-            m.points.becomes(True), m.latest.becomes(m.passive), m.x_latest.becomes(m.x_passive),
-            m.point.becomes(keep), m.point_at.becomes(If(keep, m.passive, m.point_at)),
-            m.x_point.becomes(And(keep, m.x_passive)),
+            *only_point(m, keep),
         ],
     )
 
@@ -126,7 +91,8 @@ def _swap(m: Machine, content: Nat, x_content: Bool) -> list[Change]:
         m.head.becomes(content), m.passive.becomes(m.head),
         m.cached.becomes(0), m.passive_cached.becomes(m.cached),
         m.x_active.becomes(x_content), m.x_passive.becomes(m.x_active),
-        m.job.becomes(Job.NONE), m.half.becomes(False), m.disturbed.becomes(False),
+        m.job.becomes(Job.NONE), m.half.becomes(False), m.disturbed.becomes(False), m.changed.becomes(False),
+        m.resync.becomes(Resync.NONE), m.doubt.becomes(False), m.spoiled.becomes(False), m.x_gap.becomes(False),
     ]
 
 
@@ -139,7 +105,7 @@ def switch_planned(t: Facts, m: Machine) -> Step:
             m.job == Job.PLANNED, m.connected, m.contacted,
             Implies(t["planned.stops_source"], Not(Or(m.running, m.reboots))),
             Implies(t["planned.drains"], m.passive == m.head),
-            m.half, Implies(m.follows, m.latest == m.passive),
+            m.half, Implies(m.follows, And(m.resync == Resync.NONE, m.latest == m.passive)),
         ],
         changes=[
             *_swap(m, m.passive, m.x_passive), m.passive_epoch.becomes(m.epoch + 1),
@@ -148,13 +114,19 @@ def switch_planned(t: Facts, m: Machine) -> Step:
     )
 
 
-@internal((), fair=False)
+def _gives_up(m: Machine) -> list[Change]:
+    """The planned failover ends. A copy that it has begun is worth nothing, and so is its log."""
+    return [
+        m.job.becomes(Job.NONE), m.half.becomes(False), m.disturbed.becomes(False),
+        m.doubt.becomes(And(m.doubt, m.follows)), m.spoiled.becomes(And(m.spoiled, m.follows)),
+        m.x_gap.becomes(And(m.x_gap, m.follows)),
+    ]
+
+
+@internal((), fair_when=lambda _t, m: m.resync != Resync.NONE)
 def fail_planned(_t: Facts, m: Machine) -> Step:
-    """A planned failover that was disturbed gives up; the machine stays where it is."""
-    return Step(
-        requires=[m.job == Job.PLANNED, m.disturbed],
-        changes=[m.job.becomes(Job.NONE), m.half.becomes(False), m.disturbed.becomes(False)],
-    )
+    """A planned failover that was disturbed gives up; the machine stays where it is. It must where its replica is in doubt."""
+    return Step(requires=[m.job == Job.PLANNED, m.disturbed], changes=_gives_up(m))
 
 
 @internal((), fair=False)
@@ -162,10 +134,7 @@ def fail_planned_restarting(_t: Facts, m: Machine) -> Step:
     """A planned failover that was disturbed gives up, and starts the source again."""
     return Step(
         requires=[m.job == Job.PLANNED, m.disturbed, m.active_up],
-        changes=[
-            m.job.becomes(Job.NONE), m.half.becomes(False), m.disturbed.becomes(False), m.running.becomes(True),
-            m.reboots.becomes(False),
-        ],
+        changes=[*_gives_up(m), m.running.becomes(True), m.reboots.becomes(False)],
     )
 
 
@@ -181,15 +150,14 @@ def stop_if_reachable(_t: Facts, m: Machine) -> Step:
 @internal(("V2A-43", "V2A-46", "H2S-27"))
 def switch_unplanned(t: Facts, m: Machine) -> Step:
     """The other side becomes the machine, with the content of the chosen point."""
-    custom = m.chosen == Point.CUSTOM
+    point = content_of(m)
     processed = And(m.chosen == Point.LATEST, t["unplanned.latest_processes_received"])
-    content = If(custom, m.point_at, m.latest)
     kept = If(t["unplanned.leaves_protected"], Protection.PROTECTED, Protection.NONE)
     return Step(
         requires=[m.job == Job.UNPLANNED, m.passive_up, Implies(processed, m.latest == m.passive)],
         changes=[
-            *_swap(m, content, If(custom, m.x_point, m.x_latest)), m.passive_epoch.becomes(m.epoch),
-            m.fork.becomes(content), m.received.becomes(m.passive), m.received_known.becomes(True),
+            *_swap(m, point.position, point.holds), m.passive_epoch.becomes(m.epoch),
+            m.fork.becomes(point.position), m.received.becomes(m.passive), m.received_known.becomes(True),
             m.loss.becomes(0), m.loss_known.becomes(False),
             m.failover.becomes(Failover.UNPLANNED), m.protection.becomes(kept),
         ],
@@ -223,13 +191,9 @@ def accept_former_source(t: Facts, m: Machine) -> Step:
 @internal(("V2A-47", "H2S-29"))
 def commit_first_half(t: Facts, m: Machine) -> Step:
     """Commit removes the recovery points; from here it can only go on."""
-    gone = t["commit.removes_points"]
     return Step(
         requires=[m.job == Job.COMMIT, Not(m.half), m.active_up],
-        changes=[
-            m.half.becomes(True), m.points.becomes(And(m.points, Not(gone))), m.point.becomes(And(m.point, Not(gone))),
-            m.x_latest.becomes(And(m.x_latest, Not(gone))), m.x_point.becomes(And(m.x_point, Not(gone))),
-        ],
+        changes=[m.half.becomes(True), *no_points(m, Not(t["commit.removes_points"]))],
     )
 
 
@@ -245,6 +209,7 @@ def commit_second_half(t: Facts, m: Machine) -> Step:
             m.failover.becomes(If(ends, Failover.NONE, Failover.COMMITTED)),
             m.protection.becomes(If(ends, Protection.NONE, m.protection)),
             m.direction.becomes(If(ends, Direction.FORWARD, m.direction)),
+            m.chosen.becomes(Point.LATEST), m.changed.becomes(False),
             m.x_fate.becomes(If(lost, Fate.DISCARDED, m.x_fate)),
         ],
     )
@@ -266,7 +231,7 @@ def boot_former_source(_t: Facts, m: Machine) -> Step:
 
 
 PROGRESS: tuple[ActionRule, ...] = (
-    replicate, cut_point, cut_equal_point, prune_point, copy_base, finish_copy, flush_before_stop, stop_source,
+    replicate, copy_base, finish_copy, flush_before_stop, stop_source,
     switch_planned, fail_planned, fail_planned_restarting, stop_if_reachable, switch_unplanned, contact,
     accept_former_source, commit_first_half, commit_second_half, boot, boot_former_source,
 )

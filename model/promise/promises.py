@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from siteproof.model.catalogue import promise
 from siteproof.model.claims import Promise, always, step
-from siteproof.model.promise.vocabulary import Direction, Failover, Fate, Job, Machine, Point, Protection, Site
+from siteproof.model.promise.vocabulary import Direction, Failover, Fate, Job, Machine, Point, Protection, Resync, Site
 from siteproof.model.system import Facts
 from siteproof.model.terms import And, Bool, Implies, Not, Or, iff
 
@@ -63,12 +63,14 @@ P2 = promise("P2", (
     step("“latest”, from a source that is stopped and drained, loses nothing", lambda _a, b: b.x_active,
          given=lambda a, _b: And(a.chosen == Point.LATEST, Not(a.running), a.passive == a.head, a.x_fate == Fate.WRITTEN),
          on=("switch_unplanned",)),
-    always("an acknowledged write is on the machine unless an unplanned failover left it behind", lambda m: m.x_active,
-           given=lambda m: And(m.x_fate == Fate.WRITTEN, m.failover != Failover.UNPLANNED)),
+    always("an acknowledged write is on the machine unless the chosen point left it behind", lambda m: m.x_active,
+           given=lambda m: And(m.x_fate == Fate.WRITTEN, m.failover != Failover.UNPLANNED, Not(m.changed))),
     step("what was received is reported", lambda a, b: And(b.received_known, b.received == a.passive),
          on=("switch_unplanned",)),
     step("the reported loss is the number of writes beyond the point",
          lambda a, b: And(b.loss_known, b.fork + b.loss == a.passive), on=("contact",)),
+    always("the reported loss counts from the point that was chosen last", lambda m: m.fork + m.loss == m.passive,
+           given=lambda m: And(m.failover == Failover.UNPLANNED, m.loss_known)),
     step("a write that only the old side has is counted in the loss",
          lambda a, b: And(a.x_at > b.fork, a.x_at <= b.fork + b.loss),
          given=lambda a, _b: And(a.x_passive, Not(a.x_active)), on=("contact",)),
@@ -83,8 +85,8 @@ P3 = promise("P3", (
            given=lambda m: m.failover == Failover.PLANNED, needs=_planned_offered),
     step("the epoch only grows, and grows with every change of authority",
          lambda a, b: And(b.epoch >= a.epoch, Implies(a.active != b.active, b.epoch > a.epoch))),
-    step("nothing enters the machine but its own workload's writes",
-         lambda a, _b: Or(a.x_active, a.x_fate == Fate.UNISSUED),
+    step("nothing enters the machine but its own workload's writes, and the content of its points",
+         lambda a, _b: Or(a.x_active, a.x_fate == Fate.UNISSUED, And(a.job == Job.CHANGE, Or(a.x_latest, a.x_point))),
          given=lambda a, b: And(a.active == b.active, b.x_active)),
     step("only a guest that runs writes", lambda a, b: And(a.running, b.head == a.head + 1), on=_WRITES),
     step("on contact the old side is stopped, and it is reported if it ran",
@@ -94,6 +96,8 @@ P3 = promise("P3", (
          given=lambda a, _b: a.passive_epoch < a.epoch),
     always("no side is ahead of the authority's epoch", lambda m: m.passive_epoch <= m.epoch),
 ))
+
+_ENDS = (Job.COMMIT, Job.DISABLE, Job.MIGRATE)
 
 P7 = promise("P7", (
     step("a commit that has begun ends committed",
@@ -111,10 +115,10 @@ P7 = promise("P7", (
     step("until commit the points stay as they are",
          lambda a, b: And(b.points, a.latest == b.latest, iff(a.x_latest, b.x_latest), iff(a.point, b.point),
                           iff(a.x_point, b.x_point)),
-         given=lambda a, _b: And(a.pending, a.job != Job.COMMIT, a.points)),
+         given=lambda a, _b: And(a.pending, Not(a.job.is_in(*_ENDS)), a.points)),
     step("until commit the old side's disk is not overwritten",
          lambda a, b: And(Implies(a.x_passive, b.x_passive), b.passive >= a.passive),
-         given=lambda a, _b: And(a.pending, a.job != Job.COMMIT)),
+         given=lambda a, _b: And(a.pending, Not(a.job.is_in(*_ENDS)))),
 ))
 
 P12 = promise("P12", (
@@ -128,10 +132,12 @@ P12 = promise("P12", (
 
 P16 = promise("P16", (
     step("a running job ends before another one starts", lambda a, b: Or(
-        b.job == a.job, b.job == Job.NONE, And(a.job == Job.PLANNED, b.job == Job.UNPLANNED)),
+        b.job == a.job, b.job == Job.NONE, And(b.job == Job.UNPLANNED, Or(
+            a.job == Job.PLANNED, And(a.job == Job.REPAIR, a.resync == Resync.COMPARING)))),
          given=lambda a, _b: a.job != Job.NONE),
     step("no request disturbs a job but that one", lambda a, _b: a.job == Job.NONE,
-         on=("enable_protection", "planned_failover", "commit", "reverse_replicate")),
+         on=("enable_protection", "planned_failover", "commit", "reverse_replicate", "test_failover", "test_failover_cleanup",
+             "change_pit", "disable_protection", "complete_migration", "repair_replication")),
 ))
 
 P20 = promise("P20", (

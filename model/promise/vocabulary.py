@@ -12,6 +12,10 @@ Rules
 4. An epoch only grows. A side that holds the current epoch is the authority; `passive_epoch` lags behind it exactly from an
    unplanned failover until the former source has been contacted.
 5. Truth, not belief: `running` says whether a guest executes, whatever any component thinks.
+6. A test failover's copy is a third place beside the two sides. It holds the content of its point and what it has written
+   itself; no other variable knows of either.
+7. The change log is seen through what it may have lost: `spoiled` says that the log is of no more use (what the replica
+   lacks is no longer in it), `doubt` that a fault has struck which may have made it so.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import enum
 from siteproof.model.system import Vocabulary, choice, flag, nat
 from siteproof.model.terms import And, Bool, If, Or
 
-__all__ = ["Direction", "Failover", "Fate", "Job", "Machine", "Point", "Protection", "Site"]
+__all__ = ["Direction", "Failover", "Fate", "Job", "Machine", "Point", "Protection", "Resync", "Site", "Test"]
 
 
 class Site(enum.Enum):
@@ -45,6 +49,23 @@ class Failover(enum.Enum):
     PLANNED = "planned"
     UNPLANNED = "unplanned"
     COMMITTED = "committed"
+    COMPLETED = "completed"
+
+
+class Test(enum.Enum):
+    """Whether a test failover waits for its cleanup."""
+
+    NONE = "none"
+    RUNNING = "running"
+
+
+class Resync(enum.Enum):
+    """How far a resynchronisation is."""
+
+    NONE = "none"
+    REQUIRED = "required"
+    COMPARING = "comparing"
+    MERGING = "merging"
 
 
 class Job(enum.Enum):
@@ -56,10 +77,16 @@ class Job(enum.Enum):
     UNPLANNED = "UnplannedFailover"
     COMMIT = "Commit"
     REVERSE = "ReverseReplicate"
+    TEST = "TestFailover"
+    CLEANUP = "TestFailoverCleanup"
+    CHANGE = "ChangePit"
+    DISABLE = "DisableProtection"
+    MIGRATE = "CompleteMigration"
+    REPAIR = "RepairReplication"
 
 
 class Point(enum.Enum):
-    """Which recovery point an unplanned failover asks for (domain 2.5)."""
+    """Which recovery point a failover, a test failover or a change of point asks for (domain 2.5)."""
 
     LATEST = "latest"
     PROCESSED = "latest-processed"
@@ -82,9 +109,14 @@ class Machine(Vocabulary):
     direction = choice(Direction.FORWARD, "which way replication goes, or last went")
     failover = choice(Failover.NONE, "the last failover that still matters")
     job = choice(Job.NONE, "the long operation that runs")
-    half = flag(False, "the job's first half is done: the other side has a base, or commit has passed its first half")
+    half = flag(False, "the job's first half is done: there is a base, a comparison or a test copy, or points have been removed")
     disturbed = flag(False, "a fault or a restart struck while this planned failover ran")
-    chosen = choice(Point.LATEST, "the point that the last unplanned failover asked for")
+    chosen = choice(Point.LATEST, "the point that the last failover, test failover or change of point asked for")
+    changed = flag(False, "the machine has been set to another point since its failover")
+    test = choice(Test.NONE, "whether a test failover waits for its cleanup")
+    resync = choice(Resync.NONE, "whether the replica has to be compared with the active side, and how far that is")
+    doubt = flag(False, "a fault has struck that may have spoiled the change log")
+    spoiled = flag(False, "the change log is of no use: it has lost what the passive side lacks, or has been given up")
 
     epoch = nat(1, "the active side's epoch")
     passive_epoch = nat(1, "the newest epoch that the passive side has learned of")
@@ -93,16 +125,22 @@ class Machine(Vocabulary):
     reboots = flag(False, "the active side's guest starts by itself when its site is powered up")
     passive_reboots = flag(False, "the passive side's guest starts by itself when its site is powered up")
 
+    test_running = flag(False, "the test copy executes")
+
     head = nat(0, "writes acknowledged by the active side, along its branch")
     cached = nat(0, "writes issued at the active side that its disk has not acknowledged")
     passive = nat(0, "position of the passive side: received, or the former source's own head")
     passive_cached = nat(0, "writes issued at the former source that its disk has not acknowledged")
     fork = nat(0, "position at which the last unplanned failover started its branch")
 
+    staged = nat(0, "position at which a resynchronisation has compared the two sides")
+    test_at = nat(0, "position of the point that the test copy was made of")
+
     points = flag(False, "at least one recovery point is advertised")
     latest = nat(0, "position of the newest advertised point")
     point = flag(False, "the kept point, an arbitrary one, is advertised")
     point_at = nat(0, "position of the kept point")
+    pinned = flag(False, "the kept point is the one that the test copy was made of")
 
     received = nat(0, "reported: position received when the last unplanned failover switched")
     received_known = flag(False, "whether `received` has been reported")
@@ -121,6 +159,9 @@ class Machine(Vocabulary):
     x_passive = flag(False, "the passive side holds the marked write", mark=True)
     x_latest = flag(False, "the newest point holds the marked write", mark=True)
     x_point = flag(False, "the kept point holds the marked write", mark=True)
+    x_test = flag(False, "the test copy holds the marked write", mark=True)
+    x_staged = flag(False, "the comparison has found the marked write at the active side", mark=True)
+    x_gap = flag(False, "the marked write is neither in the change log nor at the passive side", mark=True)
 
     @property
     def connected(self) -> Bool:
@@ -156,6 +197,11 @@ class Machine(Vocabulary):
     def copying(self) -> Bool:
         """A job that makes a copy of the machine at the passive side: of its own, or as part of a planned failback."""
         return Or(self.job.is_in(Job.ENABLE, Job.REVERSE), And(self.job == Job.PLANNED, self.failover == Failover.COMMITTED))
+
+    @property
+    def tracks(self) -> Bool:
+        """Writes of the active side go into a change log, from which the passive side is fed."""
+        return Or(self.follows, And(self.copying, self.half))
 
     @property
     def pending(self) -> Bool:

@@ -70,21 +70,22 @@ def test_an_unprotected_machine_can_only_be_enabled(topology: str) -> None:
 def test_a_protected_vmware_machine_has_no_planned_failover_to_azure() -> None:
     """V2A-44."""
     walk = Walk(V2A).protect()
-    assert walk.allowed == ("UnplannedFailover",)
+    assert walk.allowed == ("DisableProtection", "TestFailover", "UnplannedFailover")
     assert walk.codes("planned_failover") == ("OperationNotSupported",)
 
 
 def test_a_protected_hyper_v_machine_has_both_failovers() -> None:
     """H2S-23."""
-    assert Walk(H2S).protect().allowed == ("PlannedFailover", "UnplannedFailover")
+    assert Walk(H2S).protect().allowed == (
+        "DisableProtection", "PlannedFailover", "TestFailover", "UnplannedFailover")
 
 
 def test_the_way_back_from_azure_is_an_unplanned_failover_and_ends_protection() -> None:
     """V2A-49, V2A-50, V2A-51, V2A-52."""
     walk = Walk(V2A).protect().fail_over().do("contact").commit()
-    assert walk.allowed == ("ReverseReplicate",)
+    assert walk.allowed == ("CompleteMigration", "DisableProtection", "ReverseReplicate")
     walk.reverse()
-    assert walk.allowed == ("UnplannedFailover",)
+    assert walk.allowed == ("DisableProtection", "UnplannedFailover")
     walk.fail_over().do("contact").commit()
     assert (walk["active"], walk["protection"], walk["failover"], walk["direction"]) == (
         Site.PRIMARY, Protection.NONE, Failover.NONE, Direction.FORWARD)

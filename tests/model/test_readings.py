@@ -149,16 +149,16 @@ def test_actions_in_english_as_a_reviewer_reads_them() -> None:
     model = model_of(H2S)
     planned = describe_action(model, model.action("planned_failover"))
     assert planned["operation"] == "PlannedFailover"
-    assert planned["guards"][:3] == [
+    assert planned["guards"][1:5] == [
         {"text": "[forward.planned_failover] if active is primary, else [reverse.planned_failover]",
          "code": "OperationNotSupported", "precheck": False},
         {"text": "job is none", "code": "JobInProgress", "precheck": False},
+        {"text": "test is none", "code": "TestFailoverPending", "precheck": False},
         {"text": "protection is protected or ([failback.without_reverse] and active is recovery and failover is committed)",
          "code": "NotProtected", "precheck": False},
     ]
     assert planned["effects"] == [
-        "job becomes PlannedFailover", "disturbed becomes no",
-        "half becomes protection is protected and failover is none"]
+        "job becomes PlannedFailover", "half becomes protection is protected and failover is none"]
     contact = describe_action(model, model.action("contact"))
     assert "loss becomes passive − fork" in contact["effects"]
     assert contact["guards"][1]["text"] == "passive epoch is below epoch"

@@ -13,6 +13,7 @@ from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Target, search
 from siteproof.model.engines.traces import ReplayError, counterexample, replay, trace_of
 from siteproof.model.mutation import without_guard
+from siteproof.model.promise import LEVEL
 from siteproof.model.readings.python import compile_model
 from siteproof.model.system import Model
 
@@ -55,14 +56,14 @@ def test_the_generated_search_sees_what_a_plain_one_sees(flow: str) -> None:
 
 @pytest.mark.parametrize(("flow", "states", "edges", "depth"), [(V2A, 82_992, 524_437, 24), (H2S, 79_844, 450_153, 24)])
 def test_the_size_of_a_scope_is_known(flow: str, states: int, edges: int, depth: int) -> None:
-    found = search(model_of(flow), [], Scope(writes=1, failovers=1), explore_all=True)
+    found = search(model_of(flow), [], LEVEL.scopes[0], explore_all=True)
     assert (found.states, found.edges, found.depth, found.deadlocks) == (states, edges, depth, 0)
 
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_an_exhausted_scope_violates_no_proved_claim(flow: str) -> None:
     model = model_of(flow)
-    found = search(model, violations(model), Scope(writes=1, failovers=1))
+    found = search(model, violations(model), LEVEL.scopes[0])
     assert found.exhausted
     assert not found.found
 

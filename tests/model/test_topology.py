@@ -184,7 +184,10 @@ def test_the_facts_that_differ_between_the_flows_are_those_of_the_documents() ->
     v2a, h2s = load_topology(V2A).facts, load_topology(H2S).facts
     assert {fact: (v2a[fact], h2s[fact]) for fact in FACTS if v2a[fact] != h2s[fact]} == {
         "forward.planned_failover": (False, True),
+        "forward.complete_migration": (True, False),
         "reverse.planned_failover": (False, True),
+        "reverse.test_failover": (False, True),
+        "reverse.change_point": (False, True),
         "planned.leaves_protected": (False, True),
         "failback.ends_protection": (True, False),
         "gateway.present": (True, False),

@@ -78,7 +78,7 @@ MISTAKES = (
     Mistake("contact fences and says nothing", lambda x: without_change(x, "contact", "alerted"),
             both("P3.on-contact-the-old-side-is-stopped-and-it-is-reported-if-it-ran", 6)),
     Mistake("replication is reversed onto a side that was not fenced first",
-            lambda x: with_guard(with_guard(x, "reverse_replicate", 3, m.connected), "copy_base", 2, m.connected),
+            lambda x: with_guard(with_guard(x, "reverse_replicate", 5, m.connected), "copy_base", 2, m.connected),
             both("P20.not-on-a-replica-that-follows-the-machine", 13)),
     Mistake("“latest” does not process what was received", lambda x: without_guard(x, "switch_unplanned", 2),
             both("P2.latest-has-every-write-that-had-been-received", 7)),
