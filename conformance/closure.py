@@ -234,6 +234,10 @@ class Promised:
         row[at.pinned], row[at.chosen] = False, self.points_coded["latest"]
         return self._prune(tuple(row)) is not None
 
+    def tracks(self, s: State) -> bool:
+        """Whether the active side keeps a change log in `s`, so that it can be damaged."""
+        return self.environment["damage_change_log"].step(s) is not None
+
     def with_point(self, s: State, advertised: bool, position: int) -> State:
         """`s` with the kept point being the one that a request names."""
         row = list(s)

@@ -55,8 +55,11 @@ def _normal(promised: Promised, s: State) -> State:
         s[at.latest] if s[at.points] else s[at.head],
         s[at.fork] if s[at.epoch] != s[at.passive_epoch] else s[at.head],
     )
-    for i in (at.head, at.passive, at.latest, at.fork):
+    for i in (at.head, at.passive, at.latest, at.fork, at.point_at, at.staged):
         row[i] = max(0, int(row[i]) - int(low))
+    row[at.test_at] = 0
+    if not s[at.job] and not s[at.test]:
+        row[at.point], row[at.point_at], row[at.chosen] = False, 0, 0
     return tuple(row)
 
 

@@ -21,14 +21,14 @@ from typing import Any, Protocol
 
 import attrs
 
-from siteproof.conformance.case import Case, Command, Fault, Heal, Operate, Scenario, StartMachine, Write
+from siteproof.conformance.case import POINTED, STRUCK_ONCE, Case, Command, Fault, Heal, Operate, Scenario, StartMachine, Write
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base
 from siteproof.conformance.coverage import Ledger, refused, sure
 from siteproof.conformance.driver import Accepted, Rejected
 from siteproof.conformance.engines.random import Opener, RandomEngine
 from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, Outcome, StepRecord
-from siteproof.conformance.session import DriverFactory, Session, base_for
+from siteproof.conformance.session import STRIKES, DriverFactory, Session, base_for
 from siteproof.model.errors import UsageError
 from siteproof.model.topology import Topology, load_topology
 
@@ -165,7 +165,7 @@ class _Watched(Session):
         factor, operation, codes = self.factors[command.machine], command.operation, set[tuple[str, ...]]()
         if operation not in self.promised.commands:
             return "rejected"
-        named = self.resolve(command.machine, command.point) if operation == "UnplannedFailover" else None
+        named = self.resolve(command.machine, operation, command.point) if operation in POINTED else None
         for candidate in factor.candidates:
             codes |= {tuple(factor.promised.refusals(s, operation, named)) for s in factor.asked(candidate, operation, named)}
         return refused(codes.pop()) if len(codes) == 1 else "rejected"
@@ -181,7 +181,9 @@ class _Watched(Session):
         skipped = sum(self.skipped.values())
         verdict = self._refusal(command) if isinstance(command, Operate) else ""
         active = {m: o.active for m, o in self.last.items()}
-        was_there = isinstance(command, Fault | Heal) and (command.fault in self.faults) == isinstance(command, Fault)
+        strikes = {m: any(self.promised.tracks(c[0]) for c in f.candidates) for m, f in self.factors.items()}
+        once = isinstance(command, Fault) and command.fault in STRUCK_ONCE
+        was_there = not once and isinstance(command, Fault | Heal) and (command.fault in self.faults) == isinstance(command, Fault)
         goes = super().step(command)
         if sum(self.skipped.values()) > skipped or was_there:
             return goes
@@ -192,11 +194,20 @@ class _Watched(Session):
                 ledger.meet(before[machine], operation, verdict)
                 if verdict == "accepted":
                     ledger.taken[self.promised.commands[operation].name] += 1
+            case Fault(fault) if once:
+                name = STRIKES[fault]
+                for machine, here in before.items():
+                    if strikes[machine]:
+                        ledger.taken[name] += 1
+                        ledger.meet(here, name, "taken")
             case Fault(fault) | Heal(fault):
                 name = ("fail_" if isinstance(command, Fault) else "heal_") + fault.replace("-", "_")
                 ledger.taken[name] += 1
                 for here in before.values():
                     ledger.meet(here, name, "taken")
+            case Write(machine, "test") if self.answer is True:
+                ledger.taken["write_test_copy"] += 1
+                ledger.meet(before[machine], "write_test_copy", "taken")
             case Write(machine, side, _, _, cached) if self.answer is True:
                 name = ("write_cached" if cached else "write") + self._former(machine, side)
                 ledger.taken[name] += 1

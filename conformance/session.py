@@ -56,13 +56,13 @@ from siteproof.conformance.errors import DriverError
 from siteproof.conformance.oracle import Event, Factor, Overflow
 from siteproof.conformance.results import Divergence, StepRecord
 
-__all__ = ["DriverFactory", "Session", "base_for"]
+__all__ = ["STRIKES", "DriverFactory", "Session", "base_for"]
 
 DriverFactory = Callable[[], Driver]
 
 LOOK_EVERY = 8
 REREAD_EVERY = 24
-_STRIKES = {"change-log": "damage_change_log"}
+STRIKES = {"change-log": "damage_change_log"}
 """The model's action for each fault that is over at once."""
 
 
@@ -199,7 +199,7 @@ class Session:
                 )
             case Fault(fault) if fault in STRUCK_ONCE:
                 driver.call("fault", driver.driver.fault, fault)
-                events = {m: f.world(_STRIKES[fault]) for m, f in self.factors.items()}
+                events = {m: f.world(STRIKES[fault]) for m, f in self.factors.items()}
             case Fault(fault) | Heal(fault):
                 failing = isinstance(command, Fault)
                 if (fault in self.faults) != failing and (fault != "gateway" or self.has_gateway()):
