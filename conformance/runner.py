@@ -25,7 +25,7 @@ from siteproof.conformance.case import POINTED, STRUCK_ONCE, Case, Command, Faul
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base
 from siteproof.conformance.coverage import Ledger, refused, sure
-from siteproof.conformance.driver import Accepted, Rejected
+from siteproof.conformance.driver import Accepted, Capabilities, Rejected
 from siteproof.conformance.engines.random import Opener, RandomEngine
 from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, Outcome, StepRecord
 from siteproof.conformance.session import STRIKES, DriverFactory, Session, base_for
@@ -37,6 +37,7 @@ __all__ = ["ENGINES", "CampaignEvent", "CaseRun", "Engine", "campaign", "promise
 FLOOR_TRANSITIONS = 0.5
 FLOOR_ACTIONS = 0.8
 SKIPPED_TOO_MUCH = 0.25
+LACKING_TOO_MUCH = 0.6
 EVENT_EVERY = 0.25
 POLISH_SECONDS = 2.0
 POLISH_CASES = 8
@@ -130,6 +131,9 @@ class _Tally:
     scenarios: Counter[tuple[int, int]] = attrs.Factory(Counter)
     failovers: list[int] = attrs.Factory(list)
     trips: int = 0
+    looks: int = 0
+    untold: Counter[str] = attrs.Factory(Counter)
+    can: Capabilities | None = None
 
     def add(self, session: _Watched) -> None:
         self.cases += 1
@@ -137,6 +141,9 @@ class _Tally:
         self.checks += session.content_checks
         self.gave_up += session.overflow
         self.skipped.update(session.skipped)
+        self.looks += session.looks
+        self.untold.update(session.untold)
+        self.can = session.can
         self.scenarios[len(session.scenario.machines), session.scenario.disks] += 1
         self.failovers.append(max(session.switches.values(), default=0))
         self.trips = max(self.trips, max(session.switches.values(), default=0) // 2)
@@ -233,6 +240,13 @@ class _Watched(Session):
         return "" if self.last[machine].active == side else "_former_source"
 
 
+_BESIDE = (
+    ("test_failover", "remove_test_copy", "test failover with its cleanup"),
+    ("change_point", "set_to_point", "change of point"),
+)
+"""Operations beside the main cycle, which a run should not miss: the fact, the model's last step of it, and in words."""
+
+
 def _warnings(tally: _Tally, promised: Promised) -> tuple[str, ...]:
     """What a practitioner would miss in this run."""
     facts, seen, found = promised.model.facts.values, tally.seen, []
@@ -255,12 +269,20 @@ def _warnings(tally: _Tally, promised: Promised) -> tuple[str, ...]:
         )
     if not tally.ledger.taken["commit"]:
         found.append("no failover was ever committed")
+    for fact, action, what in _BESIDE:
+        if (facts[f"forward.{fact}"] or facts[f"reverse.{fact}"]) and not tally.ledger.taken[action]:
+            found.append(f"no {what} was ever done")
+    if not tally.ledger.taken["finish_resync"]:
+        found.append("no resynchronisation was ever done")
     if not tally.ledger.taken["contact"]:
         found.append("a former source was never contacted again: loss and fencing were not tested")
     if not tally.commands["fault"]:
         found.append("nothing ever failed")
     if not tally.checks:
         found.append("no content was ever read: only what the system says was judged")
+    for field, times in sorted(tally.untold.items()):
+        often = "never told" if times == tally.looks else f"not told in {times:,} of {tally.looks:,} looks"
+        found.append(f"{field} was {often}: what was not told was not judged")
     if tally.gave_up:
         found.append(f"in {tally.gave_up} cases the explanations grew beyond the bound and the rest was not judged")
     return tuple(found)
@@ -328,7 +350,7 @@ def campaign(
         if time.monotonic() - told > EVENT_EVERY:
             told = time.monotonic()
             tell("progress")
-    coverage = tally.ledger.coverage()
+    coverage = tally.ledger.coverage(tally.can.operations, tally.can.faults) if tally.can is not None else tally.ledger.coverage()
     outcome, reason = _verdict(tally, counterexample, coverage)
     tell("done", reason)
     return CampaignResult(
@@ -445,8 +467,13 @@ def _verdict(tally: _Tally, counterexample: Counterexample | None, coverage: tup
         return Outcome.INCONCLUSIVE, f"in {tally.gave_up} of {tally.cases} cases the explanations grew beyond the bound"
     if not tally.checks:
         return Outcome.INCONCLUSIVE, "no content was ever read: the driver can read neither recovery points nor sides"
+    offered = tally.ledger.promised.commands
+    lacking = [name for name in offered if tally.can is not None and name not in tally.can.operations]
+    if len(lacking) > LACKING_TOO_MUCH * len(offered):
+        return Outcome.INCONCLUSIVE, f"{len(lacking)} of {len(offered)} operations were never asked for: the driver cannot do them"
     if skipped > SKIPPED_TOO_MUCH * max(1, tally.steps):
         return Outcome.INCONCLUSIVE, f"{skipped} of {tally.steps} steps were skipped: the driver cannot do them"
     if below:
         return Outcome.INCONCLUSIVE, "too little was covered: " + "; ".join(below)
-    return Outcome.CONFORMS, f"{tally.cases} cases, {tally.steps} steps, every one explained by the model"
+    told = f"{tally.cases} cases, {tally.steps} steps, every one explained by the model"
+    return Outcome.CONFORMS, told + (f"; not tested, since the driver cannot do it: {', '.join(lacking)}" if lacking else "")

@@ -120,8 +120,8 @@ class _Machine:
         if name == "switch_unplanned" and point is not None:
             self.log, self.used = point.content, point.id
 
-    def possible(self, *, fair: bool) -> list[CompiledAction]:
-        """Internal actions that the style takes now."""
+    def possible(self, *, fair: bool, by_style: bool = True) -> list[CompiledAction]:
+        """Internal actions that are possible now; with `by_style` only those that the style takes."""
         found = []
         for action in self.internal:
             if action.name in ("prune_point", "accept_former_source") or (fair and not action.action.fair):
@@ -138,13 +138,13 @@ class _Machine:
                 "call_out_of_caution": self.style.cautious,
                 "stop_comparing": self.style.cautious,
             }.get(action.name, 1.0)
-            if self.chance.random() < odds:
+            if not by_style or self.chance.random() < odds:
                 found.append(action)
         return found
 
     def move(self, *, fair: bool = False) -> bool:
-        """Take one internal step; False when there is none."""
-        actions = self.possible(fair=fair)
+        """Take one internal step; False when there is none. What is fair is not put off for ever, whatever the style."""
+        actions = self.possible(fair=fair) or (self.possible(fair=True, by_style=False) if fair else [])
         if not actions:
             return False
         action = self.chance.choice(actions)

@@ -130,7 +130,7 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
             legal = action.step(asked, *((code,) if action.action.parameters else ())) is not None
             weight = WEIGHTS.get(operation, 1.5)
             if not legal:
-                weight = (0.8 if _unmet(session, promised, asked, operation, point) else 0.25) * wish("illegal", 1.0)
+                weight = (1.2 if _unmet(session, promised, asked, operation, point) else 0.08) * wish("illegal", 1.0)
             yield weight * (0.7 if point else 1.0), Operate(machine, operation, point)
 
 
@@ -143,11 +143,11 @@ def _points_for(operation: str, chance: random.Random) -> tuple[str | None, ...]
 
 
 def _unmet(session: Session, promised: Promised, asked: State, operation: str, point: str | None) -> bool:
-    """Whether a refusal has but one reason here, and has not been met in this lifecycle state."""
+    """Whether a refusal, with its code where there is but one reason, has not been met in this lifecycle state."""
     if session.refusals is None:
         return False
     codes = promised.refusals(asked, operation, point)
-    return len(codes) == 1 and (promised.lifecycle(asked), operation, refused(codes)) not in session.refusals
+    return (promised.lifecycle(asked), operation, refused(codes)) not in session.refusals
 
 
 def homeward(session: Session, machine: str) -> Command | None:
