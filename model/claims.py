@@ -94,4 +94,9 @@ def built(model: Model, claim: Claim) -> Built:
         asked = sorted(n.removeprefix(FACT_PREFIX) for n in constants_of(term))
         because = ", ".join(f"{path} = {str(model.facts.values[path]).lower()}" for path in asked)
     premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
-    return Built(claim, premise, claim.conclusion(*now).node, applies, because)
+    return Built(claim, _settled(model, premise), _settled(model, claim.conclusion(*now).node), applies, because)
+
+
+def _settled(model: Model, node: Any) -> Any:
+    """`node` as written, or, where it speaks of facts, folded."""
+    return model.facts.fold(node) if any(name.startswith(FACT_PREFIX) for name in constants_of(node)) else node

@@ -36,8 +36,9 @@ def promise_model(name: str, facts: Mapping[str, bool]) -> Model:
     return build_model(name, "promise", Machine, RULES, facts)
 
 
-_SMALL = Scope(writes=1, failovers=1, cached=0, more={"reboots": 0, "passive_reboots": 0, "doubt": 0})
-"""One write and one failover; no site fails while the machine runs there, and no log is given up out of caution."""
+_SMALL = Scope(writes=1, failovers=1, cached=0, more={"reboots": 0, "passive_reboots": 0, "doubt": 0, "app": 0})
+"""One write and one failover; no site fails while the machine runs there, and no log is given up out of caution; no point is
+app-consistent."""
 
 LEVEL = Level(
     "promise", "what a customer is promised", "one machine, any number of writes, points and failovers", promise_model, PROMISES,

@@ -58,5 +58,5 @@ def side_up(up: Bool) -> Requires:
 
 def advertised(m: Machine, point: Choice[Point]) -> Requires:
     """The point that the request names is advertised."""
-    there = Or(point.is_in(Point.LATEST, Point.PROCESSED), And(point == Point.CUSTOM, m.point))
+    there = Or(point.is_in(Point.LATEST, Point.PROCESSED), And(point == Point.APP, m.app), And(point == Point.CUSTOM, m.point))
     return Requires(there, "RecoveryPointNotFound", precheck=True)

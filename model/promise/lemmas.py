@@ -87,12 +87,14 @@ LEMMAS: tuple[Claim, ...] = (
     # Points.
     always("custom_point_pinned", lambda m: Implies(
         And(m.job.is_in(Job.UNPLANNED, Job.TEST, Job.CHANGE), m.chosen == Point.CUSTOM), m.point)),
+    always("app_point_pinned", lambda m: Implies(And(m.job.is_in(Job.UNPLANNED, Job.TEST), m.chosen == Point.APP), m.app)),
+    always("changed_to_no_app_point", lambda m: Implies(m.job == Job.CHANGE, m.chosen.is_in(Point.PROCESSED, Point.CUSTOM))),
     always("used_point_pinned", lambda m: Implies(
         And(m.failover == Failover.UNPLANNED, m.chosen == Point.CUSTOM, Not(_given_up(m))), m.point)),
     always("followed_has_points", lambda m: Implies(And(m.follows, m.job != Job.DISABLE), m.points)),
     always("pending_has_points", lambda m: Implies(And(m.failover == Failover.UNPLANNED, Not(_given_up(m))), m.points)),
     always("changed_has_points", lambda m: Implies(And(Or(m.changed, m.job == Job.CHANGE), Not(_given_up(m))), m.points)),
-    always("point_is_a_point", lambda m: Implies(m.point, m.points)),
+    always("point_is_a_point", lambda m: Implies(Or(m.point, m.app), m.points)),
     always("unprotected_has_none", lambda m: Implies(
         Or(m.job == Job.ENABLE, And(m.protection == Protection.NONE, m.failover == Failover.NONE),
            m.failover.is_in(Failover.COMMITTED, Failover.COMPLETED), And(_giving_up(m), m.half)), Not(m.points))),
@@ -131,13 +133,14 @@ LEMMAS: tuple[Claim, ...] = (
     always("passive_behind", lambda m: Implies(_following(m), m.passive <= m.head)),
     always("latest_behind", lambda m: Implies(And(m.follows, m.points), m.latest <= m.passive)),
     always("point_behind", lambda m: Implies(m.point, m.point_at <= m.latest)),
+    always("app_behind", lambda m: Implies(m.app, m.app_at <= m.latest)),
     always("fork_behind", lambda m: Implies(m.passive_epoch < m.epoch, And(m.fork <= m.passive, m.fork <= m.head))),
     always("old_points_behind", lambda m: Implies(And(_left_behind(m), m.points), m.latest <= m.passive)),
     # Content is a prefix, place by place.
     always("no_points_hold_nothing", lambda m: And(
-        Implies(Not(m.points), Not(m.x_latest)), Implies(Not(m.point), Not(m.x_point)))),
+        Implies(Not(m.points), Not(m.x_latest)), Implies(Not(m.point), Not(m.x_point)), Implies(Not(m.app), Not(m.x_app)))),
     always("unissued_nowhere", lambda m: Implies(
-        m.x_fate == Fate.UNISSUED, Not(Or(m.x_active, m.x_passive, m.x_latest, m.x_point, m.x_test, m.x_staged, m.x_gap)))),
+        m.x_fate == Fate.UNISSUED, Not(Or(m.x_active, m.x_passive, m.x_latest, m.x_point, m.x_app, m.x_test, m.x_staged, m.x_gap)))),
     always("x_on_head", lambda m: Implies(m.x_active, m.x_at <= m.head)),
     always("prefix_passive", lambda m: Implies(
         _following(m), iff(m.x_passive, And(m.x_active, m.x_at <= m.passive)))),
@@ -145,6 +148,10 @@ LEMMAS: tuple[Claim, ...] = (
         And(m.follows, m.points), iff(m.x_latest, And(m.x_active, m.x_at <= m.latest)))),
     always("prefix_point", lambda m: Implies(
         And(m.follows, m.point), iff(m.x_point, And(m.x_active, m.x_at <= m.point_at)))),
+    always("prefix_app", lambda m: Implies(
+        And(m.follows, m.app), iff(m.x_app, And(m.x_active, m.x_at <= m.app_at)))),
+    always("prefix_old_app", lambda m: Implies(
+        And(_left_behind(m), m.app), iff(m.x_app, And(m.x_passive, m.x_at <= m.app_at, m.x_fate == Fate.WRITTEN)))),
     always("prefix_old_latest", lambda m: Implies(
         And(_left_behind(m), m.points), iff(m.x_latest, And(m.x_passive, m.x_at <= m.latest, m.x_fate == Fate.WRITTEN)))),
     always("prefix_old_point", lambda m: Implies(
@@ -162,7 +169,7 @@ LEMMAS: tuple[Claim, ...] = (
     always("old_disk_prefix", lambda m: Implies(
         And(m.passive_epoch < m.epoch, m.x_passive), m.x_at <= m.passive)),
     always("discarded_gone", lambda m: Implies(
-        m.x_fate == Fate.DISCARDED, Not(Or(m.x_active, m.x_latest, m.x_point)))),
+        m.x_fate == Fate.DISCARDED, Not(Or(m.x_active, m.x_latest, m.x_point, m.x_app)))),
     always("planned_sides_agree", lambda m: Implies(
         m.failover == Failover.PLANNED, m.contacted)),
 )

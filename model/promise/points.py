@@ -1,17 +1,17 @@
 """Recovery points: how they are made, chosen and removed.
 
 Rules
-1. A point is made of what the passive side holds, at one instant, and never changes. The newest is followed as `latest`; one
-   arbitrary other one, freely chosen when it is made, as the *kept* point.
+1. A point is made of what the passive side holds, at one instant, and never changes. The newest is followed as `latest`, the
+   newest app-consistent one as `app`; one arbitrary other one, freely chosen when it is made, as the *kept* point.
 2. Retention removes older points: never the newest, none that is in use, and none while a failover waits for commit or a
-   resynchronisation is called for.
+   resynchronisation is called for. App-consistent points go oldest first, so that the newest one is the last of them.
 """
 
 from __future__ import annotations
 
 import attrs
 
-from siteproof.model.promise.vocabulary import Job, Machine, Point, Resync
+from siteproof.model.promise.vocabulary import Job, Machine, Point, Resync, Test
 from siteproof.model.system import ActionRule, Facts, Step, internal
 from siteproof.model.terms import And, Bool, Change, If, Nat, Not, Or
 
@@ -28,10 +28,11 @@ class Content:
 
 
 def content_of(m: Machine) -> Content:
-    """The point that was chosen, as it is now: a named one is the kept point, every other the newest."""
-    named = m.chosen == Point.CUSTOM
+    """The point that was chosen, as it is now: a named one is the kept point, every other the newest, of its kind."""
+    named, app = m.chosen == Point.CUSTOM, m.chosen == Point.APP
+    position = If(named, m.point_at, If(app, m.app_at, m.latest))
     return Content(
-        If(named, m.point_at, m.latest), If(named, m.x_point, m.x_latest), Or(named, And(m.point, m.point_at == m.latest)))
+        position, If(named, m.x_point, If(app, m.x_app, m.x_latest)), Or(named, And(m.point, m.point_at == position)))
 
 
 def in_use(m: Machine) -> Bool:
@@ -44,15 +45,16 @@ def no_points(m: Machine, unless: Bool | bool = False) -> list[Change]:
     return [
         m.points.becomes(And(m.points, unless)), m.point.becomes(And(m.point, unless)),
         m.x_latest.becomes(And(m.x_latest, unless)), m.x_point.becomes(And(m.x_point, unless)),
+        m.app.becomes(And(m.app, unless)), m.x_app.becomes(And(m.x_app, unless)),
     ]
 
 
 def only_point(m: Machine, keep: Bool) -> list[Change]:
-    """A point of what the passive side holds takes the place of all others, at once."""
+    """A point of what the passive side holds takes the place of all others, at once. It is crash-consistent."""
     return [
         m.points.becomes(True), m.latest.becomes(m.passive), m.x_latest.becomes(m.x_passive),
         m.point.becomes(keep), m.point_at.becomes(If(keep, m.passive, m.point_at)),
-        m.x_point.becomes(And(keep, m.x_passive)),
+        m.x_point.becomes(And(keep, m.x_passive)), m.app.becomes(False), m.x_app.becomes(False),
     ]
 
 
@@ -88,6 +90,26 @@ def cut_equal_point(_t: Facts, m: Machine, keep: Bool) -> Step:
     return Step(requires=[_can_cut(m), m.latest == m.passive], changes=_one_more(m, keep))
 
 
+@internal(("V2A-37",), {"keep": bool}, fair=False, cuts_point=True)
+def cut_app_point(_t: Facts, m: Machine, keep: Bool) -> Step:
+    """The applications were frozen when it was cut: the new recovery point is app-consistent."""
+    return Step(
+        requires=[_can_cut(m)],
+        changes=[*_one_more(m, keep), m.app.becomes(True), m.app_at.becomes(m.passive), m.x_app.becomes(m.x_passive)],
+    )
+
+
+@internal((), fair=False)
+def prune_app_point(t: Facts, m: Machine) -> Step:
+    """Retention removes the last app-consistent point, an older one; those before it have gone already."""
+    tested = And(t["test.pins_point"], m.test == Test.RUNNING)
+    used = And(m.chosen == Point.APP, Or(m.job.is_in(Job.UNPLANNED, Job.TEST), tested))
+    return Step(
+        requires=[m.app, m.app_at < m.latest, Not(m.pending), Not(used), m.resync == Resync.NONE],
+        changes=[m.app.becomes(False), m.x_app.becomes(False)],
+    )
+
+
 @internal((), fair=False)
 def prune_point(t: Facts, m: Machine) -> Step:
     """Retention removes an older point: never the newest, none that is in use, none while a failover is pending or a
@@ -99,4 +121,4 @@ def prune_point(t: Facts, m: Machine) -> Step:
     )
 
 
-POINTS: tuple[ActionRule, ...] = (cut_point, cut_equal_point, prune_point)
+POINTS: tuple[ActionRule, ...] = (cut_point, cut_equal_point, cut_app_point, prune_point, prune_app_point)

@@ -1,13 +1,16 @@
 """What the promise level claims of the promises P1–P25; their words are in `specs/promises.toml`.
 
-A reader who has read `vocabulary`, `commands`, `progress` and `environment` can judge every line here; the lemmas that
-carry the proofs are elsewhere and need not be believed.
+Here are failovers and their end (P1, P2, P3, P7, P12, P16, P20); `promises_of_copies` speaks of points, test copies and the
+replica, `promises_of_requests` of what is granted. A reader who has read the actions can judge every line; the lemmas that carry
+the proofs are elsewhere and need not be believed.
 """
 
 from __future__ import annotations
 
 from siteproof.model.catalogue import promise
 from siteproof.model.claims import Promise, always, step
+from siteproof.model.promise.promises_of_copies import P4, P6, P8, P9, P10, P21
+from siteproof.model.promise.promises_of_requests import P13, P22
 from siteproof.model.promise.vocabulary import Direction, Failover, Fate, Job, Machine, Point, Protection, Resync, Site
 from siteproof.model.system import Facts
 from siteproof.model.terms import And, Bool, Implies, Not, Or, iff
@@ -19,6 +22,10 @@ def _planned_offered(t: Facts) -> Bool:
     return Or(t["forward.planned_failover"], t["reverse.planned_failover"])
 
 
+def _change_offered(t: Facts) -> Bool:
+    return Or(t["forward.change_point"], t["reverse.change_point"])
+
+
 def _same_machine(a: Machine, b: Machine) -> Bool:
     return And(a.active == b.active, a.epoch == b.epoch, a.protection == b.protection, a.failover == b.failover,
                Implies(a.running, b.running))
@@ -27,7 +34,7 @@ def _same_machine(a: Machine, b: Machine) -> Bool:
 def _same_points(a: Machine, b: Machine) -> Bool:
     return And(
         iff(a.points, b.points), a.latest == b.latest, iff(a.x_latest, b.x_latest), iff(a.point, b.point),
-        iff(a.x_point, b.x_point))
+        iff(a.x_point, b.x_point), iff(a.app, b.app), iff(a.x_app, b.x_app))
 
 
 _FAILED = ("fail_planned", "fail_planned_restarting")
@@ -54,7 +61,8 @@ P2 = promise("P2", (
          lambda a, b: iff(b.x_active, And(a.x_active, a.x_at <= b.head)), on=("switch_unplanned",)),
     step("the branch starts at the point, and the old side keeps its disk",
          lambda a, b: And(b.fork == b.head, b.passive == a.head, iff(b.x_passive, a.x_active)), on=("switch_unplanned",)),
-    step("the point was advertised", lambda a, _b: And(a.points, Implies(a.chosen == Point.CUSTOM, a.point)),
+    step("the point was advertised",
+         lambda a, _b: And(a.points, Implies(a.chosen == Point.CUSTOM, a.point), Implies(a.chosen == Point.APP, a.app)),
          on=("switch_unplanned",)),
     step("the other side is the machine, and runs", lambda a, b: And(a.active != b.active, b.running),
          on=("switch_unplanned",)),
@@ -71,6 +79,13 @@ P2 = promise("P2", (
          lambda a, b: And(b.loss_known, b.fork + b.loss == a.passive), on=("contact",)),
     always("the reported loss counts from the point that was chosen last", lambda m: m.fork + m.loss == m.passive,
            given=lambda m: And(m.failover == Failover.UNPLANNED, m.loss_known)),
+    step("a change of point sets the machine to exactly the prefix at the point",
+         lambda a, b: And(b.running, b.head == b.fork, iff(b.x_active, And(a.x_passive, a.x_at <= b.head)),
+                          Implies(a.chosen == Point.CUSTOM, b.head == a.point_at)),
+         given=lambda a, _b: a.x_fate == Fate.WRITTEN, on=("set_to_point",), needs=_change_offered),
+    step("what it wrote since the failover is discarded then", lambda _a, b: b.x_fate == Fate.DISCARDED,
+         given=lambda a, _b: And(a.x_active, Not(a.x_passive), a.x_fate == Fate.WRITTEN), on=("set_to_point",),
+         needs=_change_offered),
     step("a write that only the old side has is counted in the loss",
          lambda a, b: And(a.x_at > b.fork, a.x_at <= b.fork + b.loss),
          given=lambda a, _b: And(a.x_passive, Not(a.x_active)), on=("contact",)),
@@ -106,7 +121,7 @@ P7 = promise("P7", (
     step("during commit nothing that the machine holds is given up",
          lambda a, b: And(a.active == b.active, Implies(a.x_active, b.x_active)),
          given=lambda a, _b: a.job == Job.COMMIT),
-    step("after commit every other point is gone", lambda _a, b: And(Not(b.points), Not(b.point)),
+    step("after commit every other point is gone", lambda _a, b: Not(Or(b.points, b.point, b.app)),
          on=("commit_second_half",)),
     step("after commit, a write that the machine does not hold is discarded", lambda _a, b: b.x_fate == Fate.DISCARDED,
          given=lambda a, _b: And(a.x_fate == Fate.WRITTEN, Not(a.x_active)), on=("commit_second_half",)),
@@ -144,10 +159,12 @@ P20 = promise("P20", (
     always("not on the machine's disk", lambda m: Not(m.x_active), given=lambda m: m.x_fate == Fate.DISCARDED),
     always("not in the newest point", lambda m: Not(And(m.points, m.x_latest)),
            given=lambda m: m.x_fate == Fate.DISCARDED),
+    always("not in the newest app-consistent point", lambda m: Not(And(m.app, m.x_app)),
+           given=lambda m: m.x_fate == Fate.DISCARDED),
     always("not in any kept point", lambda m: Not(And(m.point, m.x_point)),
            given=lambda m: m.x_fate == Fate.DISCARDED),
     always("not on a replica that follows the machine", lambda m: Not(m.x_passive),
            given=lambda m: And(m.x_fate == Fate.DISCARDED, m.follows)),
 ))
 
-PROMISES: tuple[Promise, ...] = (P1, P2, P3, P7, P12, P16, P20)
+PROMISES: tuple[Promise, ...] = (P1, P2, P3, P4, P6, P7, P8, P9, P10, P12, P13, P16, P20, P21, P22)

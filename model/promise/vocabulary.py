@@ -8,7 +8,7 @@ Rules
    `passive` is the passive side's: how far it has received; once it is the former source, its own head on the branch that
    ended. A failover to a point starts a new branch at the point's position.
 3. One arbitrary write, the *marked* one, is followed by place (`x_…`). One arbitrary advertised point, the *kept* one
-   (`point`), is followed beside the latest. Both are chosen freely, once, so what holds for them holds for all.
+   (`point`), is followed beside the latest and the latest app-consistent one (`app`). Both are chosen freely, once, so what holds for them holds for all.
 4. An epoch only grows. A side that holds the current epoch is the authority; `passive_epoch` lags behind it exactly from an
    unplanned failover until the former source has been contacted.
 5. Truth, not belief: `running` says whether a guest executes, whatever any component thinks.
@@ -90,6 +90,7 @@ class Point(enum.Enum):
 
     LATEST = "latest"
     PROCESSED = "latest-processed"
+    APP = "latest-app-consistent"
     CUSTOM = "custom"
 
 
@@ -140,6 +141,8 @@ class Machine(Vocabulary):
     latest = nat(0, "position of the newest advertised point")
     point = flag(False, "the kept point, an arbitrary one, is advertised")
     point_at = nat(0, "position of the kept point")
+    app = flag(False, "an app-consistent point is advertised")
+    app_at = nat(0, "position of the newest app-consistent point")
     pinned = flag(False, "the kept point is the one that the test copy was made of")
 
     received = nat(0, "reported: position received when the last unplanned failover switched")
@@ -159,6 +162,7 @@ class Machine(Vocabulary):
     x_passive = flag(False, "the passive side holds the marked write", mark=True)
     x_latest = flag(False, "the newest point holds the marked write", mark=True)
     x_point = flag(False, "the kept point holds the marked write", mark=True)
+    x_app = flag(False, "the newest app-consistent point holds the marked write", mark=True)
     x_test = flag(False, "the test copy holds the marked write", mark=True)
     x_staged = flag(False, "the comparison has found the marked write at the active side", mark=True)
     x_gap = flag(False, "the marked write is neither in the change log nor at the passive side", mark=True)
