@@ -4,7 +4,7 @@ Rules
 1. A state is a tuple of codes (`siteproof.model.readings.python`). The internal steps that are possible in it are computed by
    one generated function from the very terms that the proofs use, and remembered: campaigns meet the same states again and again.
 2. The model keeps one arbitrary older point beside the newest. The oracle does not let internal steps choose it (`keep` is
-   always false): which points there are, it sees. When a request names a point, that point becomes the kept one.
+   always false), nor remove points one by one: which points there are, it sees. When a request names a point, that point becomes the kept one.
 3. Steps are told apart by what they do to the list of points, since that list is observed: `PLAIN` nothing, `CUT` a new point,
    `RENEWED` all old points go and a new one comes, `REMOVED` all go.
 4. What is remembered is bounded by the number of states, each of which takes about a kilobyte; beyond it all is forgotten.
@@ -59,6 +59,7 @@ class Index:
     point: int
     point_at: int
     pinned: int
+    app_at: int
     test_at: int
     staged: int
     received: int
@@ -90,10 +91,11 @@ class Promised:
         self.at = Index.of(self.compiled)
         self.commands: dict[str, CompiledAction] = {a.action.operation: a for a in self.compiled.of_kind(Kind.COMMAND)}
         self.environment = {a.name: a for a in self.compiled.of_kind(Kind.ENVIRONMENT)}
-        internal = [a for a in self.compiled.of_kind(Kind.INTERNAL) if a.name != "prune_point"]
+        internal = [a for a in self.compiled.of_kind(Kind.INTERNAL) if a.name not in ("prune_point", "prune_app_point")]
         self.internal_names = tuple(a.name for a in internal)
         self.copying = self.internal_names.index("copy_base")
         """The internal step with which the passive side's own content is given up."""
+        self.cutting_app = self.internal_names.index("cut_app_point")
         self.making_copy = self.internal_names.index("make_test_copy")
         self.setting_to_point = self.internal_names.index("set_to_point")
         self._prune = self.compiled.actions["prune_point"].step

@@ -57,7 +57,7 @@ def _normal(promised: Promised, s: State) -> State:
         s[at.latest] if s[at.points] else s[at.head],
         s[at.fork] if s[at.epoch] != s[at.passive_epoch] else s[at.head],
     )
-    for i in (at.head, at.passive, at.latest, at.fork, at.point_at, at.staged):
+    for i in (at.head, at.passive, at.latest, at.fork, at.point_at, at.staged, at.app_at):
         row[i] = max(0, int(row[i]) - int(low))
     row[at.test_at] = 0
     if not s[at.job] and not s[at.test]:
@@ -86,7 +86,7 @@ def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: fro
             for arguments in action.action.instances():
                 asked = (
                     promised.with_point(state, True, int(state[at.latest]))
-                    if arguments[:1] == (2,) and state[at.points]
+                    if arguments[:1] == (promised.points_coded["custom"],) and state[at.points]
                     else state
                 )
                 after = action.step(asked, *arguments)

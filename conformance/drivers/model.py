@@ -43,7 +43,7 @@ class Style:
     """How a conforming system may differ: how many steps pass in a call, how eager it is to cut points although nothing is new,
     how soon it prunes (`keep_points` is the number that it keeps), how often a planned failover that was disturbed gives up,
     how often an unplanned one stops the source, how often it calls for a resynchronisation that only caution demands, or gives up
-    a comparison that is in doubt."""
+    a comparison that is in doubt, how often a point that it cuts is app-consistent."""
 
     eagerness: int = 6
     extra_points: float = 0.05
@@ -52,6 +52,7 @@ class Style:
     stops_source: float = 0.3
     flushes: float = 0.2
     cautious: float = 0.3
+    app_points: float = 0.05
 
 
 @attrs.define
@@ -88,7 +89,8 @@ class _Machine:
         if action.action.cuts_point:
             held = self.log[: before[where["passive"]]]
             self.serial += 1
-            point = _Point(f"rp-{self.serial}", "crash-consistent", held)
+            kind = "app-consistent" if action.name == "cut_app_point" else "crash-consistent"
+            point = _Point(f"rp-{self.serial}", kind, held)
             self.points = [point] if "job" in action.action.changes else [*self.points, point]
         if before[where["points"]] and not after[where["points"]]:
             self.points = []
@@ -124,13 +126,14 @@ class _Machine:
         """Internal actions that are possible now; with `by_style` only those that the style takes."""
         found = []
         for action in self.internal:
-            if action.name in ("prune_point", "accept_former_source") or (fair and not action.action.fair):
+            if action.name in ("prune_point", "prune_app_point", "accept_former_source") or (fair and not action.action.fair):
                 continue
             arguments = (False,) * len(action.action.parameters)
             if action.step(self.state, *arguments) is None:
                 continue
             odds = {
                 "cut_equal_point": self.style.extra_points,
+                "cut_app_point": self.style.app_points,
                 "fail_planned": self.style.gives_up,
                 "stop_if_reachable": self.style.stops_source,
                 "flush": self.style.flushes,
