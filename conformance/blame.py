@@ -580,6 +580,8 @@ def _rest(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Fou
     if not sight.still or any(factor.rests(n, sight) for n in nodes):
         return None
     could: list[str] = []
+    if sight.seen.resync == "none" and any(n[0][factor.promised.at.spoiled] for n in nodes):
+        return _resync(machine, "none", "required")
     for action in factor.promised.compiled.of_kind(Kind.INTERNAL):
         arguments = (False,) * len(action.action.parameters)
         if action.action.fair and any(action.step(n[0], *arguments) is not None for n in nodes):

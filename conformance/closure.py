@@ -59,6 +59,7 @@ class Index:
     point: int
     point_at: int
     pinned: int
+    spoiled: int
     app_at: int
     test_at: int
     staged: int

@@ -15,7 +15,20 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
-from siteproof.conformance.case import POINTED, Advance, Case, Command, Fault, Heal, Operate, Scenario, Settle, StartMachine, Steps, Write
+from siteproof.conformance.case import (
+    POINTED,
+    Advance,
+    Case,
+    Command,
+    Fault,
+    Heal,
+    Operate,
+    Scenario,
+    Settle,
+    StartMachine,
+    Steps,
+    Write,
+)
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base
 from siteproof.conformance.results import Counterexample, Divergence
@@ -223,8 +236,8 @@ def _simpler(command: Command, machines: Sequence[str]) -> Iterator[Command]:
                 if smaller < block:
                     yield attrs.evolve(command, block=smaller)
         case Operate(operation=operation, point=point) if operation in POINTED:
-            pool = ("latest-processed", "point:0", "point:-1")
-            pool = pool if operation == "ChangePit" else ("latest", *pool)
+            named = ("latest-processed", "point:0", "point:-1")
+            pool = named if operation == "ChangePit" else ("latest", *named)
             for simpler in pool[: pool.index(point) if point in pool else len(pool)]:
                 yield attrs.evolve(command, point=simpler)
         case Advance(seconds=seconds):
