@@ -91,7 +91,12 @@ class BlockCipher:
     """
 
     def __init__(self, key: bytes) -> None:
+        self._key = key
         self._algorithm = AES(key)
+
+    def derived(self, name: str) -> BlockCipher:
+        """The cipher of another store, so that no two stores encrypt with the same key at the same place."""
+        return BlockCipher(blake2b(name.encode(), digest_size=64, key=self._key).digest())
 
     def _at(self, place: int) -> Cipher[XTS]:
         return Cipher(self._algorithm, XTS(place.to_bytes(16, "little")))

@@ -13,9 +13,15 @@ copies back (H2A-46)
 UnplannedFailover           (on acceptance: replication halts) stop the source if reachable, choose the point, switch
 Commit                      first half (frozen), second half (points deleted, failover final)
 ReverseReplicate            prepare, copy, catch up, finish
+TestFailover                choose the point, make the copy, start it
+TestFailoverCleanup         stop the copy, delete it
+ChangePit                   choose the point, change to it
+DisableProtection,          stop replication, end it
+CompleteMigration
 ==========================  ==========================================================================================
 
-The steps are in :mod:`.copying` and :mod:`.failover`, what they stand on is in :mod:`.replication`.
+The steps are in :mod:`.copying`, :mod:`.failover`, :mod:`.testfailover` and :mod:`.ending`, what they stand on is in
+:mod:`.replication`.
 """
 
 from __future__ import annotations
@@ -24,20 +30,22 @@ from collections.abc import Callable
 
 from .control import Job, StepResult
 from .copying import CopySteps
+from .ending import EndingSteps
 from .failover import FailoverSteps
-from .values import Operation, other
+from .testfailover import TestFailoverSteps
+from .values import Operation
 
 __all__ = ["ConfigurationServer", "Coordinator", "Job", "Provider", "StepResult"]
 
 _Step = Callable[[Job, float], StepResult]
 
 
-class Coordinator(CopySteps, FailoverSteps):
+class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, EndingSteps):
     """Runs the jobs of one machine.
 
     Overridable: every ``step_*`` method, :meth:`contact`, :meth:`is_drained`, :meth:`source_is_off`,
     :meth:`choose_point`, :meth:`should_cut`, :meth:`next_epoch`, :meth:`resync_compares`, :meth:`needs_new_machine`,
-    :meth:`steps`.
+    :meth:`make_copy`, :meth:`clean_side`, :meth:`steps`.
     """
 
     def begin(self, operation: str, point: str | None, now: float) -> None:  # noqa: ARG002
@@ -49,13 +57,17 @@ class Coordinator(CopySteps, FailoverSteps):
             self.record.protection = "initial"
             self.record.direction = "forward"
         elif operation == Operation.UNPLANNED:
-            self.replica_is_prefix()
             self.halt_replication()
-            target = self.sides[other(self.record.active)].target
-            if point == "latest-processed":
-                self.job.point = target.points[-1].id
-            if self.job.point not in (None, "latest"):
-                self.record.in_use.add(self.job.point or "")
+        if operation in (Operation.UNPLANNED, Operation.TEST, Operation.CHANGE):
+            self.pin(self.job)
+
+    def pin(self, job: Job) -> None:
+        """Hold on to the point that was asked for, where it exists already: retention may strike before it is used."""
+        assert self.record.points_at is not None
+        if job.point == "latest-processed":
+            job.point = self.sides[self.record.points_at].target.points[-1].id
+        if job.point not in (None, "latest"):
+            self.record.in_use.add(job.point or "")
 
     def steps(self, operation: str) -> tuple[_Step, ...]:
         """The steps of an operation from the side that is active now, in order."""
@@ -72,6 +84,11 @@ class Coordinator(CopySteps, FailoverSteps):
             Operation.REVERSE: (
                 self.step_prepare_reverse, self.step_copy, self.step_catch_up, self.step_finish_reverse,
             ),
+            Operation.TEST: (self.step_choose_point, self.step_make_copy, self.step_start_copy),
+            Operation.CLEANUP: (self.step_stop_copy, self.step_delete_copy),
+            Operation.CHANGE: (self.step_find_point, self.step_change_point),
+            Operation.DISABLE: (self.step_stop_replication, self.step_end_replication),
+            Operation.MIGRATE: (self.step_stop_replication, self.step_end_replication),
         }  # fmt: skip
         return table[operation]
 

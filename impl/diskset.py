@@ -7,7 +7,9 @@ Rules:
   readable (P4, P23). A write after a cut leaves the version that the cut sees alone and takes a new slot; a write that
   no cut has seen yet is overwritten in place;
 * failing over to a point *branches*: the live view is then the state at the point plus what is written later, while
-  every other point stays readable (a different point may still be asked for before the commit);
+  every other point stays readable; branching again, to another point, forgets what was written since the first time;
+* an *overlay* is a set of disks of its own, in a file of its own, that shows the state of this one, live or at a cut,
+  under what is written to the overlay. All it knows of this one is a view that can only be read;
 * *flattening* makes the live view the only one: what a commit does;
 * a write that fails leaves every view as it was, and bytes that are missing from a file are an error, never other data;
 * where the flow says so, every block is encrypted in the slot file (H2A-18).
@@ -21,16 +23,27 @@ import os
 from bisect import bisect_right, insort
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from .codec import BlockCipher
 from .errors import UsageError
-from .extents import create, read_all, write_all
+from .extents import create, read_all, sync_folder, write_all
 from .values import BLOCK
 
-__all__ = ["BaseImage", "DiskSet"]
+__all__ = ["Base", "BaseImage", "DiskSet", "DiskView"]
 
 ZERO = bytes(BLOCK)
 _TOP = float("inf")
+
+
+class Base(Protocol):
+    """What lies under the blocks of one disk. It can be read, and nothing else."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the disk."""
+
+    def may_hold_data(self, offset: int, length: int) -> bool:
+        """Whether a range may hold other bytes than zeros."""
 
 
 class BaseImage:
@@ -50,12 +63,12 @@ class BaseImage:
         """Bytes of the image."""
         return read_all(self._file, length, offset)
 
-    def next_data(self, offset: int) -> int | None:
-        """The first place at or after ``offset`` that may hold other bytes than zeros; ``None`` if there is none."""
+    def may_hold_data(self, offset: int, length: int) -> bool:
+        """Whether a range may hold other bytes than zeros. Cheap for the holes of a sparse file."""
         try:
-            return os.lseek(self._file, offset, os.SEEK_DATA)
+            return os.lseek(self._file, offset, os.SEEK_DATA) < offset + length
         except OSError:
-            return None
+            return False
 
     def close(self) -> None:
         """Close the image."""
@@ -69,17 +82,19 @@ class DiskSet:
         self,
         path: Path,
         sizes: Sequence[int],
-        bases: Sequence[BaseImage | None],
+        bases: Sequence[Base | None],
         *,
         sync: bool = False,
         cipher: BlockCipher | None = None,
     ) -> None:
         self.sizes = tuple(sizes)
         self.position = 0
+        self._path = path
         self._sync = sync
         self._cipher = cipher
-        self._bases: list[BaseImage | None] = list(bases)
+        self._bases: list[Base | None] = list(bases)
         self._file = create(path)
+        self._overlays: list[DiskSet] = []
         self._slots = 0
         self._free: list[int] = []
         self._versions: list[dict[int, list[tuple[int, int]]]] = [{} for _ in sizes]
@@ -187,10 +202,8 @@ class DiskSet:
     def may_hold_data(self, disk: int, start: int, blocks: int) -> bool:
         """Whether any block of a range may differ from zeros (live view). Cheap for sparse areas."""
         base = self._bases[disk]
-        if base is not None:
-            at = base.next_data(start * BLOCK)
-            if at is not None and at < (start + blocks) * BLOCK:
-                return True
+        if base is not None and base.may_hold_data(start * BLOCK, blocks * BLOCK):
+            return True
         versions, overlay = self._versions[disk], self._branch[disk]
         if len(versions) + len(overlay) < blocks:
             return any(start <= b < start + blocks for b in versions) or any(
@@ -245,8 +258,13 @@ class DiskSet:
         self._many.difference_update(done)
 
     def branch(self, position: int) -> None:
-        """Make the state at a cut position the live view; writes from now on leave every cut alone."""
+        """Make the state at a cut position the live view; writes from now on leave every cut alone, and those since an
+        earlier branch are forgotten.
+        """
         self._branch_at = position
+        for blocks in self._branch:
+            self._free.extend(blocks.values())
+            blocks.clear()
 
     def flatten(self) -> None:
         """Make the live view the only one; all cuts are gone."""
@@ -277,6 +295,54 @@ class DiskSet:
         self._slots = 0
         os.ftruncate(self._file, 0)
 
+    # -------------------------------------------------------------------------------------------------- overlays
+
+    def overlay(self, name: str, at: int | None = None) -> DiskSet:
+        """New disks, in a file of their own beside this one's, that show the live view or the state at a cut.
+
+        Args:
+            name: ending of the new file's name.
+            at: a cut position, which must not be released while the overlay exists; ``None`` for the live view.
+
+        Raises:
+            UsageError: there is such an overlay already.
+        """
+        made = type(self)(
+            self._path.with_suffix(f".{name}"), self.sizes, [DiskView(self, n, at) for n in range(len(self.sizes))],
+            sync=self._sync, cipher=None if self._cipher is None else self._cipher.derived(name),
+        )  # fmt: skip
+        if self._sync:
+            sync_folder(self._path.parent)
+        self._overlays.append(made)
+        return made
+
+    def remove(self, overlay: DiskSet) -> None:
+        """Delete an overlay with everything that was written to it."""
+        self._overlays.remove(overlay)
+        overlay.close()
+        overlay._path.unlink()
+        if self._sync:
+            sync_folder(self._path.parent)
+
     def close(self) -> None:
-        """Close the slot file. Base images belong to the caller."""
+        """Close the slot file, and those of the overlays. Base images belong to the caller."""
+        while self._overlays:
+            self._overlays.pop().close()
         os.close(self._file)
+
+
+class DiskView:
+    """One disk of a set, live or at a cut position, as something that can only be read: the base of an overlay."""
+
+    def __init__(self, disks: DiskSet, disk: int, at: int | None) -> None:
+        self._disks = disks
+        self._disk = disk
+        self._at = at
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the disk."""
+        return self._disks.read(self._disk, offset, length, self._at)
+
+    def may_hold_data(self, offset: int, length: int) -> bool:
+        """Whether a range of whole blocks may hold other bytes than zeros."""
+        return self._disks.may_hold_data(self._disk, offset // BLOCK, length // BLOCK)

@@ -18,7 +18,7 @@ import attrs
 
 from .errors import IntegrityError, UsageError
 
-__all__ = ["Extent", "ExtentSpace", "create", "digest_of", "read_all", "write_all"]
+__all__ = ["Extent", "ExtentSpace", "create", "digest_of", "read_all", "sync_folder", "write_all"]
 
 
 def digest_of(data: bytes) -> bytes:
@@ -65,6 +65,15 @@ def read_all(file: int, length: int, offset: int) -> bytes:
             raise IntegrityError(f"file at {offset}: {len(data)} bytes found, {length} expected")
         data += more
     return data
+
+
+def sync_folder(path: Path) -> None:
+    """Force the names in a folder to stable storage: files that were created there, or deleted."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @attrs.frozen(slots=True)

@@ -6,6 +6,10 @@ recovery points it cuts the last one first; a failback that copies by itself has
 
 *Switch* of an unplanned failover needs the target site only (P22); the source is marked stale, and is fenced as soon as
 it can be reached, before anything else, by :meth:`~siteproof.impl.replication.ReplicationControl.contact`.
+
+*Change* of the point, before the commit, is one step at the active side alone: the machine stops, what it wrote since
+the failover is discarded, and it runs again on a new branch that starts at the point, in a new epoch. From then on the two
+sides may differ anywhere. A loss that is known already is counted again, from the new point.
 """
 
 from __future__ import annotations
@@ -144,6 +148,31 @@ class FailoverSteps(ReplicationControl):
         record.protection = "none"
         self.contact()
         self.sides[side].host.take_over(epoch, point.sequence)
+        return StepResult.DONE
+
+    # ----------------------------------------------------------------------------------------------- change of point
+
+    def step_find_point(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
+        """Find the point to change to; every point has stayed since the failover."""
+        job.chosen = self.sides[self.record.active].target.find(job.point or "")
+        return StepResult.FAILED if job.chosen is None else StepResult.DONE
+
+    def step_change_point(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
+        """Set the active side back to the point and let it run from there."""
+        record, point = self.record, job.chosen
+        if not self.reach.up(record.active) or point is None:
+            return StepResult.WAIT
+        at = self.sides[record.active]
+        at.host.power_off()
+        at.agent.stop_tracking()
+        at.target.branch_at(point)
+        at.host.take_over(self.next_epoch(), point.sequence)
+        record.failover_point = point.id
+        record.in_step = False
+        if record.failover == "unplanned":
+            if record.loss is not None:
+                record.loss += record.branched_at - point.sequence
+            record.branched_at = point.sequence
         return StepResult.DONE
 
     # ------------------------------------------------------------------------------------------------------- commit

@@ -10,6 +10,11 @@ protected after planned  --                no                      --           
 way back                 reverse, then     the failover back       reverse, then          reverse, then
                          fail over         copies by itself        fail over              fail over
 committed failback       ends protection   reverse protects again  ends protection        reverse again
+test failover            of a failover to  of a failover to        no                     both ways
+                         recovery          recovery
+change of point          after a failover  after a failover to     no                     both ways
+                         to recovery       recovery
+complete migration       yes               yes                     no                     no
 gateway                  process server;   none                    process server at      none
                          temporary one                             primary, both ways
                          on the way back
@@ -17,8 +22,10 @@ content on the way       compressed and    encrypted by the agent  compressed by
                          encrypted by it                           process server
 =======================  ================  ======================  =====================  =======================
 
-Sources: V2A-12, V2A-13, V2A-43, V2A-44, V2A-49 to V2A-53; P2A-1 to P2A-5; H2A-16 to H2A-18, H2A-21, H2A-34, H2A-42 to
-H2A-46; S-V2S-4 to S-V2S-17, S-V2S-25; H2S-14, H2S-23, H2S-27 to H2S-32.
+Every flow can end protection, and can be resynchronised.
+
+Sources: GEN-17; V2A-12, V2A-13, V2A-43, V2A-44, V2A-49 to V2A-53; P2A-1 to P2A-5; H2A-16 to H2A-18, H2A-21, H2A-34,
+H2A-42 to H2A-46; S-V2S-4 to S-V2S-17, S-V2S-25; H2S-14, H2S-22, H2S-23, H2S-27 to H2S-32.
 """
 
 from __future__ import annotations
@@ -65,6 +72,11 @@ class Flow:
     """Whether the planned failover back starts from a committed failover and copies the changes back itself (H2A-46)."""
     planned_leaves_protected: bool = False
     failback_ends_protection: bool
+    tests: frozenset[str] = frozenset()
+    """Active sides at which ``TestFailover`` is offered."""
+    changes_point: frozenset[str] = frozenset()
+    """Sides that a failover led to, at which ``ChangePit`` is offered before the commit."""
+    completes_migration: bool = False
     machine: str
     """What kind of machine is protected at first."""
     failback_machine: str
@@ -90,7 +102,15 @@ class Flow:
             return operation in self.failovers[active]
         if operation == Operation.REVERSE:
             return active in self.reverses
-        return operation in (Operation.ENABLE, Operation.COMMIT)
+        if operation == Operation.TEST:
+            return active in self.tests
+        if operation == Operation.CLEANUP:
+            return bool(self.tests)
+        if operation == Operation.CHANGE:
+            return active in self.changes_point
+        if operation == Operation.MIGRATE:
+            return self.completes_migration
+        return operation in (Operation.ENABLE, Operation.COMMIT, Operation.DISABLE, Operation.REPAIR)
 
     def copies_back(self, operation: str, active: str) -> bool:
         """Whether an operation is the failback that copies by itself, and needs no protection before it."""
@@ -110,6 +130,9 @@ _VMWARE_TO_AZURE = Flow(
     id="vmware-to-azure",
     failovers={PRIMARY: _UNPLANNED, RECOVERY: _UNPLANNED},
     failback_ends_protection=True,
+    tests=frozenset({PRIMARY}),
+    changes_point=frozenset({RECOVERY}),
+    completes_migration=True,
     machine="vmware-vm",
     failback_machine="vmware-vm",
     agents={PRIMARY: "mobility-service", RECOVERY: "mobility-service"},
@@ -143,6 +166,9 @@ _HYPER_V_VMM_TO_AZURE = Flow(
     reverses=frozenset({PRIMARY}),
     failback_copies=True,
     failback_ends_protection=False,
+    tests=frozenset({PRIMARY}),
+    changes_point=frozenset({RECOVERY}),
+    completes_migration=True,
     machine="hyper-v-vm",
     failback_machine="hyper-v-vm",
     agents={PRIMARY: "hyper-v-agent", RECOVERY: "hyper-v-agent"},
@@ -190,6 +216,8 @@ _HYPER_V_TO_SECONDARY_SITE = Flow(
     failovers={PRIMARY: _BOTH, RECOVERY: _BOTH},
     planned_leaves_protected=True,
     failback_ends_protection=False,
+    tests=frozenset(SIDES),
+    changes_point=frozenset(SIDES),
     machine="hyper-v-vm",
     failback_machine="hyper-v-vm",
     agents={PRIMARY: "hyper-v-agent", RECOVERY: "hyper-v-agent"},

@@ -29,7 +29,7 @@ from .loader import load_topology
 from .process_server import ProcessServer
 from .simulation import Network, Receiver, Simulation
 from .target import MasterTarget, ReplicaHost, StorageAccount
-from .values import BLOCK, OPERATIONS, PRIMARY, SIDES, Code, Status, other
+from .values import BLOCK, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, other
 from .vault import Situation, Vault
 from .vm_host import VmHost
 
@@ -202,12 +202,12 @@ class Lab:
             return answer
         record = coordinator.record
         if operation in OPERATIONS:
-            target = other(record.active)
             situation = Situation(
                 source_running=coordinator.sides[record.active].host.guest.running,
                 connected=self._simulation.data_path(),
-                target_up=self._simulation.up(target),
-                points=frozenset(p.id for p in coordinator.sides[target].target.points),
+                target_up=self._simulation.up(other(record.active)),
+                active_up=self._simulation.up(record.active),
+                points=frozenset(p.id for p in self._points(coordinator)),
             )
             answer = self._vault.judge(record, operation, point, situation)
         else:
@@ -223,14 +223,18 @@ class Lab:
     def write(
         self, machine: str, side: str, disk: int, block: int, data: bytes, cached: bool = False
     ) -> bool:
-        """The workload writes one block of 4096 bytes; a cached write is only issued. ``False`` means refused.
+        """The workload at a side writes one block of 4096 bytes; a cached write is only issued. ``False`` means refused.
+        The side ``test`` is the copy of a test failover; without one it refuses.
 
         Raises:
             OSError: the store cannot take it; the write is not acknowledged.
         """
-        host = self._host(machine, side)
         if len(data) != BLOCK:
             raise UsageError(f"write of {len(data)} bytes; exactly {BLOCK} expected")
+        if side == TEST:
+            copy = self._machine(machine).copy
+            return copy is not None and copy.write(disk, block, data, cached=cached)
+        host = self._host(machine, side)
         try:
             done = host.write(disk, block, data, cached=cached, now=self._simulation.now)
         except OSError:
@@ -281,22 +285,33 @@ class Lab:
     def status(self, machine: str) -> Status:
         """What the system says about a machine."""
         coordinator = self._machine(machine)
+        return self._vault.status(coordinator.record, tuple((p.id, p.kind) for p in self._points(coordinator)))
+
+    @staticmethod
+    def _points(coordinator: Coordinator) -> Sequence[Point]:
+        """The advertised points, oldest first."""
         at = coordinator.record.points_at
-        points = coordinator.sides[at].target.points if at is not None else []
-        return self._vault.status(coordinator.record, tuple((p.id, p.kind) for p in points))
+        return () if at is None else coordinator.sides[at].target.points
 
     def machine_kind(self, machine: str) -> str:
         """What kind of machine it is at primary; a physical one comes back as a VMware machine (P2A-5)."""
         return self._machine(machine).record.machine_kind
 
     def running(self, machine: str, side: str) -> bool:
-        """Whether the guest really executes at a side."""
+        """Whether the guest really executes at a side, or (``test``) the copy of a test failover does."""
+        if side == TEST:
+            copy = self._machine(machine).copy
+            return copy is not None and copy.guest.running
         return self._host(machine, side).guest.running
 
     def _locate(self, machine: str, where: str) -> tuple[DiskSet, int | None]:
         coordinator = self._machine(machine)
         if where in SIDES:
             return coordinator.sides[where].host.disks, None
+        if where == TEST:
+            if coordinator.copy is None:
+                raise UsageError(f"machine '{machine}' has no test failover")
+            return coordinator.copy.disks, None
         at = coordinator.record.points_at
         point = coordinator.sides[at].target.find(where) if at is not None else None
         if point is None or at is None:
@@ -304,7 +319,9 @@ class Lab:
         return coordinator.sides[at].host.disks, point.position
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
-        """Content of a recovery point (``where`` is its id) or of the live disk of a side."""
+        """Content of a recovery point (``where`` is its id), of the live disk of a side, or of the copy of a test failover
+        (``test``).
+        """
         disks, position = self._locate(machine, where)
         return disks.read(disk, offset, length, position)
 

@@ -103,7 +103,7 @@ class ReplicationControl:
         if self.should_cut() and self.session is not None:
             target = self.sides[other(self.session)].target
             self.cut(other(self.session), now)
-            target.prune(now, self.policy.retention_hours * 3600, self.record.in_use)
+            target.prune(now, self.policy.retention_hours * 3600, self.record.pinned)
 
     def expire(self, now: float) -> None:
         """Prune by retention as time passes, also when nothing new is cut. After a failover every point stays."""
@@ -111,7 +111,7 @@ class ReplicationControl:
         if side is not None and self.record.failover == "none" and self.reach.up(side):
             target, retention = self.sides[side].target, self.policy.retention_hours * 3600
             if target.points and now - target.points[0].cut_at > retention:
-                target.prune(now, retention, self.record.in_use)
+                target.prune(now, retention, self.record.pinned)
 
     # ------------------------------------------------------------------------------------------------------ doubt
 

@@ -13,7 +13,8 @@ Rules:
 * a site fault takes power and network away, guests with their caches and what gateways hold. Bytes written to files
   stay, also those that were not forced to stable storage; only if the laboratory forces writes (``sync``), log bytes
   that were not forced are lost. What the control components know is in memory and stays;
-* on healing, first power (machines may start by themselves), then contact (a stale side is fenced), then all else.
+* on healing, first power (machines may start by themselves), then contact (a stale side is fenced), then what an ended
+  replication has left behind is cleaned up, then all else.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ class Simulation:
         for side in SIDES:
             if kind == f"{side}-site":
                 for coordinator in self.coordinators.values():
-                    coordinator.sides[side].host.power_fail()
+                    coordinator.power_fail(side)
         for name, gateway in self.gateways.items():
             if kind in (f"{self.gateway_sites[name]}-site", "gateway"):
                 gateway.crash()
@@ -173,7 +174,7 @@ class Simulation:
         for side in (PRIMARY, RECOVERY):
             if kind == f"{side}-site":
                 for coordinator in self.coordinators.values():
-                    coordinator.sides[side].host.power_up()
+                    coordinator.power_up(side)
         for coordinator in self.coordinators.values():
             orphans = [
                 side.agent for name, side in coordinator.sides.items()
@@ -186,6 +187,7 @@ class Simulation:
             if self.in_contact():
                 for agent in orphans:
                     agent.close_session()
+            coordinator.clean_up()
         for machine, coordinator in self.coordinators.items():
             coordinator.check_tracking()
             if coordinator.session is not None and self.data_path():

@@ -14,6 +14,7 @@ __all__ = [
     "PRIMARY",
     "RECOVERY",
     "SIDES",
+    "TEST",
     "Code",
     "Operation",
     "Point",
@@ -28,6 +29,8 @@ BLOCK = 4096
 PRIMARY = "primary"
 RECOVERY = "recovery"
 SIDES = (PRIMARY, RECOVERY)
+TEST = "test"
+"""The place of a test failover's copy, where a side is named for reading and writing."""
 
 
 def other(side: str) -> str:
@@ -43,27 +46,47 @@ class Operation:
     UNPLANNED = "UnplannedFailover"
     COMMIT = "Commit"
     REVERSE = "ReverseReplicate"
+    TEST = "TestFailover"
+    CLEANUP = "TestFailoverCleanup"
+    CHANGE = "ChangePit"
+    DISABLE = "DisableProtection"
+    MIGRATE = "CompleteMigration"
+    REPAIR = "RepairReplication"
 
 
 OPERATIONS = (
+    Operation.CHANGE,
     Operation.COMMIT,
+    Operation.MIGRATE,
+    Operation.DISABLE,
     Operation.ENABLE,
     Operation.PLANNED,
+    Operation.REPAIR,
     Operation.REVERSE,
+    Operation.TEST,
+    Operation.CLEANUP,
     Operation.UNPLANNED,
 )
+"""All operations, sorted by name."""
 
 
 class Code:
     """Reason codes of a rejected request, in the order in which they are looked for."""
 
+    ENDED = "ReplicationEnded"
     NOT_SUPPORTED = "OperationNotSupported"
     JOB_IN_PROGRESS = "JobInProgress"
+    TEST_PENDING = "TestFailoverPending"
+    NO_TEST = "NoTestFailover"
     ALREADY_PROTECTED = "AlreadyProtected"
     NOT_PROTECTED = "NotProtected"
     FAILOVER_PENDING = "FailoverPending"
     NO_FAILOVER = "NoFailoverToCommit"
     NOT_COMMITTED = "FailoverNotCommitted"
+    RESYNC_REQUIRED = "ResynchronisationRequired"
+    NO_RESYNC_REQUIRED = "NoResynchronisationRequired"
+    NO_FAILOVER_TO_CHANGE = "NoFailoverToChange"
+    NO_FAILOVER_TO_COMPLETE = "NoFailoverToComplete"
     SOURCE_NOT_RUNNING = "SourceNotRunning"
     NOT_CONNECTED = "SitesNotConnected"
     TARGET_DOWN = "TargetSiteDown"
@@ -102,6 +125,8 @@ class Status:
     active: str
     direction: str
     failover: str
+    test: str
+    resync: str
     job: str | None
     allowed_operations: tuple[str, ...]
     points: tuple[PointInfo, ...]

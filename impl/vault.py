@@ -6,21 +6,31 @@ whether the flow has the operation, then the lifecycle, then the prechecks on ar
 request changes nothing (P11); ``allowed_operations`` asks the same lifecycle rules, so it cannot disagree (P13).
 A request id names a request: asking again gives the same answer and starts nothing (P16).
 
-==================  ===================================================================================
-EnableProtection    not protected, no failover under way, primary active
-PlannedFailover     protected, no failover under way; the failback that copies by itself (H2A-46): failover committed
-UnplannedFailover   as a planned one of a protected machine; also while a planned failover runs, which it pre-empts
-Commit              a failover is done and not committed
-ReverseReplicate    a failover is committed
-==================  ===================================================================================
+====================  ==========================================================================================
+EnableProtection      not protected, no failover under way, primary active
+PlannedFailover       protected, no failover under way, in step; the failback that copies by itself (H2A-46): committed
+UnplannedFailover     protected, no failover under way; also while a planned failover runs, or a resynchronisation that
+                      still compares: both of which it pre-empts
+TestFailover          protected, no failover under way, in step
+TestFailoverCleanup   a test failover runs; then it is the only one
+Commit, ChangePit     a failover is done and not committed
+ReverseReplicate      a failover is committed
+DisableProtection     protected, or a failover is under way
+CompleteMigration     a failover to recovery is done, committed or not
+RepairReplication     a resynchronisation is required
+====================  ==========================================================================================
+
+*In step*: no resynchronisation is required. A machine whose replication has ended for good refuses everything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import attrs
 
 from .flows import Flow
-from .values import OPERATIONS, PRIMARY, Code, Operation, PointInfo, Status
+from .values import OPERATIONS, PRIMARY, RECOVERY, Code, Operation, PointInfo, Status
 
 __all__ = ["MachineRecord", "Situation", "Vault"]
 
@@ -34,6 +44,8 @@ class MachineRecord:
     active: str = PRIMARY
     direction: str = "forward"
     failover: str = "none"
+    test: str = "none"
+    resync: str = "none"
     job: str | None = None
     failover_point: str | None = None
     received: int | None = None
@@ -56,7 +68,16 @@ class MachineRecord:
     committing: bool = False
     """Set by the first half of a commit; from then on it only rolls forward (P7)."""
     in_use: set[str] = attrs.Factory(set)
-    """Points that must not be pruned."""
+    """Points that the running job needs."""
+    test_point: str | None = None
+    """The point that the copy of a test failover was made from, as long as the copy exists."""
+    to_clean: set[str] = attrs.Factory(set)
+    """Sides on which something of a replication that has ended may still lie, because they were out of reach."""
+
+    @property
+    def pinned(self) -> frozenset[str]:
+        """Points that must not be pruned (P4)."""
+        return frozenset(self.in_use if self.test_point is None else {*self.in_use, self.test_point})
 
 
 @attrs.frozen(slots=True)
@@ -66,7 +87,39 @@ class Situation:
     source_running: bool
     connected: bool
     target_up: bool
+    """Whether the site of the passive side is up: there failovers go, and there the copy of a test failover runs."""
+    active_up: bool
     points: frozenset[str]
+    """Ids of the advertised points."""
+
+
+_FAILED_OVER = ("planned", "unplanned")
+Condition = tuple[Callable[[MachineRecord], bool], str]
+_PROTECTED: Condition = (lambda r: r.protection == "protected", Code.NOT_PROTECTED)
+_NO_FAILOVER: Condition = (lambda r: r.failover == "none", Code.FAILOVER_PENDING)
+_IN_STEP: Condition = (lambda r: r.resync == "none", Code.RESYNC_REQUIRED)
+
+_LIFECYCLE: Mapping[str, tuple[Condition, ...]] = {
+    Operation.ENABLE: (
+        (
+            lambda r: (r.protection, r.failover, r.active) == ("none", "none", PRIMARY),
+            Code.ALREADY_PROTECTED,
+        ),
+    ),
+    Operation.PLANNED: (_PROTECTED, _NO_FAILOVER, _IN_STEP),
+    Operation.UNPLANNED: (_PROTECTED, _NO_FAILOVER),
+    Operation.TEST: (_PROTECTED, _NO_FAILOVER, _IN_STEP),
+    Operation.CLEANUP: ((lambda r: r.test == "running", Code.NO_TEST),),
+    Operation.COMMIT: ((lambda r: r.failover in _FAILED_OVER, Code.NO_FAILOVER),),
+    Operation.REVERSE: ((lambda r: r.failover == "committed", Code.NOT_COMMITTED),),
+    Operation.REPAIR: ((lambda r: r.resync != "none", Code.NO_RESYNC_REQUIRED),),
+    Operation.CHANGE: ((lambda r: r.failover in _FAILED_OVER, Code.NO_FAILOVER_TO_CHANGE),),
+    Operation.DISABLE: ((lambda r: r.protection != "none" or r.failover != "none", Code.NOT_PROTECTED),),
+    Operation.MIGRATE: (
+        (lambda r: r.active == RECOVERY and r.failover in (*_FAILED_OVER, "committed"), Code.NO_FAILOVER_TO_COMPLETE),
+    ),
+}
+"""Per operation, the conditions on the record and the code given where one does not hold, in order."""
 
 
 class Vault:
@@ -95,26 +148,23 @@ class Vault:
 
     def lifecycle_code(self, record: MachineRecord, operation: str) -> str | None:
         """Why the lifecycle forbids an operation, or ``None``."""
+        if record.failover == "completed":
+            return Code.ENDED
         if not self.flow.offers(operation, record.active):
             return Code.NOT_SUPPORTED
-        if record.job is not None and not (operation == Operation.UNPLANNED and record.job == Operation.PLANNED):
+        if record.job is not None and not self.pre_empts(record, operation):
             return Code.JOB_IN_PROGRESS
-        if operation == Operation.ENABLE:
-            if record.protection != "none" or record.failover != "none" or record.active != PRIMARY:
-                return Code.ALREADY_PROTECTED
-        elif self.flow.copies_back(operation, record.active) and record.failover == "committed":
+        if record.test == "running" and operation != Operation.CLEANUP:
+            return Code.TEST_PENDING
+        if self.flow.copies_back(operation, record.active) and record.failover == "committed":
             return None
-        elif operation in (Operation.PLANNED, Operation.UNPLANNED):
-            if record.protection != "protected":
-                return Code.NOT_PROTECTED
-            if record.failover != "none":
-                return Code.FAILOVER_PENDING
-        elif operation == Operation.COMMIT:
-            if record.failover not in ("planned", "unplanned"):
-                return Code.NO_FAILOVER
-        elif record.failover != "committed":
-            return Code.NOT_COMMITTED
-        return None
+        return next((code for holds, code in _LIFECYCLE[operation] if not holds(record)), None)
+
+    def pre_empts(self, record: MachineRecord, operation: str) -> bool:
+        """Whether an operation may end the job that runs and take its place (P10, P16)."""
+        if operation != Operation.UNPLANNED:
+            return False
+        return record.job == Operation.PLANNED or (record.job == Operation.REPAIR and record.resync == "comparing")
 
     def precheck_code(
         self, record: MachineRecord, operation: str, point: str | None, situation: Situation
@@ -122,13 +172,16 @@ class Vault:
         """Why arguments or infrastructure forbid an operation, or ``None``."""
         if operation in (Operation.ENABLE, Operation.PLANNED) and not situation.source_running:
             return Code.SOURCE_NOT_RUNNING
-        if operation in (Operation.ENABLE, Operation.PLANNED, Operation.REVERSE):
+        if operation in (Operation.ENABLE, Operation.PLANNED, Operation.REVERSE, Operation.REPAIR):
             if not situation.connected or record.stale is not None:
                 return Code.NOT_CONNECTED
-        if operation == Operation.UNPLANNED:
-            if not situation.target_up:
-                return Code.TARGET_DOWN
-            if point not in (None, "latest", "latest-processed") and point not in situation.points:
+        if operation in (Operation.UNPLANNED, Operation.TEST, Operation.CLEANUP) and not situation.target_up:
+            return Code.TARGET_DOWN
+        if operation == Operation.CHANGE and not situation.active_up:
+            return Code.TARGET_DOWN
+        if operation in (Operation.UNPLANNED, Operation.TEST, Operation.CHANGE):
+            general = ("latest-processed",) if operation == Operation.CHANGE else (None, "latest", "latest-processed")
+            if point not in general and point not in situation.points:
                 return Code.POINT_NOT_FOUND
         return None
 
@@ -144,7 +197,7 @@ class Vault:
         """The observation of a machine; ``points`` are (id, kind), oldest first."""
         return Status(
             protection=record.protection, active=record.active, direction=record.direction, failover=record.failover,
-            job=record.job, allowed_operations=self.allowed(record), points=tuple(PointInfo(*p) for p in points),
-            failover_point=record.failover_point if record.failover == "unplanned" else None,
+            test=record.test, resync=record.resync, job=record.job, allowed_operations=self.allowed(record),
+            points=tuple(PointInfo(*p) for p in points), failover_point=record.failover_point,
             received=record.received, loss=record.loss, alerts=tuple(record.alerts),
         )  # fmt: skip

@@ -3,6 +3,8 @@
 Beside the command line this is the only file of the tester that knows an implementation. It translates, and decides
 nothing. Replacement component classes (`components`) are how a seeded bug or a variant gets in.
 
+Of the operations that are allowed it shows those that a case can ask for.
+
 Each case gets a work folder of its own, under one temporary folder that is on memory where the system has such a place,
 and goes with the case; `work` puts it elsewhere, for images that are too large for memory. Base images are made once
 for each size, and are opened read-only.
@@ -17,7 +19,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from siteproof.conformance.case import Scenario
+from siteproof.conformance.case import OPERATIONS, Scenario
 from siteproof.conformance.content import BLOCK, Base
 from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observation, Rejected
 from siteproof.impl.lab import Lab
@@ -116,13 +118,15 @@ class BundledDriver:
             str(status.direction),
             str(status.failover),
             None if status.job is None else str(status.job),
-            tuple(sorted(map(str, status.allowed_operations))),
+            tuple(sorted(str(o) for o in status.allowed_operations if o in OPERATIONS)),
             tuple((str(p.id), str(p.kind)) for p in status.points),
             status.failover_point,
             status.received,
             status.loss,
             tuple(status.alerts),
             (lab.running(machine, "primary"), lab.running(machine, "recovery")),
+            status.test,
+            status.resync,
         )
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:

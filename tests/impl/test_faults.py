@@ -185,7 +185,7 @@ def test_prechecks_name_their_reason(new_lab: Build) -> None:
     lab.heal("recovery-site")
     lab.fault("primary-site")
     assert lab.request("m", "PlannedFailover") == "SourceNotRunning"
-    assert lab.request("m", "TestFailover") == "OperationNotSupported"
+    assert lab.request("m", "Reboot") == "OperationNotSupported"
 
 
 def test_a_request_id_names_a_request(new_lab: Build) -> None:

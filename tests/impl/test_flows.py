@@ -19,7 +19,10 @@ Build = Callable[..., Lab]
 ENABLE, PLANNED, UNPLANNED, COMMIT, REVERSE = (
     "EnableProtection", "PlannedFailover", "UnplannedFailover", "Commit", "ReverseReplicate",
 )  # fmt: skip
-OPERATIONS = (ENABLE, PLANNED, UNPLANNED, COMMIT, REVERSE)
+TEST, CLEANUP, CHANGE, DISABLE, MIGRATE, REPAIR = (
+    "TestFailover", "TestFailoverCleanup", "ChangePit", "DisableProtection", "CompleteMigration", "RepairReplication",
+)  # fmt: skip
+OPERATIONS = (ENABLE, PLANNED, UNPLANNED, COMMIT, REVERSE, TEST, CLEANUP, CHANGE, DISABLE, MIGRATE, REPAIR)
 
 NO = "OperationNotSupported"
 PROTECTED = "AlreadyProtected"
@@ -28,46 +31,59 @@ PENDING = "FailoverPending"
 NOTHING = "NoFailoverToCommit"
 OPEN = "FailoverNotCommitted"
 BUSY = "JobInProgress"
+NO_TEST = "NoTestFailover"
+NO_CHANGE = "NoFailoverToChange"
+STAYS = "NoFailoverToComplete"
+IN_STEP = "NoResynchronisationRequired"
 
 Row = tuple[str | None, ...]
-"""The answers to the five operations; ``None``: accepted."""
+"""The answers to operations; ``None``: accepted."""
 
-UNPLANNED_ONLY: list[tuple[str, Row]] = [
-    ("", (None, NO, NOT_YET, NOTHING, OPEN)),
-    (ENABLE, (PROTECTED, NO, None, NOTHING, OPEN)),
-    (UNPLANNED, (PROTECTED, NO, NOT_YET, None, OPEN)),
-    (COMMIT, (PROTECTED, NO, NOT_YET, NOTHING, None)),
-    (REVERSE, (PROTECTED, NO, None, NOTHING, OPEN)),
-    (UNPLANNED, (PROTECTED, NO, NOT_YET, None, OPEN)),
-    (COMMIT, (None, NO, NOT_YET, NOTHING, OPEN)),
-    (ENABLE, (PROTECTED, NO, None, NOTHING, OPEN)),
+Life = list[tuple[str, Row, Row]]
+"""What is asked for one after the other, and the answers afterwards: to the five operations of the main cycle, then to
+``TEST, CLEANUP, CHANGE, DISABLE, MIGRATE``.
+"""
+
+UNPLANNED_ONLY: Life = [
+    ("", (None, NO, NOT_YET, NOTHING, OPEN), (NOT_YET, NO_TEST, NO, NOT_YET, STAYS)),
+    (ENABLE, (PROTECTED, NO, None, NOTHING, OPEN), (None, NO_TEST, NO, None, STAYS)),
+    (UNPLANNED, (PROTECTED, NO, NOT_YET, None, OPEN), (NO, NO_TEST, None, None, None)),
+    (COMMIT, (PROTECTED, NO, NOT_YET, NOTHING, None), (NO, NO_TEST, NO_CHANGE, None, None)),
+    (REVERSE, (PROTECTED, NO, None, NOTHING, OPEN), (NO, NO_TEST, NO_CHANGE, None, STAYS)),
+    (UNPLANNED, (PROTECTED, NO, NOT_YET, None, OPEN), (NOT_YET, NO_TEST, NO, None, STAYS)),
+    (COMMIT, (None, NO, NOT_YET, NOTHING, OPEN), (NOT_YET, NO_TEST, NO, NOT_YET, STAYS)),
+    (ENABLE, (PROTECTED, NO, None, NOTHING, OPEN), (None, NO_TEST, NO, None, STAYS)),
+    (DISABLE, (None, NO, NOT_YET, NOTHING, OPEN), (NOT_YET, NO_TEST, NO, NOT_YET, STAYS)),
 ]
-HYPER_V_TO_AZURE: list[tuple[str, Row]] = [
-    ("", (None, NOT_YET, NOT_YET, NOTHING, OPEN)),
-    (ENABLE, (PROTECTED, None, None, NOTHING, OPEN)),
-    (PLANNED, (PROTECTED, NOT_YET, NO, None, NO)),
-    (COMMIT, (PROTECTED, None, NO, NOTHING, NO)),
-    (PLANNED, (PROTECTED, NOT_YET, NOT_YET, None, OPEN)),
-    (COMMIT, (PROTECTED, NOT_YET, NOT_YET, NOTHING, None)),
-    (REVERSE, (PROTECTED, None, None, NOTHING, OPEN)),
-    (UNPLANNED, (PROTECTED, NOT_YET, NO, None, NO)),
-    (COMMIT, (PROTECTED, None, NO, NOTHING, NO)),
-    (PLANNED, (PROTECTED, NOT_YET, NOT_YET, None, OPEN)),
+SCOUT: Life = [(asked, main, (NO, NO, NO, others[3], NO)) for asked, main, others in UNPLANNED_ONLY]
+HYPER_V_TO_AZURE: Life = [
+    ("", (None, NOT_YET, NOT_YET, NOTHING, OPEN), (NOT_YET, NO_TEST, NO, NOT_YET, STAYS)),
+    (ENABLE, (PROTECTED, None, None, NOTHING, OPEN), (None, NO_TEST, NO, None, STAYS)),
+    (PLANNED, (PROTECTED, NOT_YET, NO, None, NO), (NO, NO_TEST, None, None, None)),
+    (COMMIT, (PROTECTED, None, NO, NOTHING, NO), (NO, NO_TEST, NO_CHANGE, None, None)),
+    (PLANNED, (PROTECTED, NOT_YET, NOT_YET, None, OPEN), (NOT_YET, NO_TEST, NO, None, STAYS)),
+    (COMMIT, (PROTECTED, NOT_YET, NOT_YET, NOTHING, None), (NOT_YET, NO_TEST, NO, None, STAYS)),
+    (REVERSE, (PROTECTED, None, None, NOTHING, OPEN), (None, NO_TEST, NO, None, STAYS)),
+    (UNPLANNED, (PROTECTED, NOT_YET, NO, None, NO), (NO, NO_TEST, None, None, None)),
+    (COMMIT, (PROTECTED, None, NO, NOTHING, NO), (NO, NO_TEST, NO_CHANGE, None, None)),
+    (PLANNED, (PROTECTED, NOT_YET, NOT_YET, None, OPEN), (NOT_YET, NO_TEST, NO, None, STAYS)),
+    (DISABLE, (None, NOT_YET, NOT_YET, NOTHING, OPEN), (NOT_YET, NO_TEST, NO, NOT_YET, STAYS)),
 ]
-HYPER_V_TO_SITE: list[tuple[str, Row]] = [
-    ("", (None, NOT_YET, NOT_YET, NOTHING, OPEN)),
-    (ENABLE, (PROTECTED, None, None, NOTHING, OPEN)),
-    (PLANNED, (PROTECTED, PENDING, PENDING, None, OPEN)),
-    (COMMIT, (PROTECTED, PENDING, PENDING, NOTHING, None)),
-    (REVERSE, (PROTECTED, None, None, NOTHING, OPEN)),
-    (UNPLANNED, (PROTECTED, NOT_YET, NOT_YET, None, OPEN)),
-    (COMMIT, (PROTECTED, NOT_YET, NOT_YET, NOTHING, None)),
-    (REVERSE, (PROTECTED, None, None, NOTHING, OPEN)),
+HYPER_V_TO_SITE: Life = [
+    ("", (None, NOT_YET, NOT_YET, NOTHING, OPEN), (NOT_YET, NO_TEST, NO_CHANGE, NOT_YET, NO)),
+    (ENABLE, (PROTECTED, None, None, NOTHING, OPEN), (None, NO_TEST, NO_CHANGE, None, NO)),
+    (PLANNED, (PROTECTED, PENDING, PENDING, None, OPEN), (PENDING, NO_TEST, None, None, NO)),
+    (COMMIT, (PROTECTED, PENDING, PENDING, NOTHING, None), (PENDING, NO_TEST, NO_CHANGE, None, NO)),
+    (REVERSE, (PROTECTED, None, None, NOTHING, OPEN), (None, NO_TEST, NO_CHANGE, None, NO)),
+    (UNPLANNED, (PROTECTED, NOT_YET, NOT_YET, None, OPEN), (NOT_YET, NO_TEST, None, None, NO)),
+    (COMMIT, (PROTECTED, NOT_YET, NOT_YET, NOTHING, None), (NOT_YET, NO_TEST, NO_CHANGE, None, NO)),
+    (REVERSE, (PROTECTED, None, None, NOTHING, OPEN), (None, NO_TEST, NO_CHANGE, None, NO)),
+    (DISABLE, (None, NOT_YET, NOT_YET, NOTHING, OPEN), (NOT_YET, NO_TEST, NO_CHANGE, NOT_YET, NO)),
 ]
 LIVES = {
     "v2a": UNPLANNED_ONLY,
     "p2a": UNPLANNED_ONLY,
-    "scout": UNPLANNED_ONLY,
+    "scout": SCOUT,
     "vmm": HYPER_V_TO_AZURE,
     "hv": HYPER_V_TO_AZURE,
     "h2s": HYPER_V_TO_SITE,
@@ -84,7 +100,8 @@ def answers(lab: Lab) -> Row:
 def test_every_state_of_a_life_has_its_codes_and_allowed_operations(new_lab: Build, flow: str) -> None:
     lab = new_lab(flow)
     allowed: tuple[str, ...] = ()
-    for operation, expected in LIVES[flow]:
+    for operation, main, others in LIVES[flow]:
+        expected = (*main, *others, IN_STEP)
         if operation:
             assert lab.request("m", operation) is None
             after = lab.status("m").allowed_operations
@@ -127,6 +144,32 @@ def wire(lab: Lab) -> list[tuple[str, bytes]]:
 
 def stored(tmp_path: Path, side: str, what: str = "disks") -> bytes:
     return (tmp_path / "work0" / "m" / f"{side}.{what}").read_bytes()
+
+
+def test_everything_is_refused_once_replication_has_ended(new_lab: Build) -> None:
+    for flow, last in (("v2a", MIGRATE), ("vmm", MIGRATE), ("scout", DISABLE), ("h2s", DISABLE)):
+        for before in ((ENABLE, UNPLANNED), (ENABLE, UNPLANNED, COMMIT)):
+            lab = new_lab(flow)
+            for operation in (*before, last):
+                assert lab.request("m", operation) is None
+                assert lab.settle()
+            status = lab.status("m")
+            assert (status.failover, status.protection, status.active) == ("completed", "none", "recovery")
+            assert status.allowed_operations == ()
+            assert answers(lab) == ("ReplicationEnded",) * len(OPERATIONS)
+
+
+def test_while_a_test_failover_runs_its_cleanup_is_all_there_is(new_lab: Build) -> None:
+    for flow in ("v2a", "vmm", "h2s"):
+        lab = new_lab(flow)
+        for operation in (ENABLE, TEST):
+            assert lab.request("m", operation) is None
+            assert lab.settle()
+        status = lab.status("m")
+        assert (status.test, status.allowed_operations) == ("running", (CLEANUP,))
+        assert set(answers(lab)) <= {None, "TestFailoverPending", NO}
+        assert lab.request("m", UNPLANNED) == "TestFailoverPending"
+        assert lab.request("m", DISABLE) == "TestFailoverPending"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import itertools
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from siteproof.impl.lab import Lab
 from siteproof.impl.loader import load_topology, parse_topology
 from siteproof.impl.messages import Ack, ChangeBatch
 from siteproof.impl.process_server import ProcessServer, ProcessServerRoute
-from siteproof.impl.values import BLOCK, OPERATIONS
+from siteproof.impl.values import BLOCK, OPERATIONS, SIDES
 from siteproof.impl.vault import MachineRecord, Situation, Vault
 
 from .conftest import ALL, TOPOLOGIES, V2A, block, make_image
@@ -302,21 +303,26 @@ def test_allowed_operations_are_exactly_those_the_lifecycle_does_not_refuse() ->
     for topology in TOPOLOGIES.values():
         flow = flow_of(parse_topology(tomllib.loads(topology), "x"))
         vault = Vault(flow)
-        good = Situation(source_running=True, connected=True, target_up=True, points=frozenset({"p1"}))
-        for protection in ("none", "initial", "protected"):
-            for active in ("primary", "recovery"):
-                for failover in ("none", "planned", "unplanned", "committed"):
-                    for job in (None, *OPERATIONS):
-                        record = MachineRecord(
-                            "m", protection=protection, active=active, failover=failover, job=job
-                        )
-                        allowed = vault.allowed(record)
-                        assert list(allowed) == sorted(allowed)
-                        for operation in OPERATIONS:
-                            answer = vault.judge(record, operation, "p1", good)
-                            assert (answer is None) == (operation in allowed)
-                            if not flow.offers(operation, active):
-                                assert answer == "OperationNotSupported"
+        good = Situation(
+            source_running=True, connected=True, target_up=True, active_up=True, points=frozenset({"p1"})
+        )  # fmt: skip
+        records = itertools.product(
+            ("none", "initial", "protected"), SIDES, ("none", "planned", "unplanned", "committed", "completed"),
+            (None, *OPERATIONS), ("none", "running"), ("none", "required", "comparing", "merging"),
+        )  # fmt: skip
+        for protection, active, failover, job, test, resync in records:
+            record = MachineRecord(
+                "m", protection=protection, active=active, failover=failover, job=job, test=test, resync=resync
+            )
+            allowed = vault.allowed(record)
+            assert list(allowed) == sorted(allowed)
+            for operation in OPERATIONS:
+                answer = vault.judge(record, operation, "p1", good)
+                assert (answer is None) == (operation in allowed)
+                if failover == "completed":
+                    assert answer == "ReplicationEnded"
+                elif not flow.offers(operation, active):
+                    assert answer == "OperationNotSupported"
 
 
 # --------------------------------------------------------------------------------------------------------------- lab

@@ -37,7 +37,10 @@ def test_a_round_trip_by_unplanned_failovers_brings_every_write_home(new_lab: Bu
     assert (status.protection, status.active, status.direction, status.failover) == (
         "protected", "primary", "forward", "none",
     )  # fmt: skip
-    assert status.allowed_operations == ("UnplannedFailover",)
+    assert status.allowed_operations == (
+        ("DisableProtection", "UnplannedFailover") if flow == "scout"
+        else ("DisableProtection", "TestFailover", "UnplannedFailover")
+    )  # fmt: skip
     assert len(status.points) == 1
     assert first(lab, status.points[0].id, 3) == block("before")
     assert first(lab, status.points[0].id, 0) == block("base 0-0.img 0")
@@ -62,7 +65,7 @@ def test_a_round_trip_by_unplanned_failovers_brings_every_write_home(new_lab: Bu
     assert not lab.running("m", "primary")
     do(lab, "Commit")
     assert lab.status("m").points == ()
-    assert lab.status("m").allowed_operations == ("ReverseReplicate",)
+    assert "ReverseReplicate" in lab.status("m").allowed_operations
     do(lab, "ReverseReplicate")
     status = lab.status("m")
     assert (status.protection, status.active, status.direction, status.failover) == (
