@@ -6,7 +6,7 @@ Rules
    the list of points, standing still last. The first filter that leaves nothing is the divergence; the values that were
    left before it are the expected ones.
 2. A field, with the state that the machine is in, names the promise. A write that was discarded and is found again is
-   always P20, whatever place it is found in.
+   always P20, whatever place it is found in; one that was made in a test failover's copy, and is found elsewhere, always P6.
 3. The sentence is one that somebody who plans for disasters understands; it names the machine, what was found and why
    it matters, and no variable of the model.
 """
@@ -19,14 +19,15 @@ import attrs
 
 from siteproof.conformance.content import Log, View
 from siteproof.conformance.driver import UNKNOWN, Accepted, Rejected
-from siteproof.conformance.oracle import ALERT, KINDS, Event, Factor, Node, PointSeen, Sight
+from siteproof.conformance.oracle import Event, Factor
 from siteproof.conformance.results import Divergence
+from siteproof.conformance.sight import ALERT, KINDS, Node, PointSeen, Sight
 from siteproof.model.catalogue import catalogue
 from siteproof.model.system import Kind
 
 __all__ = ["changed_point", "diagnose", "never_rests"]
 
-_LIFECYCLE, _REPORTED = (4, 1, 3, 0, 2, 8, 9), (5, 6, 7)
+_LIFECYCLE, _REPORTED = (4, 1, 3, 10, 11, 0, 2, 8, 9), (5, 6, 7)
 """In which order the plain fields (positions in `_SHOWN`) are looked at: before content, and after it."""
 
 _SHOWN = (
@@ -40,6 +41,8 @@ _SHOWN = (
     "alerts",
     "running at primary",
     "running at recovery",
+    "test",
+    "resync",
 )
 
 
@@ -63,6 +66,7 @@ def diagnose(factor: Factor, machine: str, event: Event | None, sight: Sight, st
             _plain(factor, machine, event, sight, nodes, _LIFECYCLE)
             or _content(factor, machine, sight, _left(factor, sight, nodes))
             or _former(factor, machine, sight, nodes)
+            or _copy(factor, machine, sight, nodes)
             or _plain(factor, machine, event, sight, nodes, _REPORTED)
             or _allowed(factor, machine, sight, nodes)
             or _points(factor, machine, sight, nodes)
@@ -91,18 +95,21 @@ def changed_point(machine: str, point: PointSeen, now: View, factor: Factor, ste
     )
     where, told = factor.journal.where(address), factor.journal.told
     found = now.rubbish[0][1] if now.rubbish else told(now.content.get(address))
-    entry = catalogue()["P4"]
+    leaked = not now.rubbish and now.content.get(address) in factor.journal.in_copies
+    entry = catalogue()["P6" if leaked else "P4"]
     return Divergence(
         step,
         machine,
         f"content of point {point.id}",
         f"{found} at {where}",
         f"{told(point.view.content.get(address))}, as when the point was new",
-        "P4",
+        entry.id,
         entry.title,
         entry.requirements,
         "an advertised point never changes",
-        f"The recovery point {point.id} of {machine} no longer holds what it held when it was made, so a failover to it "
+        f"What was written in a test failover of {machine} is in its recovery point {point.id}: the test was not isolated."
+        if leaked
+        else f"The recovery point {point.id} of {machine} no longer holds what it held when it was made, so a failover to it "
         "would not restore that instant.",
     )
 
@@ -171,11 +178,12 @@ def _answer(factor: Factor, machine: str, event: Event | None) -> _Found | None:
                 codes.add(guard.code)
     expected = " or ".join((["accepted"] if accepts else []) + sorted(f"rejected ({c})" for c in codes))
     if isinstance(event.answer, Rejected):
+        promise = _refused(factor, operation, event.answer.code) if accepts else "P13"
         sentence = f"{operation} of {machine} is refused with {event.answer.code}, although " + (
             "everything that it needs is there." if accepts else "that is not the reason."
         )
         return _Found(
-            "answer", f"rejected ({event.answer.code})", expected, "P13", event.answer.code, sentence, action.requirements
+            "answer", f"rejected ({event.answer.code})", expected, promise, event.answer.code, sentence, action.requirements
         )
     first = next((g.code for g in action.guards if g.code in codes), "")
     promise = {
@@ -185,6 +193,9 @@ def _answer(factor: Factor, machine: str, event: Event | None) -> _Found | None:
         "RecoveryPointNotFound": "P2",
         "NoFailoverToCommit": "P7",
         "FailoverPending": "P7",
+        "ReplicationEnded": "P7",
+        "NoFailoverToChange": "P7",
+        "ResynchronisationRequired": "P10",
     }.get(first, "P13")
     return _Found(
         "answer",
@@ -195,6 +206,19 @@ def _answer(factor: Factor, machine: str, event: Event | None) -> _Found | None:
         f"{operation} of {machine} is accepted, although it has to be refused with {first}.",
         action.requirements,
     )
+
+
+def _refused(factor: Factor, operation: str, code: str) -> str:
+    """The promise that is broken where `operation` should have been accepted: with a site or the link down, what needs only the
+    site of the copy is refused, or what a resynchronisation has to leave open."""
+    if operation in ("TestFailover", "TestFailoverCleanup") and code in ("SitesNotConnected", "SourceNotRunning", "TargetSiteDown"):
+        return "P6"
+    if operation == "UnplannedFailover" and code in ("SitesNotConnected", "SourceNotRunning", "TargetSiteDown"):
+        return "P22"
+    resync = factor.promised.at.resync
+    if operation == "UnplannedFailover" and any(c[0][resync] for c in factor.candidates):
+        return "P10"
+    return "P13"
 
 
 def _order(factor: Factor, machine: str, sight: Sight) -> _Found | None:
@@ -249,8 +273,10 @@ def _plain(
         seen.job,
         seen.received,
         seen.loss,
-        UNKNOWN if seen.alerts is UNKNOWN else "StaleSideFenced" in seen.alerts,
+        UNKNOWN if seen.alerts is UNKNOWN else ALERT in seen.alerts,
         *seen.running,
+        seen.test,
+        seen.resync,
     ]
     for i in order:
         if found[i] is UNKNOWN:
@@ -292,7 +318,7 @@ def _field(machine: str, event: Event | None, i: int, found: list[object], due: 
             f"rejected ({event.answer.code})",
             f"A refused {event.operation} of {machine} changed {name} all the same.",
         )
-    if i >= 6 and found[8] is True and found[9] is True:
+    if i in (6, 7, 8, 9) and found[8] is True and found[9] is True:
         return _Found(
             "running at both sides",
             "True",
@@ -301,7 +327,7 @@ def _field(machine: str, event: Event | None, i: int, found: list[object], due: 
             "both sides run",
             f"{machine} runs at both sites at once, and they have been in contact: two copies take writes.",
         )
-    if i >= 8:
+    if i in (8, 9):
         planned = found[3] == "planned" or found[4] == "PlannedFailover"
         return _Found(
             name,
@@ -328,8 +354,28 @@ def _field(machine: str, event: Event | None, i: int, found: list[object], due: 
         return _Found(name, value, expected, "P12", "direction", f"{machine} replicates the wrong way.")
     if name == "job":
         return _Found(name, value, expected, "P16", "job", f"{machine} shows the job {value}; its history leads to {expected}.")
+    if name == "test":
+        sentence = f"{machine} shows a test failover where there is none." if value != "none" else f"The test failover of {machine} is gone."
+        return _Found(name, value, expected, "P6", name, sentence)
+    if name == "resync":
+        return _resync(machine, value, expected)
     promise = {"active": "P3", "protection": "P18", "failover": "P7"}[name]
     return _Found(name, value, expected, promise, name, f"{machine} shows {name} = {value}; its history leads to {expected}.")
+
+
+def _resync(machine: str, value: str, expected: str) -> _Found:
+    """The state of resynchronisation is not what the history leads to."""
+    if value == "none":
+        sentence = (
+            f"{machine} does not call for a resynchronisation although its change log cannot be trusted: "
+            "what was written may be missing on the other side, and nobody is told."
+        )
+        return _Found("resync", value, expected, "P9", "doubt", sentence)
+    if expected == "none":
+        sentence = f"{machine} calls for a resynchronisation although nothing has put its change log in doubt."
+        return _Found("resync", value, expected, "P8", "no doubt", sentence)
+    sentence = f"The resynchronisation of {machine} is shown as {value}; its history leads to {expected}."
+    return _Found("resync", value, expected, "P10", "phases", sentence)
 
 
 def _left(factor: Factor, sight: Sight, nodes: list[Node]) -> list[Node]:
@@ -390,6 +436,17 @@ def _former(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _F
     )
 
 
+def _copy(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Found | None:
+    """The copy of a test failover; `nodes` is filtered in place."""
+    left = [n for n in nodes if factor.copies(n, sight)]
+    if left or sight.copy is None:
+        nodes[:] = left
+        return None
+    logs = {n[3].copy for n in nodes if n[3].copy is not None}
+    what = f"the test copy of {machine}"
+    return _wrong(factor, machine, "content of the test copy", sight.copy, logs, "P6", what)
+
+
 def _wrong(factor: Factor, machine: str, field: str, view: View, logs: set[Log], promise: str, what: str) -> _Found:
     """Content that is no prefix: compare with the nearest history and name the first block that differs."""
     journal = factor.journal
@@ -406,6 +463,17 @@ def _wrong(factor: Factor, machine: str, field: str, view: View, logs: set[Log],
     where = journal.where(bad.address) if bad is not None else "every block"
     found = f"{bad.found} at {where}" if bad is not None else "a longer history"
     expected = bad.expected if bad is not None else "the history of the machine"
+    leaked = [s for s in strangers if s in journal.in_copies]
+    if leaked and not view.rubbish:
+        where = journal.where(journal.records[leaked[0]].address)
+        return _Found(
+            field,
+            f"write {leaked[0]} at {where}",
+            "no write of a test copy",
+            "P6",
+            "isolated",
+            f"Write {leaked[0]}, which was made in a test failover, is on {what}: the test was not isolated.",
+        )
     if strangers and not view.rubbish:
         first = strangers[0]
         where = journal.where(journal.records[first].address)
@@ -434,30 +502,47 @@ def _points(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _F
         return None
     some = [n for n in nodes if bool(n[0][at.points]) == bool(sight.ids)]
     if not some:
-        committed = sight.seen.failover in ("committed", "none") and sight.ids
+        ended = sight.seen.failover in ("committed", "completed", "none") and sight.ids
+        resyncs = sight.seen.resync not in ("none", UNKNOWN)
         return _Found(
             "points",
             told,
             "none" if sight.ids else "at least one",
-            "P7" if committed else "P4",
+            "P7" if ended else "P10" if resyncs else "P4",
             "points",
-            f"{machine} still advertises recovery points that a commit has to remove."
-            if committed
+            f"{machine} still advertises recovery points, which had to go when the failover or the replication was ended."
+            if ended
             else f"{machine} advertises recovery points where there can be none."
             if sight.ids
-            else f"{machine} has lost its last recovery point.",
+            else f"{machine} has lost its last recovery point"
+            + (": while it is resynchronised, nothing is left to fail over to." if resyncs else "."),
         )
-    used = [n for n in some if n[4] or not (factor._uses_point(n[0]) and factor.used in sight.gone)]
+    used = [n for n in some if n[5] or not factor.pinned(n) & sight.gone]
     if not used:
+        name = min(min(factor.pinned(n) & sight.gone) for n in some)
         return _Found(
             "points",
-            f"{factor.used} is gone",
-            f"{factor.used} kept",
+            f"{name} is gone",
+            f"{name} kept",
             "P4",
             "a point in use is pinned",
-            f"The recovery point {factor.used}, which a failover of {machine} uses, was removed.",
+            f"The recovery point {name}, which a failover or a test failover of {machine} uses, was removed.",
         )
-    if factor.points and factor.points[-1].id in sight.gone and not sight.new and not any(n[4] for n in used):
+    kept = [n for n in used if n[5] or not sight.gone or factor.retains(n)]
+    if not kept:
+        resyncs = sight.seen.resync not in ("none", UNKNOWN)
+        return _Found(
+            "points",
+            f"{', '.join(sorted(sight.gone))} gone",
+            "every point kept",
+            "P10" if resyncs else "P7",
+            "retention waits",
+            f"Recovery points of {machine} were removed while "
+            + ("its replica is out of step" if resyncs else "a failover waits for commit")
+            + ", when each of them may still be needed.",
+        )
+    used = kept
+    if factor.points and factor.points[-1].id in sight.gone and not sight.new and not any(n[5] for n in used):
         return _Found(
             "points",
             f"{factor.points[-1].id} is gone",
@@ -466,15 +551,15 @@ def _points(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _F
             "the newest is never pruned",
             f"The newest recovery point of {machine} was removed.",
         )
-    renewed = [n for n in used if n[4]]
+    renewed = [n for n in used if n[5]]
     if renewed and len(renewed) == len(used) and len(sight.gone) < len(factor.points):
         return _Found(
             "points",
             told,
             "only points of this replication",
-            "P7",
+            "P10" if any(n[0][at.failover] == 0 and n[0][at.protection] for n in renewed) else "P7",
             "old points go together",
-            f"Recovery points of {machine} from before the last copy or commit are still advertised.",
+            f"Recovery points of {machine} from before the last copy, resynchronisation or commit are still advertised.",
         )
     nodes[:] = used
     fits = [n for n in used if factor.names(n, sight)]
@@ -495,6 +580,8 @@ def _rest(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Fou
     if not sight.still or any(factor.rests(n, sight) for n in nodes):
         return None
     could: list[str] = []
+    if sight.seen.resync == "none" and any(n[0][factor.promised.at.spoiled] for n in nodes):
+        return _resync(machine, "none", "required")
     for action in factor.promised.compiled.of_kind(Kind.INTERNAL):
         arguments = (False,) * len(action.action.parameters)
         if action.action.fair and any(action.step(n[0], *arguments) is not None for n in nodes):
@@ -531,6 +618,7 @@ def _together(factor: Factor, machine: str, event: Event | None, sight: Sight, n
             (None if sight.new else _plain(factor, machine, event, sight, held, _LIFECYCLE))
             or _content(factor, machine, sight, held)
             or _former(factor, machine, sight, held)
+            or _copy(factor, machine, sight, held)
             or _plain(factor, machine, event, sight, held, _REPORTED)
             or _allowed(factor, machine, sight, held)
         )

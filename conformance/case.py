@@ -2,8 +2,8 @@
 
 Rules
 1. A command names things symbolically, from small fixed pools: machine `m0`, point `latest`, `latest-processed`, `point:0`
-   (the oldest that is advertised), `point:-1` (the newest), `point:gone` (one that was advertised once), `point:unknown`.
-   So a shrunk or edited case still means something, and one case runs on every driver.
+   (the oldest that is advertised), `point:-1` (the newest), `point:gone` (one that was advertised once), `point:unknown`;
+   place `test`, the copy of a test failover, whatever runs there or does not. So a shrunk or edited case still means something, and one case runs on every driver.
 2. Cases are made without running anything. Engine, shrinker, replayer, printer and reports share them.
 3. Cases are plain JSON, versioned. Reading is strict: an unknown key or word is an error that says where it stands and what
    was expected. `Case.from_json(case.to_json()) == case`.
@@ -21,7 +21,10 @@ from siteproof.conformance.errors import CaseError
 __all__ = [
     "FAULTS",
     "OPERATIONS",
+    "PLACES",
+    "POINTED",
     "SIDES",
+    "STRUCK_ONCE",
     "Advance",
     "Case",
     "Command",
@@ -40,8 +43,26 @@ __all__ = [
 
 FORMAT = 1
 SIDES = ("primary", "recovery")
-FAULTS = ("primary-site", "recovery-site", "link", "gateway")
-OPERATIONS = ("EnableProtection", "PlannedFailover", "UnplannedFailover", "Commit", "ReverseReplicate")
+PLACES = (*SIDES, "test")
+"""Where a workload can write: the sides, and the copy of a test failover."""
+FAULTS = ("primary-site", "recovery-site", "link", "gateway", "change-log")
+STRUCK_ONCE = ("change-log",)
+"""Faults that are over as soon as they have struck: there is nothing to heal."""
+OPERATIONS = (
+    "EnableProtection",
+    "PlannedFailover",
+    "UnplannedFailover",
+    "Commit",
+    "ReverseReplicate",
+    "TestFailover",
+    "TestFailoverCleanup",
+    "ChangePit",
+    "DisableProtection",
+    "CompleteMigration",
+    "RepairReplication",
+)
+POINTED = ("UnplannedFailover", "TestFailover", "ChangePit")
+"""The operations that name a recovery point."""
 POINTS = ("latest", "latest-processed", "point:gone", "point:unknown")
 
 
@@ -60,7 +81,7 @@ class Scenario:
 
 @attrs.frozen
 class Operate:
-    """An operator's request. `point` only with `UnplannedFailover`."""
+    """An operator's request. `point` only with the operations that name one (`POINTED`)."""
 
     kind: ClassVar[str] = "operation"
     machine: str
@@ -70,7 +91,7 @@ class Operate:
 
 @attrs.frozen
 class Write:
-    """The workload of `machine` at `side` writes one block."""
+    """The workload of `machine` at `side`, or in the copy of a test failover (`test`, never cached), writes one block."""
 
     kind: ClassVar[str] = "write"
     machine: str
@@ -90,7 +111,7 @@ class Fault:
 
 @attrs.frozen
 class Heal:
-    """A fault is healed."""
+    """A fault is healed; never one that is over at once."""
 
     kind: ClassVar[str] = "heal"
     fault: str
@@ -165,6 +186,8 @@ class Case:
                 raise CaseError(f"{where}, command {i + 1}, machine", repr(machine), "one of the scenario's machines")
             if isinstance(command, Write) and not (command.disk < scenario.disks):
                 raise CaseError(f"{where}, command {i + 1}, disk", str(command.disk), f"less than {scenario.disks}")
+            if isinstance(command, Write) and command.cached and command.side not in SIDES:
+                raise CaseError(f"{where}, command {i + 1}, cached", "true", "false in the copy of a test failover")
             if isinstance(command, Write) and not scenario.image and not command.block < scenario.blocks:
                 raise CaseError(f"{where}, command {i + 1}, block", str(command.block), f"less than {scenario.blocks}")
         return cls(scenario, commands, _whole(row["seed"], f"{where}, seed"))
@@ -185,7 +208,7 @@ def command_from_json(data: Any, where: str = "command") -> Command:
     fields = {f.name: f for f in attrs.fields(of)}
     needed = tuple(n for n, f in fields.items() if f.default is attrs.NOTHING)
     row = _table(data, where, ("kind", *needed), tuple(n for n in fields if n not in needed))
-    values = {n: _value(n, v, f"{where}, {n}") for n, v in row.items() if n != "kind"}
+    values = {n: _value(of, n, v, f"{where}, {n}") for n, v in row.items() if n != "kind"}
     return of(**values)  # type: ignore[no-any-return]
 
 
@@ -196,7 +219,10 @@ def describe(command: Command) -> str:
             return f"{operation}({machine}{', ' + point if point else ''})"
         case Write(machine, side, block, disk, cached):
             where = f"block {block}" + (f" of disk {disk}" if disk else "")
-            return f"write {where} of {machine} at {side}{' (into the cache)' if cached else ''}"
+            place = f"at {side}" if side in SIDES else "in its test copy"
+            return f"write {where} of {machine} {place}{' (into the cache)' if cached else ''}"
+        case Fault(fault) if fault in STRUCK_ONCE:
+            return f"fault: {fault} is damaged"
         case Fault(fault):
             return f"fault: {fault} fails"
         case Heal(fault):
@@ -233,14 +259,15 @@ def _word(value: Any, where: str, words: Sequence[str]) -> str:
     return str(value)
 
 
-def _value(name: str, value: Any, where: str) -> Any:
-    """Check one argument of a command by its name: the same name has the same domain in every command."""
+def _value(of: type[Any], name: str, value: Any, where: str) -> Any:
+    """Check one argument of a command by its name, which has nearly the same domain in every command: only a write can go to
+    a test copy, and what is over at once cannot be healed."""
     if name == "operation":
         return _word(value, where, OPERATIONS)
     if name == "side":
-        return _word(value, where, SIDES)
+        return _word(value, where, PLACES if of is Write else SIDES)
     if name == "fault":
-        return _word(value, where, FAULTS)
+        return _word(value, where, [f for f in FAULTS if of is Fault or f not in STRUCK_ONCE])
     if name == "point":
         rest = str(value).removeprefix("point:").removeprefix("-")
         if value not in POINTS and not (str(value).startswith("point:") and rest.isdigit()):

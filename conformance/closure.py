@@ -4,9 +4,10 @@ Rules
 1. A state is a tuple of codes (`siteproof.model.readings.python`). The internal steps that are possible in it are computed by
    one generated function from the very terms that the proofs use, and remembered: campaigns meet the same states again and again.
 2. The model keeps one arbitrary older point beside the newest. The oracle does not let internal steps choose it (`keep` is
-   always false): which points there are, it sees. When a request names a point, that point becomes the kept one.
+   always false), nor remove points one by one: which points there are, it sees. When a request names a point, that point becomes the kept one.
 3. Steps are told apart by what they do to the list of points, since that list is observed: `PLAIN` nothing, `CUT` a new point,
    `RENEWED` all old points go and a new one comes, `REMOVED` all go.
+4. What is remembered is bounded by the number of states, each of which takes about a kilobyte; beyond it all is forgotten.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import attrs
 
 from siteproof.model.promise import promise_model
-from siteproof.model.promise.vocabulary import Direction, Failover, Job, Point, Protection, Site
+from siteproof.model.promise.vocabulary import Direction, Failover, Job, Point, Protection, Resync, Site, Test
 from siteproof.model.readings.python import CompiledAction, CompiledModel, State, compile_model, expression
 from siteproof.model.system import Kind, constants_of
 
@@ -26,13 +27,13 @@ __all__ = ["CUT", "PLAIN", "REMOVED", "RENEWED", "Abstract", "Index", "Promised"
 PLAIN, CUT, RENEWED, REMOVED = range(4)
 
 Abstract = tuple[int | bool, ...]
-"""The lifecycle state: protection, active, failover, job, direction."""
+"""The lifecycle state: protection, active, failover, job, direction, test, resync."""
 
-Shown = tuple[str, str, str, str, "str | None", "int | None", "int | None", bool, bool, bool, bool]
+Shown = tuple[str, str, str, str, "str | None", "int | None", "int | None", bool, bool, bool, str, str, bool]
 """What a customer can see of a state: protection, active, direction, failover, job, received, loss, alerted, running at
-primary, running at recovery, whether points are advertised."""
+primary, running at recovery, test failover, resynchronisation, whether points are advertised."""
 
-_REMEMBERED = 300_000
+_REMEMBERED = 150_000
 
 
 @attrs.frozen
@@ -45,6 +46,8 @@ class Index:
     failover: int
     job: int
     chosen: int
+    test: int
+    resync: int
     running: int
     passive_running: int
     head: int
@@ -55,6 +58,11 @@ class Index:
     latest: int
     point: int
     point_at: int
+    pinned: int
+    spoiled: int
+    app_at: int
+    test_at: int
+    staged: int
     received: int
     received_known: int
     loss: int
@@ -84,10 +92,14 @@ class Promised:
         self.at = Index.of(self.compiled)
         self.commands: dict[str, CompiledAction] = {a.action.operation: a for a in self.compiled.of_kind(Kind.COMMAND)}
         self.environment = {a.name: a for a in self.compiled.of_kind(Kind.ENVIRONMENT)}
-        internal = [a for a in self.compiled.of_kind(Kind.INTERNAL) if a.name != "prune_point"]
+        internal = [a for a in self.compiled.of_kind(Kind.INTERNAL) if a.name not in ("prune_point", "prune_app_point")]
         self.internal_names = tuple(a.name for a in internal)
         self.copying = self.internal_names.index("copy_base")
         """The internal step with which the passive side's own content is given up."""
+        self.cutting_app = self.internal_names.index("cut_app_point")
+        self.making_copy = self.internal_names.index("make_test_copy")
+        self.setting_to_point = self.internal_names.index("set_to_point")
+        self._prune = self.compiled.actions["prune_point"].step
         self._kinds = tuple(self._kind_of(a) for a in internal)
         self._internal = self._one_function(internal, fair=False)
         self._fair = self._one_function([a for a in internal if a.action.fair], fair=True)
@@ -101,13 +113,16 @@ class Promised:
         self._failovers = tuple(f.value for f in Failover)
         self._directions = tuple(d.value for d in Direction)
         self._jobs: tuple[str | None, ...] = tuple(None if j is Job.NONE else j.value for j in Job)
-        self.lifecycle_at = (self.at.protection, self.at.active, self.at.failover, self.at.job, self.at.direction)
+        self._tests = tuple(t.value for t in Test)
+        self._resyncs = tuple(r.value for r in Resync)
+        at = self.at
+        self.lifecycle_at = (at.protection, at.active, at.failover, at.job, at.direction, at.test, at.resync)
         self.points_coded = {point.value: code for code, point in enumerate(Point)}
 
     def _kind_of(self, action: CompiledAction) -> int:
         changes = action.action.changes
         if action.action.cuts_point:
-            return RENEWED if "protection" in changes else CUT
+            return RENEWED if "job" in changes else CUT
         return REMOVED if "points" in changes else PLAIN
 
     def _one_function(self, actions: list[CompiledAction], *, fair: bool) -> Callable[[State], Any]:
@@ -171,6 +186,8 @@ class Promised:
             bool(s[at.alerted]),
             primary,
             recovery,
+            self._tests[s[at.test]],
+            self._resyncs[s[at.resync]],
             bool(s[at.points]),
         )
 
@@ -194,10 +211,12 @@ class Promised:
 
     def told_lifecycle(self, abstract: Abstract) -> str:
         """An abstract state in words."""
-        protection, active, failover, job, direction = (int(code) for code in abstract)
+        protection, active, failover, job, direction, test, resync = (int(code) for code in abstract)
         told = f"{self._protections[protection]}, active at {self._sites[active]}, {self._directions[direction]}"
         told += f", failover {self._failovers[failover]}" if failover else ""
-        return told + (f", {self._jobs[job]} running" if job else "")
+        told += f", {self._jobs[job]} running" if job else ""
+        told += ", with a test failover" if test else ""
+        return told + (f", resynchronisation {self._resyncs[resync]}" if resync else "")
 
     def flushed(self, s: State) -> State:
         """The active side's cache written out."""
@@ -210,6 +229,17 @@ class Promised:
         while (after := self._flush_former(s)) is not None:
             s = after
         return s
+
+    def prunable(self, s: State) -> bool:
+        """Whether retention is at work in `s`: whether it may remove some older point that nothing uses."""
+        at, row = self.at, list(s)
+        row[at.point], row[at.point_at], row[at.latest] = True, 0, max(1, int(s[at.latest]))
+        row[at.pinned], row[at.chosen] = False, self.points_coded["latest"]
+        return self._prune(tuple(row)) is not None
+
+    def tracks(self, s: State) -> bool:
+        """Whether the active side keeps a change log in `s`, so that it can be damaged."""
+        return self.environment["damage_change_log"].step(s) is not None
 
     def with_point(self, s: State, advertised: bool, position: int) -> State:
         """`s` with the kept point being the one that a request names."""

@@ -200,15 +200,19 @@ class Journal:
         self.root = Log()
         self.records: dict[int, WriteRecord] = {}
         self.addresses: set[int] = set()
+        self.in_copies: set[int] = set()
+        """Writes that were made in the copy of a test failover, and belong nowhere else."""
         self._last: dict[int, int] = {}
 
-    def issue(self, disk: int, block: int, branch: int) -> WriteRecord:
+    def issue(self, disk: int, block: int, branch: int, *, in_copy: bool = False) -> WriteRecord:
         """Make the next write. It is in no log yet."""
         block %= self.base.blocks
         tag = Tag(self.machine, disk, block, branch, len(self.records) + 1)
         record = WriteRecord(tag, disk * self.base.blocks + block, encode(tag))
         self.records[tag.sequence] = record
         self.addresses.add(record.address)
+        if in_copy:
+            self.in_copies.add(tag.sequence)
         return record
 
     def where(self, address: int) -> str:
@@ -278,7 +282,8 @@ class Journal:
         """What an address holds, in words."""
         if not sequence:
             return "the base image's block"
-        return f"write {sequence} (branch {self.records[sequence].tag.branch})"
+        of = "a test copy's" if sequence in self.in_copies else f"branch {self.records[sequence].tag.branch}"
+        return f"write {sequence} ({of})"
 
     def mismatch(self, view: View, log: Log) -> Mismatch | None:
         """The first block in which `view` is not `log`'s content; None when it is."""

@@ -7,7 +7,8 @@ Rules
 2. The denominator is explored, not guessed: all switches of the model that can be reached within a stated scope (one
    write on a branch, one fault at a time, no cached writes). What is feasible only beyond the scope and is covered all
    the same is added to both.
-3. All-actions: actions of the model that were taken in some explanation of a run, over those that are reachable in the
+3. What a driver cannot be asked (operations and faults that it does not have) is not feasible with it; `how` names it.
+4. All-actions: actions of the model that were taken in some explanation of a run, over those that are reachable in the
    scope. Requirement coverage: the requirements of the flow's own family, and general ones, that those actions stand for.
 """
 
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from siteproof.conformance.case import FAULTS, OPERATIONS
 from siteproof.conformance.closure import Abstract, Promised
 from siteproof.conformance.results import Coverage
 from siteproof.model.readings.python import State
@@ -55,27 +57,36 @@ def _normal(promised: Promised, s: State) -> State:
         s[at.latest] if s[at.points] else s[at.head],
         s[at.fork] if s[at.epoch] != s[at.passive_epoch] else s[at.head],
     )
-    for i in (at.head, at.passive, at.latest, at.fork):
+    for i in (at.head, at.passive, at.latest, at.fork, at.point_at, at.staged, at.app_at):
         row[i] = max(0, int(row[i]) - int(low))
+    row[at.test_at] = 0
+    if not s[at.job] and not s[at.test]:
+        row[at.point], row[at.point_at], row[at.chosen] = False, 0, 0
     return tuple(row)
 
 
+ALL = frozenset(OPERATIONS), frozenset(FAULTS)
+
+
 @functools.lru_cache(maxsize=16)
-def explore(promised: Promised) -> Feasible:
-    """All switches and actions that can be reached in the scope."""
+def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: frozenset[str] = ALL[1]) -> Feasible:
+    """All switches and actions that can be reached in the scope, with the operations and faults that a driver has."""
     at, switches, actions = promised.at, set[Switch](), set[str]()
     start = _normal(promised, promised.initial)
     known, todo = {start}, [start]
     ups = (at.primary_up, at.recovery_up, at.link_up, at.gateway_up)
-    environment = [a for a in promised.environment.values() if a.name not in BEYOND]
+    lacking = {f"fail_{f.replace('-', '_')}" for f in ALL[1] - faults}
+    lacking |= set() if "change-log" in faults else {"damage_change_log"}
+    environment = [a for a in promised.environment.values() if a.name not in BEYOND | lacking]
+    commands = {name: action for name, action in promised.commands.items() if name in operations}
     for state in todo:
         here, after_all = promised.lifecycle(state), [after for number, _, after in promised.steps(state)]
         actions |= {promised.internal_names[n] for n, _, _ in promised.steps(state)}
-        for operation, action in promised.commands.items():
+        for operation, action in commands.items():
             for arguments in action.action.instances():
                 asked = (
                     promised.with_point(state, True, int(state[at.latest]))
-                    if arguments[:1] == (2,) and state[at.points]
+                    if arguments[:1] == (promised.points_coded["custom"],) and state[at.points]
                     else state
                 )
                 after = action.step(asked, *arguments)
@@ -86,7 +97,8 @@ def explore(promised: Promised) -> Feasible:
                     after_all.append(after)
         for action in environment:
             after = action.step(state)
-            if after is None or (action.name.startswith("fail_") and not all(state[i] for i in ups)):
+            struck = action.name.startswith("fail_") or action.name == "damage_change_log"
+            if after is None or (struck and not all(state[i] for i in ups)):
                 continue
             if (after[at.head] > 1 and action.name == "write") or (after[at.passive] > 1 and action.name.startswith("write")):
                 continue
@@ -116,10 +128,12 @@ class Ledger:
             self.switches.add((here, command, verdict))
             self.lifecycles[here] += 1
 
-    def coverage(self) -> tuple[Coverage, ...]:
-        """All measures."""
-        feasible = explore(self.promised)
+    def coverage(self, operations: Iterable[str] = ALL[0], faults: Iterable[str] = ALL[1]) -> tuple[Coverage, ...]:
+        """All measures, for a driver that has these operations and faults."""
+        feasible = explore(self.promised, frozenset(operations), frozenset(faults))
         how = f"explored: {feasible.states:,} states of the model, {SCOPE}"
+        if lacking := sorted((ALL[0] & set(self.promised.commands)) - set(operations)) + sorted(ALL[1] - set(faults)):
+            how += f", without what the driver cannot do: {', '.join(lacking)}"
         told = self.promised.told_lifecycle
         missing = sorted(f"{c} {v} in: {told(s)}" for s, c, v in feasible.switches - self.switches)
         acts = {n for n, k in self.taken.items() if k}

@@ -73,17 +73,6 @@ CODES = (
 )
 """What a request may be refused with (`docs/interface.md`, section 3)."""
 
-_OPERATIONS = frozenset(OPERATIONS) | {
-    "TestFailover",
-    "TestFailoverCleanup",
-    "ChangePit",
-    "DisableProtection",
-    "CompleteMigration",
-    "RepairReplication",
-}
-_FAULTS = frozenset(FAULTS) | {"change-log"}
-"""What a driver may name (`docs/interface.md`, sections 2 and 5), whether or not a case can ask for it."""
-
 _WORDS: dict[str, tuple[str, ...]] = {
     "protection": ("none", "initial", "protected"),
     "active": SIDES,
@@ -91,7 +80,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "failover": ("none", "planned", "unplanned", "committed", "completed"),
     "test": ("none", "running"),
     "resync": ("none", "required", "comparing", "merging"),
-    "job": tuple(sorted(_OPERATIONS)),
+    "job": OPERATIONS,
 }
 """The values of an observation's fields that are words."""
 
@@ -274,7 +263,7 @@ class Guarded:
             raise DriverError(name, f"handshake() returned {self.capabilities!r}", "a Capabilities")
         if self.capabilities.version != VERSION:
             raise DriverError(name, f"version {self.capabilities.version} of the driver interface", f"version {VERSION}")
-        for field, known in (("operations", sorted(_OPERATIONS)), ("faults", sorted(_FAULTS))):
+        for field, known in (("operations", OPERATIONS), ("faults", FAULTS)):
             given = getattr(self.capabilities, field)
             if not isinstance(given, frozenset | set | tuple | list) or not set(given) <= set(known):
                 raise DriverError(name, f"Capabilities.{field} = {given!r}", f"some of {', '.join(known)}")
@@ -370,7 +359,7 @@ def _is_point(value: Any) -> bool:
 
 
 _LISTS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("allowed_operations", lambda one: one in _OPERATIONS, "a tuple of " + ", ".join(sorted(_OPERATIONS))),
+    ("allowed_operations", lambda one: one in OPERATIONS, "a tuple of " + ", ".join(OPERATIONS)),
     ("points", _is_point, "a tuple of (id, kind), oldest first"),
     ("alerts", lambda one: isinstance(one, str), "a tuple of names"),
 )

@@ -66,6 +66,10 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> str:
             told.append(f"runs at {where}" if where else "runs nowhere")
         elif name == "job":
             told.append(f"job {value}" if value else "no job")
+        elif name == "test":
+            told.append("a test failover runs" if value == "running" else "no test failover")
+        elif name == "resync":
+            told.append("no resynchronisation" if value == "none" else f"resynchronisation {value}")
         elif isinstance(value, list):
             told.append(f"{name} {', '.join(map(str, value)) or 'none'}")
         else:

@@ -1,15 +1,15 @@
 """The oracle: every way in which the promise level can explain what was seen.
 
 Rules
-1. A *candidate* is a state of the promise level and the history (a `Log`) of the active side, its cached writes at the end;
-   from a failover until the next copy begins also that of the former source, with what it still wrote (while the failover is
-   pending the advertised points lie on it). Positions determine content (the `prefix_…` lemmas), so a candidate says what every
-   readable place must hold. A fact of every candidate: the logs are as long as `head + cached` and `passive + passive_cached`.
+1. A *candidate* is a state of the promise level with the histories of its places (`siteproof.conformance.sight`). Positions
+   determine content (the `prefix_…` lemmas), so a candidate says what every readable place must hold. While a failover is
+   pending the advertised points lie on the former source's history. A fact of every candidate: the logs are as long as
+   `head + cached` and `passive + passive_cached`.
 2. An event (a request with its answer, a write, a fault…) maps candidates to candidates; an answer that a candidate would not
    give removes it. Internal steps close the set. What is seen then filters it. An empty set is a divergence.
 3. Cuts of points are visible: each new id must be explained, in order, by a cut at exactly the position that the content of
-   the point, read by the tester, turns out to be. A point that goes away must have been pruned (never the newest, never the
-   one that a failover uses), or all went together, by a commit or at the end of a copy.
+   the point, read by the tester, turns out to be. A point that goes away must have been pruned (never the newest, never one in
+   use, never while retention waits), or all went together: by a commit, a disabling or a migration, or at the end of a copy.
 4. After `settle` the system stands still, and that is seen, too: candidates in which a fair step is possible are removed.
 5. One factor per machine; faults are shared. The set is bounded: beyond the bound the oracle gives up (`Overflow`), and says so.
 """
@@ -23,24 +23,18 @@ import attrs
 from siteproof.conformance.closure import CUT, PLAIN, REMOVED, RENEWED, Promised
 from siteproof.conformance.content import Journal, Log, View, WriteRecord
 from siteproof.conformance.driver import UNKNOWN, Accepted, Answer, Observation, Rejected
+from siteproof.conformance.sight import ALERT, KINDS, UNSEEN, Aside, Candidate, Node, PointSeen, Reading, Sight, Tests
+from siteproof.model.promise.vocabulary import Failover
 from siteproof.model.readings.python import State
 
-__all__ = ["Candidate", "Event", "Factor", "Node", "Overflow", "PointSeen", "Reading", "Sight"]
-
-Candidate = tuple[State, Log, "Log | None"]
-Node = tuple[State, Log, "Log | None", int, bool]
-"""A candidate within one search: also how many of the new points are explained, and whether all old ones have gone."""
+__all__ = ["Event", "Factor", "Overflow"]
 
 Paths = dict[Node, "tuple[Node, int] | None"]
 """Where each node comes from: the node before it and the internal step's number; None where an event or the past put it."""
 
 LIMIT = 60_000
-
-KINDS = ("crash-consistent", "app-consistent")
-"""The kinds of recovery points."""
-
-ALERT = "StaleSideFenced"
-"""The alert that is judged; others are the system's own affair."""
+COPY_WRITE = "write_test_copy"
+UNPLANNED = list(Failover).index(Failover.UNPLANNED)
 
 
 @attrs.define
@@ -59,15 +53,6 @@ class Overflow(Exception):
 
 
 @attrs.frozen
-class PointSeen:
-    """An advertised point, and what reading it found."""
-
-    id: str
-    kind: str
-    view: View
-
-
-@attrs.frozen
 class Event:
     """What happened to a machine: `apply` maps a candidate to those that follow from it. `kind` and `about` are for words."""
 
@@ -78,61 +63,37 @@ class Event:
     operation: str = ""
 
 
-@attrs.frozen
-class Sight:
-    """What is seen of a machine after an event: observation, new points (read), points that have gone, the active side's
-    content and the former source's (None when not read), whether the system stands still."""
-
-    seen: Observation
-    new: tuple[PointSeen, ...] | None
-    gone: frozenset[str]
-    disk: View | None
-    still: bool
-    former: View | None = None
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        return () if self.seen.points is UNKNOWN else tuple(i for i, _ in self.seen.points)
-
-
-Reading = Callable[[str], View]
-"""Reads the content of a place: a point's id, or a side."""
-
-
-class Factor:
+class Factor(Tests):
     """The explanations of one machine."""
 
     def __init__(self, promised: Promised, journal: Journal, *, moves_by_itself: bool = False, strict: bool = False) -> None:
-        self.promised, self.journal = promised, journal
+        super().__init__(promised)
+        self.journal = journal
         self.moves_by_itself, self.strict = moves_by_itself, strict
-        self.candidates: Collection[Candidate] = ((promised.initial, journal.root, None),)
-        self.points: tuple[PointSeen, ...] = ()
+        self.candidates: Collection[Candidate] = ((promised.initial, journal.root, None, Aside()),)
         self.known_ids: set[str] = set()
-        self.used: str | None = None
-        self.reported_point: str | None = None
         self._trail: list[_Stage] = []
         self._stage = _Stage()
-        self._at = promised.at
 
     # ------------------------------------------------------------------------------------------------------- events
 
     def request(self, operation: str, point: str | None, answer: Answer) -> Event:
         """An operator's request and its answer. `point` is `latest`, `latest-processed` or an id."""
         action = self.promised.commands[operation]
-        custom = bool(action.action.parameters) and point not in ("latest", "latest-processed", None)
+        pointed = bool(action.action.parameters)
+        custom = pointed and point not in ("latest", "latest-processed", None)
         arguments: tuple[int, ...] = ()
-        if action.action.parameters:
+        if pointed:
             arguments = (self.promised.points_coded["custom" if custom else (point or "latest")],)
-        if custom and not isinstance(answer, Rejected):
-            self.used = point
+        name = str(point) if custom else ""
 
         def apply(candidate: Candidate) -> Iterable[Candidate]:
-            state, log, old = candidate
+            state, log, old, aside = candidate
             found: list[Candidate] = []
             for asked in self._naming(candidate, point) if custom else (state,):
                 after = action.step(asked, *arguments)
                 if after is not None and not isinstance(answer, Rejected):
-                    found.append((after, log, old))
+                    found.append((after, log, old, aside._replace(asked=name) if pointed else aside))
                 if isinstance(answer, Accepted):
                     continue
                 if not isinstance(answer, Rejected) or (after is None and answer.code in self.codes(operation, asked, arguments)):
@@ -173,19 +134,33 @@ class Factor:
         flushes = (promised.flushed, promised.flushed_former)
 
         def apply(candidate: Candidate) -> Iterable[Candidate]:
-            state, log, old = candidate
+            state, log, old, aside = candidate
             role = 0 if state[at.active] == side else 1
             before = state if cached else flushes[role](state)
             after = actions[role](before)
             if after is not None and answer is not False:
                 if role:
-                    yield (after, log, None if old is None else old.then(record))
+                    yield (after, log, None if old is None else old.then(record), aside)
                 else:
-                    yield (after, log.then(record), old)
+                    yield (after, log.then(record), old, aside)
             if answer is None or (answer is False and after is None):
                 yield candidate
 
         return Event("write", self.journal.where(record.address), apply, answer)
+
+    def write_to_copy(self, record: WriteRecord, answer: bool | None) -> Event:
+        """The workload in the copy of a test failover writes."""
+        step = self.promised.environment[COPY_WRITE].step
+
+        def apply(candidate: Candidate) -> Iterable[Candidate]:
+            state, log, old, aside = candidate
+            after = step(state)
+            if after is not None and answer is not False and aside.copy is not None:
+                yield (after, log, old, aside._replace(copy=aside.copy.then(record)))
+            if answer is None or (answer is False and after is None):
+                yield candidate
+
+        return Event("write", f"{self.journal.where(record.address)} of its test copy", apply, answer)
 
     def start(self, side: int, answer: bool | None) -> Event:
         """Somebody presses the power button at `side`. Where the machine runs already, nothing happens, and either answer
@@ -194,11 +169,11 @@ class Factor:
         actions = tuple(self.promised.environment[n].step for n in ("start_machine", "start_former_source"))
 
         def apply(candidate: Candidate) -> Iterable[Candidate]:
-            state, log, old = candidate
+            state, log, old, aside = candidate
             role = 0 if state[at.active] == side else 1
             after = actions[role](state)
             if after is not None and answer is not False:
-                yield (after, log, old)
+                yield (after, log, old, aside)
             runs = state[(at.running, at.passive_running)[role]]
             if answer is None or (after is None and (answer is False or runs)):
                 yield candidate
@@ -210,19 +185,16 @@ class Factor:
         step = self.promised.environment[name].step
 
         def apply(candidate: Candidate) -> Iterable[Candidate]:
-            state, log, old = candidate
+            state, log, old, aside = candidate
             after = step(state)
             if after is None:
                 return (candidate,)
-            return ((after, log.prefix(int(after[self._at.head]) + int(after[self._at.cached])), self._former(after, old)),)
+            past = log.prefix(int(after[self._at.head]) + int(after[self._at.cached]))
+            return ((after, past, self._former(after, old), aside),)
 
         return Event("fault" if name.startswith("fail") else "heal", name, apply)
 
     # -------------------------------------------------------------------------------------------------------- seeing
-
-    def branch(self, of: Candidate | Node) -> Log:
-        """The history on which the advertised points of a candidate lie."""
-        return of[2] if of[2] is not None and of[0][self._at.failover] in (1, 2) else of[1]
 
     def _former(self, after: State, old: Log | None) -> Log | None:
         """The former source's history, as long as `after` says."""
@@ -230,10 +202,17 @@ class Factor:
         return None if old is None else old.prefix(int(after[at.passive]) + int(after[at.passive_cached]))
 
     def look(
-        self, seen: Observation, read: Reading | None, *, disk: bool = False, still: bool = False, former: bool = False
+        self,
+        seen: Observation,
+        read: Reading | None,
+        *,
+        disk: bool = False,
+        still: bool = False,
+        former: bool = False,
+        copy: bool = False,
     ) -> Sight:
         """Turn an observation into a sight: read what is new. `disk`: read the active side as well; `former`: and the former
-        source's disk, if a failover has left one behind."""
+        source's disk, if a failover has left one behind; `copy`: and the test failover's copy, if there is one."""
         new: tuple[PointSeen, ...] | None = None
         gone: frozenset[str] = frozenset()
         if seen.points is not UNKNOWN:
@@ -244,23 +223,16 @@ class Factor:
                 else None
             )
             gone = frozenset(before - {i for i, _ in seen.points})
-        side = seen.active if disk and read is not None and isinstance(seen.active, str) else None
+        side = seen.active if disk and isinstance(seen.active, str) else None
         left = None
-        if former and read is not None and seen.failover != "none":
+        if former and seen.failover != "none":
             left = {"primary": "recovery", "recovery": "primary"}.get(str(seen.active))
-        return Sight(
-            seen,
-            new,
-            gone,
-            read(side) if side is not None and read is not None else None,
-            still,
-            read(left) if left is not None and read is not None else None,
-        )
+        test = "test" if copy and seen.test == "running" else None
 
-    def _is_former(self, state: State, old: Log | None) -> bool:
-        """Whether the passive side is a former source whose disk must not have changed: fenced, and no copy has begun."""
-        at = self._at
-        return old is not None and bool(state[at.failover]) and state[at.passive_epoch] == state[at.epoch]
+        def content(where: str | None) -> View | None:
+            return read(where) if where is not None and read is not None else None
+
+        return Sight(seen, new, gone, content(side), still, content(left), content(test))
 
     def follow(self, event: Event | None, sight: Sight) -> bool:
         """Take in an event and what was seen after it. False when nothing explains it; the candidates then stay as they
@@ -269,7 +241,7 @@ class Factor:
         ends = [n for n in nodes if self.explains(n, sight)]
         if not ends or not self.orderly(sight):
             return False
-        self._stage.ends = {(n[0], n[1], n[2]): n for n in ends}
+        self._stage.ends = {(n[0], n[1], n[2], n[3]): n for n in ends}
         self._trail.append(self._stage)
         self.candidates = tuple(self._stage.ends)
         self.remember(sight)
@@ -289,7 +261,7 @@ class Factor:
                 if paths is stage.after and node is not None:
                     node = stage.origins.get(node, node)
             assert node is not None
-            candidate = (node[0], node[1], node[2])
+            candidate = (node[0], node[1], node[2], node[3])
             found.append(steps[::-1])
         return found[::-1]
 
@@ -302,6 +274,7 @@ class Factor:
             self.known_ids |= set(fresh)
         if sight.seen.failover_point is not UNKNOWN:
             self.reported_point = sight.seen.failover_point
+        self.retention = any(self.promised.prunable(c[0]) for c in self.candidates)
 
     def orderly(self, sight: Sight) -> bool:
         """Ids are never used again, kinds are known, and the list is oldest first: those that stay, then the new ones. An alert
@@ -320,7 +293,7 @@ class Factor:
     def search(self, event: Event | None, sight: Sight, *, free: bool = False, unpruned: bool = False) -> Paths:
         """Every node that the event and internal steps lead to, and from where. Branches that cannot end in `sight` are cut off,
         unless `unpruned`; `free`: any cut is taken for explained as well (both serve to find out what is wrong)."""
-        nodes: Iterable[Node] = [(s, log, old, 0, False) for s, log, old in self.candidates]
+        nodes: Iterable[Node] = [(*candidate, 0, False) for candidate in self.candidates]
         new = None if free else sight.new
         stage = self._stage = _Stage()
         if self.moves_by_itself:
@@ -328,8 +301,8 @@ class Factor:
         if event is not None:
             origins = stage.origins
             for node in nodes:
-                for after in event.apply((node[0], node[1], node[2])):
-                    origins.setdefault((*after, node[3], node[4]), node)
+                for after in event.apply((node[0], node[1], node[2], node[3])):
+                    origins.setdefault((*after, node[4], node[5]), node)
             nodes = origins
         dead = None if free or unpruned else self._pruner(sight.seen)
         stage.after = self._close(nodes, new, dead)
@@ -338,14 +311,17 @@ class Factor:
     def _close(self, nodes: Iterable[Node], new: tuple[PointSeen, ...] | None, dead: Callable[[State], bool] | None) -> Paths:
         """Breadth first, so that the way back from any node is a shortest explanation."""
         at, steps = self._at, self.promised.steps
+        i_job, changing = at.job, (self.promised.making_copy, self.promised.setting_to_point)
         known: Paths = {n: None for n in nodes if dead is None or not dead(n[0])}
         todo = list(known)
         for here in todo:
-            state, log, old, k, renewed = here
+            state, log, old, aside, k, renewed = here
             for number, kind, after in steps(state):
                 if dead is not None and dead(after):
                     continue
-                past, left = log, old
+                past, left, beside = log, old, aside
+                if number in changing or (state[i_job] and not after[i_job]):
+                    past, beside = self._changed(number, here, after, new)
                 if kind == PLAIN:
                     if after[at.active] != state[at.active]:
                         left = log
@@ -354,22 +330,23 @@ class Factor:
                     length = after[at.head] + after[at.cached]
                     if length != past.length:
                         past = past.prefix(int(length))
-                    found: tuple[Node, ...] = ((after, past, left, k, renewed),)
+                    found: tuple[Node, ...] = ((after, past, left, beside, k, renewed),)
                 elif kind == REMOVED:
-                    found = ((after, past, left, k, True),)
+                    found = ((after, past, left, beside, k, True),)
                 else:
                     explained = k
                     if new is not None:
                         if k < len(new):
                             where = new[k].view.locate(log)
-                            if where is not None and where.length == after[at.latest]:
+                            suits = kind == RENEWED or (new[k].kind == KINDS[1]) == (number == self.promised.cutting_app)
+                            if suits and where is not None and where.length == after[at.latest]:
                                 explained = k + 1
                         if kind == CUT and explained == k:
                             continue
                     if kind == RENEWED:
-                        found = ((after, past, None, k, True), (after, past, None, explained, True))
+                        found = ((after, past, None, beside, k, True), (after, past, None, beside, explained, True))
                     else:
-                        found = ((after, past, left, explained, renewed),)
+                        found = ((after, past, left, beside, explained, renewed),)
                 for node in found:
                     if node not in known:
                         known[node] = (here, number)
@@ -378,9 +355,26 @@ class Factor:
                 raise Overflow
         return known
 
+    def _changed(self, number: int, here: Node, after: State, new: tuple[PointSeen, ...] | None) -> tuple[Log, Aside]:
+        """The active side's history, and what stands beside, after a step that ends a job or puts a point to use."""
+        at, (state, log, _, aside, k, renewed) = self._at, here
+        used = aside.asked
+        if not used:
+            used = new[k - 1].id if new and k else self.points[-1].id if self.points and not renewed else UNSEEN
+        if number == self.promised.making_copy:
+            return log, Aside(self.branch(here).prefix(int(after[at.test_at])), used, aside.asked)
+        if number == self.promised.setting_to_point:
+            return self.branch(here).prefix(int(after[at.head])), Aside(None, used)
+        if after[at.test]:
+            return log, Aside(aside.copy, aside.used)
+        if after[at.active] != state[at.active]:
+            return log, Aside(None, used if after[at.failover] == UNPLANNED else "")
+        return log, Aside()
+
     def _pruner(self, seen: Observation) -> Callable[[State], bool] | None:
-        """Tells states from which no internal step leads to `seen`: jobs start by requests only; without a job the
-        lifecycle stands still; an alert, once raised, stays; reports change only when an unplanned failover switches."""
+        """Tells states from which no internal step leads to `seen`: jobs start by requests only; without a job the lifecycle
+        stands still, but that a resynchronisation may be called for; an alert, once raised, stays; reports change only when an
+        unplanned failover switches, or a change of point counts anew."""
         at = self._at
         if seen.job is UNKNOWN:
             return None
@@ -392,13 +386,15 @@ class Factor:
                 (at.failover, seen.failover),
                 (at.protection, seen.protection),
                 (at.direction, seen.direction),
+                (at.test, seen.test),
             )
             if isinstance(value, str)
         )
-        quiet = seen.alerts is not UNKNOWN and "StaleSideFenced" not in seen.alerts
+        quiet = seen.alerts is not UNKNOWN and ALERT not in seen.alerts
         loss, received = seen.loss, seen.received
-        unplanned = self._code(at.job, "UnplannedFailover")
-        i_job, i_alerted, i_loss, i_loss_known = at.job, at.alerted, at.loss, at.loss_known
+        counting = tuple(self._code(at.job, name) for name in ("UnplannedFailover", "ChangePit"))
+        resync = -1 if seen.resync is UNKNOWN else self._code(at.resync, str(seen.resync))
+        i_job, i_alerted, i_loss, i_loss_known, i_resync = at.job, at.alerted, at.loss, at.loss_known, at.resync
         i_received, i_received_known = at.received, at.received_known
 
         def dead(s: State) -> bool:
@@ -410,9 +406,11 @@ class Factor:
                 for i, code in frozen:
                     if s[i] != code:
                         return True
+                if s[i_resync] and s[i_resync] != resync >= 0:
+                    return True
             if quiet and s[i_alerted]:
                 return True
-            if runs != unplanned:
+            if runs not in counting:
                 if s[i_loss_known] and loss is not UNKNOWN and s[i_loss] != loss:
                     return True
                 if s[i_received_known] and received is not UNKNOWN and s[i_received] != received:
@@ -425,83 +423,3 @@ class Factor:
         variable = self.promised.model.variables[index]
         names = [variable.domain.decode(code).value for code in variable.domain.values or ()]
         return names.index(value) if value in names else -1
-
-    # ----------------------------------------------------------------------------------------------------- filtering
-
-    def explains(self, node: Node, sight: Sight) -> bool:
-        """Whether `node` shows exactly what was seen."""
-        return all(test(node, sight) for test in self.tests)
-
-    @property
-    def tests(self) -> tuple[Callable[[Node, Sight], bool], ...]:
-        return (self.shows, self.allows, self.holds, self.keeps, self.lists, self.names, self.rests)
-
-    def shows(self, node: Node, sight: Sight) -> bool:
-        """The plain fields."""
-        seen = sight.seen
-        protection, active, direction, failover, job, received, loss, alerted, primary, recovery, _ = self.promised.shown(node[0])
-        return (
-            (seen.protection is UNKNOWN or seen.protection == protection)
-            and (seen.active is UNKNOWN or seen.active == active)
-            and (seen.direction is UNKNOWN or seen.direction == direction)
-            and (seen.failover is UNKNOWN or seen.failover == failover)
-            and (seen.job is UNKNOWN or seen.job == job)
-            and (seen.received is UNKNOWN or seen.received == received)
-            and (seen.loss is UNKNOWN or seen.loss == loss)
-            and (seen.alerts is UNKNOWN or ("StaleSideFenced" in seen.alerts) == alerted)
-            and (seen.running[0] is UNKNOWN or seen.running[0] == primary)
-            and (seen.running[1] is UNKNOWN or seen.running[1] == recovery)
-        )
-
-    def allows(self, node: Node, sight: Sight) -> bool:
-        """The operations that are advertised."""
-        return sight.seen.allowed_operations is UNKNOWN or sight.seen.allowed_operations == self.promised.allowed(node[0])
-
-    def holds(self, node: Node, sight: Sight) -> bool:
-        """The content of the active side's disk."""
-        if sight.disk is None:
-            return True
-        state, log = node[0], node[1]
-        return not sight.disk.rubbish and log.prefix(int(state[self._at.head])).content == sight.disk.content
-
-    def keeps(self, node: Node, sight: Sight) -> bool:
-        """The content of the former source's disk: everything that it ever acknowledged."""
-        state, old = node[0], node[2]
-        if sight.former is None or old is None or not self._is_former(state, old):
-            return True
-        return not sight.former.rubbish and old.prefix(int(state[self._at.passive])).content == sight.former.content
-
-    def lists(self, node: Node, sight: Sight) -> bool:
-        """The list of points."""
-        if sight.seen.points is UNKNOWN or sight.new is None:
-            return True
-        state, _, _, k, renewed = node
-        if k != len(sight.new) or bool(state[self._at.points]) != bool(sight.ids):
-            return False
-        if renewed:
-            return len(sight.gone) == len(self.points)
-        if self.points and self.points[-1].id in sight.gone and not k:
-            return False
-        return not (self._uses_point(state) and self.used in sight.gone)
-
-    def _uses_point(self, state: State) -> bool:
-        at = self._at
-        return state[at.chosen] == 2 and (state[at.job] == 3 or state[at.failover] == 2)
-
-    def names(self, node: Node, sight: Sight) -> bool:
-        """The point that an unplanned failover says it used."""
-        told = sight.seen.failover_point
-        if told is UNKNOWN:
-            return True
-        state = node[0]
-        if state[self._at.failover] != 2:
-            return told is None
-        if state[self._at.chosen] == 2:
-            return told == self.used
-        if sight.ids:
-            return told == sight.ids[-1]
-        return told == self.reported_point if self.reported_point is not None else told is not None
-
-    def rests(self, node: Node, sight: Sight) -> bool:
-        """After settling: no fair step is possible."""
-        return not sight.still or not self.promised.restless(node[0])

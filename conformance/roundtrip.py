@@ -3,9 +3,10 @@
 Rules
 1. A campaign's disks are small, for speed. Here one case runs on a whole image, with a few writes at its beginning, its middle
    and its end, and whole recovery points are restored to files on the way.
-2. Every step is judged by the oracle as in a campaign. Beyond that each restored file is compared, byte by byte, with the base
+2. Where the flow has test failovers, there is one before the real one, and its copy is written to.
+3. Every step is judged by the oracle as in a campaign. Beyond that each restored file is compared, byte by byte, with the base
    image outside the blocks that were ever written; inside them it must be what the point was judged to hold.
-3. The image is only read. What is written is in the work folder, which goes when the trip is over.
+4. The image is only read. What is written is in the work folder, which goes when the trip is over.
 """
 
 from __future__ import annotations
@@ -53,12 +54,23 @@ def trip(facts: dict[str, bool], blocks: int) -> Iterator[Command | str]:
         yield Operate(MACHINE, "Commit")
         yield Settle()
 
+    def trial(side: str, places: list[int]) -> Iterator[Command]:
+        """A test failover: its copy is written to while replication goes on, and cleaned up."""
+        yield Operate(MACHINE, "TestFailover", "latest")
+        yield Settle()
+        yield from (Write(MACHINE, "test", block) for block in places[1:])
+        yield from work(side, places[:2])
+        yield Operate(MACHINE, "TestFailoverCleanup")
+        yield Settle()
+
     yield from work("primary", spread[:3])
     yield Operate(MACHINE, "EnableProtection")
     yield Settle()
     yield "restore"
     yield from work("primary", spread)
     yield "restore"
+    if facts["forward.test_failover"]:
+        yield from trial("primary", spread)
     yield from move("forward")
     yield from work("recovery", spread[1:])
     if not facts["failback.without_reverse"]:  # else the failback itself copies the changes back

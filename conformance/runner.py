@@ -21,14 +21,14 @@ from typing import Any, Protocol
 
 import attrs
 
-from siteproof.conformance.case import Case, Command, Fault, Heal, Operate, Scenario, StartMachine, Write
+from siteproof.conformance.case import POINTED, STRUCK_ONCE, Case, Command, Fault, Heal, Operate, Scenario, StartMachine, Write
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base
 from siteproof.conformance.coverage import Ledger, refused, sure
-from siteproof.conformance.driver import Accepted, Rejected
+from siteproof.conformance.driver import Accepted, Capabilities, Rejected
 from siteproof.conformance.engines.random import Opener, RandomEngine
 from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, Outcome, StepRecord
-from siteproof.conformance.session import DriverFactory, Session, base_for
+from siteproof.conformance.session import STRIKES, DriverFactory, Session, base_for
 from siteproof.model.errors import UsageError
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
@@ -37,6 +37,7 @@ __all__ = ["ENGINES", "CampaignEvent", "CaseRun", "Engine", "campaign", "promise
 FLOOR_TRANSITIONS = 0.5
 FLOOR_ACTIONS = 0.8
 SKIPPED_TOO_MUCH = 0.25
+LACKING_TOO_MUCH = 0.6
 EVENT_EVERY = 0.25
 POLISH_SECONDS = 2.0
 POLISH_CASES = 8
@@ -130,6 +131,9 @@ class _Tally:
     scenarios: Counter[tuple[int, int]] = attrs.Factory(Counter)
     failovers: list[int] = attrs.Factory(list)
     trips: int = 0
+    looks: int = 0
+    untold: Counter[str] = attrs.Factory(Counter)
+    can: Capabilities | None = None
 
     def add(self, session: _Watched) -> None:
         self.cases += 1
@@ -137,6 +141,9 @@ class _Tally:
         self.checks += session.content_checks
         self.gave_up += session.overflow
         self.skipped.update(session.skipped)
+        self.looks += session.looks
+        self.untold.update(session.untold)
+        self.can = session.can
         self.scenarios[len(session.scenario.machines), session.scenario.disks] += 1
         self.failovers.append(max(session.switches.values(), default=0))
         self.trips = max(self.trips, max(session.switches.values(), default=0) // 2)
@@ -165,7 +172,7 @@ class _Watched(Session):
         factor, operation, codes = self.factors[command.machine], command.operation, set[tuple[str, ...]]()
         if operation not in self.promised.commands:
             return "rejected"
-        named = self.resolve(command.machine, command.point) if operation == "UnplannedFailover" else None
+        named = self.resolve(command.machine, operation, command.point) if operation in POINTED else None
         for candidate in factor.candidates:
             codes |= {tuple(factor.promised.refusals(s, operation, named)) for s in factor.asked(candidate, operation, named)}
         return refused(codes.pop()) if len(codes) == 1 else "rejected"
@@ -181,7 +188,9 @@ class _Watched(Session):
         skipped = sum(self.skipped.values())
         verdict = self._refusal(command) if isinstance(command, Operate) else ""
         active = {m: o.active for m, o in self.last.items()}
-        was_there = isinstance(command, Fault | Heal) and (command.fault in self.faults) == isinstance(command, Fault)
+        strikes = {m: any(self.promised.tracks(c[0]) for c in f.candidates) for m, f in self.factors.items()}
+        once = isinstance(command, Fault) and command.fault in STRUCK_ONCE
+        was_there = not once and isinstance(command, Fault | Heal) and (command.fault in self.faults) == isinstance(command, Fault)
         goes = super().step(command)
         if sum(self.skipped.values()) > skipped or was_there:
             return goes
@@ -192,11 +201,20 @@ class _Watched(Session):
                 ledger.meet(before[machine], operation, verdict)
                 if verdict == "accepted":
                     ledger.taken[self.promised.commands[operation].name] += 1
+            case Fault(fault) if once:
+                name = STRIKES[fault]
+                for machine, here in before.items():
+                    if strikes[machine]:
+                        ledger.taken[name] += 1
+                        ledger.meet(here, name, "taken")
             case Fault(fault) | Heal(fault):
                 name = ("fail_" if isinstance(command, Fault) else "heal_") + fault.replace("-", "_")
                 ledger.taken[name] += 1
                 for here in before.values():
                     ledger.meet(here, name, "taken")
+            case Write(machine, "test") if self.answer is True:
+                ledger.taken["write_test_copy"] += 1
+                ledger.meet(before[machine], "write_test_copy", "taken")
             case Write(machine, side, _, _, cached) if self.answer is True:
                 name = ("write_cached" if cached else "write") + self._former(machine, side)
                 ledger.taken[name] += 1
@@ -222,6 +240,13 @@ class _Watched(Session):
         return "" if self.last[machine].active == side else "_former_source"
 
 
+_BESIDE = (
+    ("test_failover", "remove_test_copy", "test failover with its cleanup"),
+    ("change_point", "set_to_point", "change of point"),
+)
+"""Operations beside the main cycle, which a run should not miss: the fact, the model's last step of it, and in words."""
+
+
 def _warnings(tally: _Tally, promised: Promised) -> tuple[str, ...]:
     """What a practitioner would miss in this run."""
     facts, seen, found = promised.model.facts.values, tally.seen, []
@@ -244,12 +269,20 @@ def _warnings(tally: _Tally, promised: Promised) -> tuple[str, ...]:
         )
     if not tally.ledger.taken["commit"]:
         found.append("no failover was ever committed")
+    for fact, action, what in _BESIDE:
+        if (facts[f"forward.{fact}"] or facts[f"reverse.{fact}"]) and not tally.ledger.taken[action]:
+            found.append(f"no {what} was ever done")
+    if not tally.ledger.taken["finish_resync"]:
+        found.append("no resynchronisation was ever done")
     if not tally.ledger.taken["contact"]:
         found.append("a former source was never contacted again: loss and fencing were not tested")
     if not tally.commands["fault"]:
         found.append("nothing ever failed")
     if not tally.checks:
         found.append("no content was ever read: only what the system says was judged")
+    for field, times in sorted(tally.untold.items()):
+        often = "never told" if times == tally.looks else f"not told in {times:,} of {tally.looks:,} looks"
+        found.append(f"{field} was {often}: what was not told was not judged")
     if tally.gave_up:
         found.append(f"in {tally.gave_up} cases the explanations grew beyond the bound and the rest was not judged")
     return tuple(found)
@@ -323,7 +356,7 @@ def campaign(
         if time.monotonic() - told > EVENT_EVERY:
             told = time.monotonic()
             tell("progress")
-    coverage = tally.ledger.coverage()
+    coverage = tally.ledger.coverage(tally.can.operations, tally.can.faults) if tally.can is not None else tally.ledger.coverage()
     outcome, reason = _verdict(tally, counterexample, coverage)
     tell("done", reason)
     return CampaignResult(
@@ -440,8 +473,13 @@ def _verdict(tally: _Tally, counterexample: Counterexample | None, coverage: tup
         return Outcome.INCONCLUSIVE, f"in {tally.gave_up} of {tally.cases} cases the explanations grew beyond the bound"
     if not tally.checks:
         return Outcome.INCONCLUSIVE, "no content was ever read: the driver can read neither recovery points nor sides"
+    offered = tally.ledger.promised.commands
+    lacking = [name for name in offered if tally.can is not None and name not in tally.can.operations]
+    if len(lacking) > LACKING_TOO_MUCH * len(offered):
+        return Outcome.INCONCLUSIVE, f"{len(lacking)} of {len(offered)} operations were never asked for: the driver cannot do them"
     if skipped > SKIPPED_TOO_MUCH * max(1, tally.steps):
         return Outcome.INCONCLUSIVE, f"{skipped} of {tally.steps} steps were skipped: the driver cannot do them"
     if below:
         return Outcome.INCONCLUSIVE, "too little was covered: " + "; ".join(below)
-    return Outcome.CONFORMS, f"{tally.cases} cases, {tally.steps} steps, every one explained by the model"
+    told = f"{tally.cases} cases, {tally.steps} steps, every one explained by the model"
+    return Outcome.CONFORMS, told + (f"; not tested, since the driver cannot do it: {', '.join(lacking)}" if lacking else "")

@@ -2,8 +2,9 @@
 
 Rules
 1. After every command every machine is observed, and every new recovery point is read. The active side's disk is read when
-   authority has moved, when the system stands still, now and then, and at the end; so is the former source's, and when the
-   loss has been counted. Older points are read again now and then and at the end, whole.
+   authority has moved, when a job that sets it has ended, when the system stands still, now and then, and at the end; so are
+   the former source's, and when the loss has been counted, and the copy of a test failover, and when it begins. Older points
+   are read again now and then and at the end, whole.
 2. Symbolic arguments are resolved here, against what the driver has shown. A fault that is already there, or the healing
    of what is well, does nothing; what the driver cannot do is skipped and counted.
 3. A session is a value machine: the same case on the same driver with the same seed does the same, whoever asks (engine,
@@ -17,9 +18,13 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from siteproof.conformance import blame
 from siteproof.conformance.case import (
+    POINTED,
     SIDES,
+    STRUCK_ONCE,
     Advance,
     Case,
     Command,
@@ -37,6 +42,7 @@ from siteproof.conformance.case import (
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base, Journal, View
 from siteproof.conformance.driver import (
+    UNKNOWN,
     Accepted,
     Answer,
     Capabilities,
@@ -50,12 +56,17 @@ from siteproof.conformance.errors import DriverError
 from siteproof.conformance.oracle import Event, Factor, Overflow
 from siteproof.conformance.results import Divergence, StepRecord
 
-__all__ = ["DriverFactory", "Session", "base_for"]
+__all__ = ["STRIKES", "DriverFactory", "Session", "base_for"]
 
 DriverFactory = Callable[[], Driver]
 
 LOOK_EVERY = 8
 REREAD_EVERY = 24
+STRIKES = {"change-log": "damage_change_log"}
+"""The model's action for each fault that is over at once."""
+
+
+_FIELDS = tuple(field.name for field in attrs.fields(Observation))
 
 
 def base_for(scenario: Scenario) -> Base:
@@ -87,6 +98,9 @@ class Session:
         self.faults: set[str] = set()
         self.skipped: Counter[str] = Counter()
         self.content_checks = 0
+        self.looks = 0
+        self.untold: Counter[str] = Counter()
+        """How often a field of an observation was unknown, out of so many looks."""
         self.recording = record
         self._trail: list[tuple[Command, Answer | bool | None, str, dict[str, Observation], float]] = []
         self.refusals: Collection[tuple[Any, str, str]] | None = None
@@ -169,17 +183,23 @@ class Session:
         driver = self.driver
         match command:
             case Operate(machine, operation, point):
-                named = self.resolve(machine, point) if operation == "UnplannedFailover" else None
+                named = self.resolve(machine, operation, point) if operation in POINTED else None
                 answer = driver.execute(machine, operation, named)
                 events[machine] = self.factors[machine].request(operation, named, answer)
             case Write(machine, side, block, disk, cached):
-                factor = self.factors[machine]
+                factor, in_copy = self.factors[machine], side not in SIDES
                 branch = self.promised.compiled.get(next(iter(factor.candidates))[0], "epoch")
-                record = factor.journal.issue(disk, block, int(branch))
+                record = factor.journal.issue(disk, block, int(branch), in_copy=in_copy)
                 done: bool | None = driver.call(
                     "write", driver.driver.write, machine, side, disk, record.tag.block, record.payload, cached
                 )
-                answer, events[machine] = done, factor.write(SIDES.index(side), record, cached, done)
+                answer = done
+                events[machine] = (
+                    factor.write_to_copy(record, done) if in_copy else factor.write(SIDES.index(side), record, cached, done)
+                )
+            case Fault(fault) if fault in STRUCK_ONCE:
+                driver.call("fault", driver.driver.fault, fault)
+                events = {m: f.world(STRIKES[fault]) for m, f in self.factors.items()}
             case Fault(fault) | Heal(fault):
                 failing = isinstance(command, Fault)
                 if (fault in self.faults) != failing and (fault != "gateway" or self.has_gateway()):
@@ -209,10 +229,10 @@ class Session:
                     self._read_again(machine)
         self._note(command, answer)
 
-    def resolve(self, machine: str, point: str | None) -> str:
+    def resolve(self, machine: str, operation: str, point: str | None) -> str:
         """The id (or `latest`, `latest-processed`) that a symbolic point stands for now."""
         if point is None or not point.startswith("point:"):
-            return point or "latest"
+            return point or ("latest-processed" if operation == "ChangePit" else "latest")
         points = self.factors[machine].points
         if point == "point:gone":
             return self._gone.get(machine, "never-advertised")
@@ -239,8 +259,10 @@ class Session:
         seen = self.driver.observe(machine)
         before = self.last.get(machine)
         self.last[machine] = seen
-        moved = before is not None and before.active != seen.active
-        up = f"{seen.active}-site" not in self.faults
+        moved = before is not None and (before.active != seen.active or (before.job == "ChangePit" and seen.job is None))
+        tried = before is not None and before.test != seen.test
+        down = {f"{side}-site" for side in SIDES} & self.faults
+        up = f"{seen.active}-site" not in down
         read = self._readers[machine] if self.can.reads_points else None
         counted = before is not None and before.loss != seen.loss
         sight = factor.look(
@@ -248,8 +270,10 @@ class Session:
             read,
             disk=(disk or moved) and up and self.can.reads_sides,
             still=still,
-            former=(disk or moved or counted) and self.can.reads_sides and not self.faults & {"primary-site", "recovery-site"},
+            former=(disk or moved or counted) and self.can.reads_sides and not down,
+            copy=(disk or tried) and self.can.reads_sides and seen.active in SIDES and not down - {f"{seen.active}-site"},
         )
+        self._count_unknown(seen)
         if self.recording:
             self.model_before = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
         try:
@@ -263,6 +287,15 @@ class Session:
             self._gone[machine] = min(sight.gone)
         if self.recording and explained:
             self.model_after = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
+
+    def _count_unknown(self, seen: Observation) -> None:
+        """Fields that the system does not tell are not judged, and that is counted."""
+        self.looks += 1
+        for name in _FIELDS:
+            if getattr(seen, name) is UNKNOWN:
+                self.untold[name] += 1
+        if UNKNOWN in seen.running:
+            self.untold["running"] += 1
 
     def _read_again(self, machine: str, whole: bool | None = None) -> None:
         """Older points must not have changed."""

@@ -15,7 +15,20 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
-from siteproof.conformance.case import Advance, Case, Command, Fault, Heal, Operate, Scenario, Settle, StartMachine, Steps, Write
+from siteproof.conformance.case import (
+    POINTED,
+    Advance,
+    Case,
+    Command,
+    Fault,
+    Heal,
+    Operate,
+    Scenario,
+    Settle,
+    StartMachine,
+    Steps,
+    Write,
+)
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base
 from siteproof.conformance.results import Counterexample, Divergence
@@ -222,8 +235,9 @@ def _simpler(command: Command, machines: Sequence[str]) -> Iterator[Command]:
             for smaller in sorted({0, 1, block // 2}):
                 if smaller < block:
                     yield attrs.evolve(command, block=smaller)
-        case Operate(operation="UnplannedFailover", point=point):
-            pool = ("latest", "latest-processed", "point:0", "point:-1")
+        case Operate(operation=operation, point=point) if operation in POINTED:
+            named = ("latest-processed", "point:0", "point:-1")
+            pool = named if operation == "ChangePit" else ("latest", *named)
             for simpler in pool[: pool.index(point) if point in pool else len(pool)]:
                 yield attrs.evolve(command, point=simpler)
         case Advance(seconds=seconds):

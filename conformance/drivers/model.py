@@ -42,7 +42,8 @@ def compiled_for(topology: str, facts: Mapping[str, bool]) -> CompiledModel:
 class Style:
     """How a conforming system may differ: how many steps pass in a call, how eager it is to cut points although nothing is new,
     how soon it prunes (`keep_points` is the number that it keeps), how often a planned failover that was disturbed gives up,
-    how often an unplanned one stops the source."""
+    how often an unplanned one stops the source, how often it calls for a resynchronisation that only caution demands, or gives up
+    a comparison that is in doubt, how often a point that it cuts is app-consistent."""
 
     eagerness: int = 6
     extra_points: float = 0.05
@@ -50,6 +51,8 @@ class Style:
     gives_up: float = 0.3
     stops_source: float = 0.3
     flushes: float = 0.2
+    cautious: float = 0.3
+    app_points: float = 0.05
 
 
 @attrs.define
@@ -67,10 +70,11 @@ class _Machine:
         self.state: State = compiled.initial
         self.log: tuple[Row, ...] = ()
         self.former: tuple[Row, ...] | None = None
+        self.copy: tuple[Row, ...] = ()
         self.points: list[_Point] = []
         self.serial = 0
         self.used: str | None = None
-        self.cache_pinned = False
+        self.asked: str | None = None
         self.internal = compiled.of_kind(Kind.INTERNAL)
 
     def get(self, name: str) -> Any:
@@ -85,49 +89,65 @@ class _Machine:
         if action.action.cuts_point:
             held = self.log[: before[where["passive"]]]
             self.serial += 1
-            point = _Point(f"rp-{self.serial}", "crash-consistent", held)
-            self.points = [point] if "protection" in action.action.changes else [*self.points, point]
+            kind = "app-consistent" if action.name == "cut_app_point" else "crash-consistent"
+            point = _Point(f"rp-{self.serial}", kind, held)
+            self.points = [point] if "job" in action.action.changes else [*self.points, point]
         if before[where["points"]] and not after[where["points"]]:
             self.points = []
         if action.name == "copy_base":
             self.former = None
-        if after[where["active"]] != before[where["active"]]:
-            self.former = self.log
-            failed_to = self.used if self.compiled.get(before, "chosen") is Point.CUSTOM else None
-            target = next((p for p in self.points if p.id == failed_to), None)
-            if target is not None:
-                self.log = target.content
-            elif self.points:
-                self.used = self.points[-1].id
+        if action.name in ("make_test_copy", "set_to_point") or after[where["active"]] != before[where["active"]]:
+            self._use_point(action.name, before)
+        if action.name in ("remove_test_copy", "end_replication", "commit_second_half"):
+            self.used, self.copy = None, ()
         self.log = self.log[: after[where["head"]] + after[where["cached"]]]
         if self.former is not None:
             self.former = self.former[: after[where["passive"]] + after[where["passive_cached"]]]
         self.state = after
         return True
 
-    def possible(self, *, fair: bool) -> list[CompiledAction]:
-        """Internal actions that the style takes now."""
+    def _use_point(self, name: str, before: State) -> None:
+        """The content of the chosen point becomes the test copy's, or the active side's after a failover or another choice."""
+        named = self.asked if self.compiled.get(before, "chosen") is Point.CUSTOM else None
+        point = next((p for p in self.points if p.id == named), self.points[-1] if self.points else None)
+        if name in ("make_test_copy", "set_to_point"):
+            assert point is not None
+            self.used = point.id
+            if name == "make_test_copy":
+                self.copy = point.content
+            else:
+                self.log = point.content
+            return
+        self.former, self.used = self.log, None
+        if name == "switch_unplanned" and point is not None:
+            self.log, self.used = point.content, point.id
+
+    def possible(self, *, fair: bool, by_style: bool = True) -> list[CompiledAction]:
+        """Internal actions that are possible now; with `by_style` only those that the style takes."""
         found = []
         for action in self.internal:
-            if action.name in ("prune_point", "accept_former_source") or (fair and not action.action.fair):
+            if action.name in ("prune_point", "prune_app_point", "accept_former_source") or (fair and not action.action.fair):
                 continue
             arguments = (False,) * len(action.action.parameters)
             if action.step(self.state, *arguments) is None:
                 continue
             odds = {
                 "cut_equal_point": self.style.extra_points,
+                "cut_app_point": self.style.app_points,
                 "fail_planned": self.style.gives_up,
                 "stop_if_reachable": self.style.stops_source,
                 "flush": self.style.flushes,
                 "flush_former_source": self.style.flushes,
+                "call_out_of_caution": self.style.cautious,
+                "stop_comparing": self.style.cautious,
             }.get(action.name, 1.0)
-            if self.chance.random() < odds:
+            if not by_style or self.chance.random() < odds:
                 found.append(action)
         return found
 
     def move(self, *, fair: bool = False) -> bool:
-        """Take one internal step; False when there is none."""
-        actions = self.possible(fair=fair)
+        """Take one internal step; False when there is none. What is fair is not put off for ever, whatever the style."""
+        actions = self.possible(fair=fair) or (self.possible(fair=True, by_style=False) if fair else [])
         if not actions:
             return False
         action = self.chance.choice(actions)
@@ -136,10 +156,12 @@ class _Machine:
         return True
 
     def prune(self) -> None:
-        in_use = self.used if (self.get("chosen") is Point.CUSTOM) else None
+        """Retention, as the model has it: what it may remove is asked of the model, point by point."""
+        in_use = {self.used, self.asked if self.get("job") is not Job.NONE else None}
         while len(self.points) > self.style.keep_points:
-            spare = [p for p in self.points[:-1] if p.id != in_use]
-            if not spare:
+            spare = [p for p in self.points[:-1] if p.id not in in_use]
+            free = self.compiled.put(self.state, point=True, point_at=0, latest=1, pinned=False, chosen=Point.LATEST)
+            if not spare or self.compiled.actions["prune_point"].step(free) is None:
                 return
             self.points.remove(spare[0] if self.chance.random() < 0.7 else self.chance.choice(spare))
 
@@ -180,13 +202,17 @@ class ModelDriver:
         if failing:
             return Rejected(action.action.guards[failing[0]].code)
         if action.action.parameters:
-            one.used = point if point not in ("latest", "latest-processed") else None
+            one.asked = point if point not in ("latest", "latest-processed") else None
         one.state = asked
         one.take(action, *arguments)
         return Accepted()
 
     def write(self, machine: str, side: str, disk: int, block: int, data: bytes, cached: bool) -> bool:
         one = self.machines[machine]
+        if side == "test":
+            taken = one.take(one.compiled.actions["write_test_copy"])
+            one.copy = (*one.copy, (disk, block, data)) if taken else one.copy
+            return taken
         active = one.get("active").value == side
         end = "" if active else "_former_source"
         if not cached:
@@ -204,8 +230,9 @@ class ModelDriver:
         return True
 
     def fault(self, kind: str) -> None:
+        name = "damage_change_log" if kind == "change-log" else "fail_" + kind.replace("-", "_")
         for one in self.machines.values():
-            one.take(one.compiled.actions["fail_" + kind.replace("-", "_")])
+            one.take(one.compiled.actions[name])
 
     def heal(self, kind: str) -> None:
         for one in self.machines.values():
@@ -243,11 +270,13 @@ class ModelDriver:
             None if job is Job.NONE else job.value,
             one.compiled.allowed_operations(one.state),
             tuple((p.id, p.kind) for p in one.points),
-            one.used if failover == "unplanned" else None,
+            one.used if failover in ("planned", "unplanned") else None,
             one.get("received") if one.get("received_known") else None,
             one.get("loss") if one.get("loss_known") else None,
             ("StaleSideFenced",) if one.get("alerted") else (),
             running if one.get("active").value == "primary" else running[::-1],
+            one.get("test").value,
+            one.get("resync").value,
         )
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
@@ -255,6 +284,8 @@ class ModelDriver:
         point = next((p for p in one.points if p.id == where), None)
         if point is not None:
             rows = point.content
+        elif where == "test":
+            rows = one.copy
         elif where == one.get("active").value:
             rows = one.log[: one.get("head")]
         else:

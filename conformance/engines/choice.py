@@ -2,7 +2,8 @@
 
 Every engine draws from here. Commands come with a weight and a group (`operation`, `write`, `fault`…), so that an engine can
 turn groups up and down. Faults are weighted and budgeted: an unweighted engine keeps the system broken and finds nothing. While
-something is on its way to the replica, small steps and faults are likelier (found by this: `acknowledged-on-hand-over`).
+something is on its way to the replica, small steps and faults are likelier (found by this: `acknowledged-on-hand-over`). What
+ends a machine's replication (`DisableProtection`, `CompleteMigration`) is rare, since a case can show little after it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import attrs
 from siteproof.conformance.case import (
     FAULTS,
     OPERATIONS,
+    POINTED,
     SIDES,
+    STRUCK_ONCE,
     Advance,
     Command,
     Fault,
@@ -34,6 +37,18 @@ from siteproof.model.readings.python import State
 __all__ = ["Mood", "Option", "choices", "homeward", "pool_of"]
 
 NAMED = ("point:0", "point:-1", "point:1", "point:gone", "point:unknown")
+
+
+WEIGHTS = {
+    "TestFailover": 0.5,
+    "TestFailoverCleanup": 2.0,
+    "ChangePit": 0.8,
+    "DisableProtection": 0.12,
+    "CompleteMigration": 0.2,
+    "RepairReplication": 3.0,
+}
+"""How likely an operation is where it is allowed, against 1.5 for those of the way there and back. What lets a machine go on
+(a cleanup, a repair) is likely, so that the main cycle does not starve."""
 
 
 @attrs.frozen
@@ -68,12 +83,13 @@ def choices(session: Session, mood: Mood, chance: random.Random) -> list[Option]
     for machine in session.factors:
         found.extend(_of_machine(session, machine, mood, chance))
     factor = mood.factor.get
-    lags = any(s[f.promised.at.head] > s[f.promised.at.passive] for f in session.factors.values() for s, _, _ in f.candidates)
+    lags = any(s[f.promised.at.head] > s[f.promised.at.passive] for f in session.factors.values() for s, *_ in f.candidates)
     caused = sum(isinstance(c, Fault) for c in session.commands)
     if caused < mood.faults and len(session.faults) < mood.at_once:
         for fault in FAULTS:
             if fault not in session.faults and (fault != "gateway" or session.has_gateway()):
-                found.append(((1.0 if lags else 0.5) * factor("fault", 1.0), Fault(fault)))
+                rare = 0.4 if fault in STRUCK_ONCE else 1.0
+                found.append((rare * (1.0 if lags else 0.5) * factor("fault", 1.0), Fault(fault)))
     found.extend((2.5, Heal(fault)) for fault in sorted(session.faults))
     advancing = factor("advance", 1.0)
     found.extend((0.5 * advancing, Advance(seconds)) for seconds in (1, 10, 60, 600, 7200))
@@ -96,11 +112,15 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
         yield likely, Write(machine, side, block, disk)
         yield likely * 0.35 * wish("cached", 1.0), Write(machine, side, block, disk, cached=True)
         yield (0.15 if runs else 1.0) * wish("start", 1.0), StartMachine(machine, side)
+    if state[at.test]:
+        yield 2.0, Write(machine, "test", block, disk)
+    elif state[at.job]:
+        yield 0.1 * wish("illegal", 1.0), Write(machine, "test", block, disk)
     for operation in OPERATIONS:
         action = promised.commands.get(operation)
         if action is None:
             continue
-        for point in ("latest", "latest-processed", chance.choice(NAMED)) if operation == "UnplannedFailover" else (None,):
+        for point in _points_for(operation, chance):
             code = promised.points_coded.get(point or "", promised.points_coded["custom"])
             asked = (
                 promised.with_point(state, True, 0)
@@ -108,18 +128,26 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
                 else state
             )
             legal = action.step(asked, *((code,) if action.action.parameters else ())) is not None
-            weight = 1.5
+            weight = WEIGHTS.get(operation, 1.5)
             if not legal:
-                weight = (0.8 if _unmet(session, promised, asked, operation, point) else 0.25) * wish("illegal", 1.0)
+                weight = (1.2 if _unmet(session, promised, asked, operation, point) else 0.08) * wish("illegal", 1.0)
             yield weight * (0.7 if point else 1.0), Operate(machine, operation, point)
 
 
+def _points_for(operation: str, chance: random.Random) -> tuple[str | None, ...]:
+    """Points that a request may name."""
+    if operation not in POINTED:
+        return (None,)
+    some = ("latest-processed", chance.choice(NAMED))
+    return some if operation == "ChangePit" else ("latest", *some)
+
+
 def _unmet(session: Session, promised: Promised, asked: State, operation: str, point: str | None) -> bool:
-    """Whether a refusal has but one reason here, and has not been met in this lifecycle state."""
+    """Whether a refusal, with its code where there is but one reason, has not been met in this lifecycle state."""
     if session.refusals is None:
         return False
     codes = promised.refusals(asked, operation, point)
-    return len(codes) == 1 and (promised.lifecycle(asked), operation, refused(codes)) not in session.refusals
+    return (promised.lifecycle(asked), operation, refused(codes)) not in session.refusals
 
 
 def homeward(session: Session, machine: str) -> Command | None:
@@ -131,6 +159,10 @@ def homeward(session: Session, machine: str) -> Command | None:
     if not state[at.running]:
         return StartMachine(machine, SIDES[int(state[at.active])])
     allowed = promised.allowed(state)
+    if "TestFailoverCleanup" in allowed:
+        return Operate(machine, "TestFailoverCleanup")
+    if "RepairReplication" in allowed:
+        return Operate(machine, "RepairReplication")
     if "Commit" in allowed:
         return Operate(machine, "Commit")
     if "ReverseReplicate" in allowed:

@@ -109,7 +109,7 @@ class RandomEngine:
 
     def _swept(self, opened: Opener, sweep: Sweep) -> Session | None:
         """A case of the sweep, or one that finds out what there is to sweep over; None when all are done."""
-        if not sweep.todo and sweep.scouts:
+        if sweep.scouts:
             session = opened(self.chance.getrandbits(32))
             if session.can.stepping:
                 sweep.scout(session, sweep.scouts.pop())

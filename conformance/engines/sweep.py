@@ -1,8 +1,8 @@
 """Faults swept over every internal step of every operation.
 
 Rules
-1. A scout goes round once: protect, fail over, and home again. What it did is the list of operations, each with the commands that
-   led to it and the number of internal steps that its job took.
+1. A scout goes round once: protect, fail over, and home again; or it goes the short way to an operation beside that (`BESIDE`).
+   What it did is the list of operations, each with the commands that led to it and the number of internal steps that its job took.
 2. For each operation, each fault and each number of steps k there is one short case: the operation, k steps, the fault, a
    minute, healing, rest. A job that is stuck then is stuck for ever.
 """
@@ -13,13 +13,37 @@ import random
 
 import attrs
 
-from siteproof.conformance.case import FAULTS, Advance, Command, Fault, Heal, Operate, Settle, Steps, Write
+from siteproof.conformance.case import (
+    FAULTS,
+    OPERATIONS,
+    POINTED,
+    STRUCK_ONCE,
+    Advance,
+    Command,
+    Fault,
+    Heal,
+    Operate,
+    Settle,
+    Steps,
+    Write,
+)
 from siteproof.conformance.engines.choice import homeward
 from siteproof.conformance.session import Session
 
 __all__ = ["Sweep", "Swept", "round_trip"]
 
 MOST_STEPS = 14
+FAILOVER = "failover"
+BESIDE: dict[str, tuple[str, ...]] = {
+    "test failover": ("TestFailover", "TestFailoverCleanup"),
+    "repair": ("change-log", "RepairReplication"),
+    "change of point": (FAILOVER, "ChangePit"),
+    "disabling": ("DisableProtection",),
+    "disabling after a failover": (FAILOVER, "DisableProtection"),
+    "migration": (FAILOVER, "CompleteMigration"),
+}
+"""The ways to what lies beside the main cycle, from a machine that is protected: operations, a fault, or whichever failover
+there is. A way ends where the flow does not offer the next operation."""
 
 
 @attrs.frozen
@@ -45,18 +69,45 @@ def round_trip(session: Session, machine: str, first: str, block: int, *, counte
             command = Operate(machine, kind, "latest" if kind == "UnplannedFailover" else None)
         if command is None:
             return True
-        before = len(session.commands)
-        if not session.step(command):
+        if not _count(session, machine, command, counted):
             return False
-        if counted is not None and session.can.stepping and isinstance(command, Operate):
-            steps = 0
-            while session.last[machine].job is not None and steps < MOST_STEPS:
-                steps += 1
-                if not session.step(Steps(1)):
-                    return False
-            counted[before] = steps
         side = session.last[machine].active
         if not (session.step(Settle()) and (not isinstance(side, str) or session.step(Write(machine, side, block)))):
+            return False
+    return True
+
+
+def _count(session: Session, machine: str, command: Command, counted: dict[int, int] | None) -> bool:
+    """Take `command` and, where it starts a job, that job's internal steps one by one. False after a divergence."""
+    before, steps = len(session.commands), 0
+    if not session.step(command):
+        return False
+    if counted is not None and session.can.stepping and isinstance(command, Operate):
+        while session.last[machine].job is not None and steps < MOST_STEPS:
+            steps += 1
+            if not session.step(Steps(1)):
+                return False
+        counted[before] = steps
+    return True
+
+
+def _aside(session: Session, machine: str, way: tuple[str, ...], counted: dict[int, int]) -> bool:
+    """Go `way`, as far as the flow offers it. False after a divergence."""
+    for name in way:
+        allowed = session.last[machine].allowed_operations
+        if not isinstance(allowed, tuple):
+            return True
+        command: Command
+        if name in STRUCK_ONCE:
+            command = Fault(name)
+        elif name == FAILOVER:
+            kind = "PlannedFailover" if "PlannedFailover" in allowed else "UnplannedFailover"
+            command = Operate(machine, kind, "latest" if kind == "UnplannedFailover" else None)
+        elif name in allowed:
+            command = Operate(machine, name, "latest-processed" if name in POINTED else None)
+        else:
+            return True
+        if not (_count(session, machine, command, counted if name in OPERATIONS else None) and session.step(Settle())):
             return False
     return True
 
@@ -66,7 +117,7 @@ class Sweep:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
-        self.scouts = ["UnplannedFailover", "PlannedFailover"]
+        self.scouts = ["UnplannedFailover", "PlannedFailover", *BESIDE]
         self.todo: list[Swept] = []
         self.swept = 0
 
@@ -79,7 +130,12 @@ class Sweep:
                 return False
             if isinstance(opening, Operate):
                 counted[at] = MOST_STEPS // 2
-        if not round_trip(session, machine, first, 1, counted=counted):
+        if first in BESIDE:
+            counted.clear()
+            goes = _aside(session, machine, BESIDE[first], counted)
+        else:
+            goes = round_trip(session, machine, first, 1, counted=counted)
+        if not goes:
             return False
         known = {s.commands for s in self.todo}
         done = tuple(session.commands)
@@ -89,7 +145,8 @@ class Sweep:
                 if (fault == "gateway" and not session.has_gateway()) or fault not in session.can.faults:
                     continue
                 for count in range(1, steps + 1):
-                    case = (*way, done[at], Steps(count), Fault(fault), Steps(1), Advance(60), Heal(fault), Settle())
+                    healing = () if fault in STRUCK_ONCE else (Heal(fault),)
+                    case = (*way, done[at], Steps(count), Fault(fault), Steps(1), Advance(60), *healing, Settle())
                     if case not in known:
                         self.todo.append(Swept(case, session.seed))
         self.chance.shuffle(self.todo)

@@ -79,14 +79,20 @@ def _of_state(label: str, lane: str, kind: str, state: Mapping[str, Any], bad: b
     )
 
 
+_BETWEEN = ("replicate", "copy_base", "finish_copy", "contact", "compare", "stop_comparing", "merge", "finish_resync")
+"""Steps in which both sides take part."""
+
+
 def _lane_of_action(action: str, active: str) -> str:
     passive = "recovery" if active == "primary" else "primary"
     for site in SIDES:
         if f"{site}_site" in action:
             return site
-    if "link" in action or "gateway" in action or action in ("replicate", "copy_base", "finish_copy", "contact"):
+    if "link" in action or "gateway" in action or action in _BETWEEN:
         return "between"
-    if "former_source" in action or "point" in action or action.startswith("switch_"):
+    if action == "set_to_point":
+        return active
+    if "former_source" in action or "point" in action or "test_copy" in action or action.startswith("switch_"):
         return passive
     return active
 
@@ -139,6 +145,8 @@ def _lane_of_command(command: Mapping[str, Any], active: str) -> str:
         return SIDES[_SITES.index(command["fault"])]
     if command.get("kind") in ("fault", "heal", "advance", "settle", "step"):
         return "between"
+    if command.get("side") == "test" or command.get("operation") in ("TestFailover", "TestFailoverCleanup"):
+        return "recovery" if active == "primary" else "primary"
     return str(command["side"]) if command.get("side") in SIDES else active
 
 
@@ -150,7 +158,10 @@ def _short(step: StepRecord) -> str:
             words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(command.get("operation"))).lower()
             return f"{words} {command['point']}" if command.get("point") else words
         case "write":
-            return f"{'cached write' if command.get('cached') else 'write'} block {command.get('block')}"
+            what = "test copy writes" if command.get("side") == "test" else "cached write" if command.get("cached") else "write"
+            return f"{what} block {command.get('block')}"
+        case "fault" if command.get("fault") == "change-log":
+            return "change log is damaged"
         case "fault" | "heal" as kind:
             return f"{str(command.get('fault')).replace('-', ' ')} {'fails' if kind == 'fault' else 'is back'}"
         case "start-machine":

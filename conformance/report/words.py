@@ -75,10 +75,23 @@ WORDS = {
     "x_passive": "the other side holds the marked write",
     "x_latest": "the newest point holds the marked write",
     "x_point": "the kept point holds the marked write",
+    "x_app": "the newest app-consistent point holds the marked write",
+    "x_test": "the test copy holds the marked write",
+    "x_staged": "the comparison has found the marked write at the machine",
+    "x_gap": "the marked write is neither tracked nor on the other side",
     "active": "the machine is at",
     "half": "first half of the job done",
     "disturbed": "disturbed by a fault or a restart",
     "chosen": "point asked for",
+    "changed": "the machine was set to another point since its failover",
+    "test": "test failover",
+    "resync": "resynchronisation",
+    "doubt": "a fault may have spoiled the change log",
+    "spoiled": "the change log is of no use",
+    "test_running": "the test copy runs",
+    "staged": "writes at the machine when the sides were compared",
+    "test_at": "writes in the test copy's point",
+    "pinned": "the kept point is the test copy's",
     "epoch": "epoch at the machine's side",
     "passive_epoch": "epoch known at the other side",
     "running": "the machine runs",
@@ -94,6 +107,8 @@ WORDS = {
     "latest": "writes in the newest point",
     "point": "the kept point is advertised",
     "point_at": "writes in the kept point",
+    "app": "an app-consistent point is advertised",
+    "app_at": "writes in the newest app-consistent point",
     "received": "writes reported as received",
     "received_known": "writes received are reported",
     "loss": "writes reported as lost",
@@ -106,7 +121,7 @@ WORDS = {
 }
 """The model's variables in reviewers' words, for findings; the others are named as they are."""
 
-_PLAIN = {"active", "epoch", "received", "loss"}
+_PLAIN = {"active", "epoch", "received", "loss", "test", "changed", "doubt"}
 """Variables whose names say what they are."""
 
 _NAMES = re.compile(

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from siteproof.conformance.case import (
     FAULTS,
     OPERATIONS,
+    POINTED,
     SIDES,
+    STRUCK_ONCE,
     Advance,
     Case,
     Fault,
@@ -27,11 +29,12 @@ from siteproof.conformance.errors import CaseError
 machines = st.sampled_from(("m0", "m1"))
 points = st.sampled_from(("latest", "latest-processed", "point:0", "point:-1", "point:12", "point:gone", "point:unknown"))
 commands = st.one_of(
-    st.builds(Operate, machines, st.sampled_from([o for o in OPERATIONS if o != "UnplannedFailover"])),
-    st.builds(Operate, machines, st.just("UnplannedFailover"), points),
+    st.builds(Operate, machines, st.sampled_from([o for o in OPERATIONS if o not in POINTED])),
+    st.builds(Operate, machines, st.sampled_from(POINTED), points),
+    st.builds(Write, machines, st.just("test"), st.integers(0, 15), st.integers(0, 1)),
     st.builds(Write, machines, st.sampled_from(SIDES), st.integers(0, 15), st.integers(0, 1), st.booleans()),
     st.builds(Fault, st.sampled_from(FAULTS)),
-    st.builds(Heal, st.sampled_from(FAULTS)),
+    st.builds(Heal, st.sampled_from([f for f in FAULTS if f not in STRUCK_ONCE])),
     st.builds(StartMachine, machines, st.sampled_from(SIDES)),
     st.builds(Advance, st.integers(1, 10_000)),
     st.builds(Settle),
@@ -70,6 +73,9 @@ GOOD = Case(Scenario("vmware-to-azure"), (Write("m0", "primary", 3), Operate("m0
         (lambda d: d["commands"][1].update(machine="m7"), "command 2, machine: found 'm7'"),
         (lambda d: d["commands"][1].update(operation="Explode"), "command 2, operation: found 'Explode'"),
         (lambda d: d["commands"].append({"kind": "nap"}), "command 3: found kind 'nap'"),
+        (lambda d: d["commands"].append({"kind": "heal", "fault": "change-log"}), "command 3, fault: found 'change-log'"),
+        (lambda d: d["commands"].append({"kind": "start-machine", "machine": "m0", "side": "test"}), "command 3, side"),
+        (lambda d: d["commands"][0].update(side="test", cached=True), "command 1, cached"),
         (lambda d: d["scenario"].update(machines=[]), "scenario, machines: found []"),
         (lambda d: d["scenario"].update(machines=["a", "a"]), "every name once"),
     ],

@@ -1,0 +1,188 @@
+"""What the oracle compares: explanations on one side, what was seen on the other, and the tests that hold them together.
+
+Rules
+1. A *candidate* is a state of the promise level; the history (a `Log`) of the active side, its cached writes at the end; from a
+   failover until the next copy begins also that of the former source; and what stands beside (`Aside`): the history of a test
+   failover's copy, which begins at its point and goes on with its own writes, and the names of points in use.
+2. A *sight* is what was seen after an event. Each test says whether a candidate shows one part of it; a part that was not seen,
+   or that the system cannot tell, is passed by every candidate.
+3. No test writes the model's rules a second time: whether a point may go, whether the system may stand still and which
+   operations are advertised are asked of the compiled model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import attrs
+
+from siteproof.conformance.closure import Promised
+from siteproof.conformance.content import Log, View
+from siteproof.conformance.driver import UNKNOWN, Observation
+from siteproof.model.readings.python import State
+
+__all__ = ["ALERT", "KINDS", "UNSEEN", "Aside", "Candidate", "Node", "PointSeen", "Reading", "Sight", "Tests"]
+
+KINDS = ("crash-consistent", "app-consistent")
+"""The kinds of recovery points."""
+
+ALERT = "StaleSideFenced"
+"""The alert that is judged; others are the system's own affair."""
+
+UNSEEN = "?"
+"""The name of a point that the system does not show."""
+
+
+class Aside(NamedTuple):
+    """What a candidate knows beside the machine's own history: the history of a test failover's copy; the id of the point that
+    the failover in force or the test failover uses; the id that the running job was asked for (empty: none was named)."""
+
+    copy: Log | None = None
+    used: str = ""
+    asked: str = ""
+
+
+Candidate: TypeAlias = tuple[State, Log, "Log | None", Aside]
+Node: TypeAlias = tuple[State, Log, "Log | None", Aside, int, bool]
+"""A candidate within one search: also how many of the new points are explained, and whether all old ones have gone."""
+
+Reading: TypeAlias = Callable[[str], View]
+"""Reads the content of a place: a point's id, a side, or `test`."""
+
+
+@attrs.frozen
+class PointSeen:
+    """An advertised point, and what reading it found."""
+
+    id: str
+    kind: str
+    view: View
+
+
+@attrs.frozen
+class Sight:
+    """What is seen of a machine after an event: observation, new points (read), points that have gone, the active side's
+    content, the former source's and the test copy's (None when not read), whether the system stands still."""
+
+    seen: Observation
+    new: tuple[PointSeen, ...] | None
+    gone: frozenset[str]
+    disk: View | None
+    still: bool
+    former: View | None = None
+    copy: View | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return () if self.seen.points is UNKNOWN else tuple(i for i, _ in self.seen.points)
+
+
+class Tests:
+    """The tests of one machine's candidates. `points` are those that were advertised before; `retention` says whether an older
+    point could be removed then."""
+
+    def __init__(self, promised: Promised) -> None:
+        self.promised = promised
+        self.points: tuple[PointSeen, ...] = ()
+        self.reported_point: str | None = None
+        self.retention = False
+        self._at = promised.at
+
+    def branch(self, of: Candidate | Node) -> Log:
+        """The history on which the advertised points of a candidate lie."""
+        return of[2] if of[2] is not None and of[0][self._at.failover] in (1, 2) else of[1]
+
+    def explains(self, node: Node, sight: Sight) -> bool:
+        """Whether `node` shows exactly what was seen."""
+        return all(test(node, sight) for test in self.tests)
+
+    @property
+    def tests(self) -> tuple[Callable[[Node, Sight], bool], ...]:
+        return (self.shows, self.allows, self.holds, self.keeps, self.copies, self.lists, self.names, self.rests)
+
+    def shows(self, node: Node, sight: Sight) -> bool:
+        """The plain fields."""
+        seen = sight.seen
+        (protection, active, direction, failover, job, received, loss, alerted, primary, recovery, test, resync, _) = (
+            self.promised.shown(node[0])
+        )
+        return (
+            (seen.protection is UNKNOWN or seen.protection == protection)
+            and (seen.active is UNKNOWN or seen.active == active)
+            and (seen.direction is UNKNOWN or seen.direction == direction)
+            and (seen.failover is UNKNOWN or seen.failover == failover)
+            and (seen.job is UNKNOWN or seen.job == job)
+            and (seen.test is UNKNOWN or seen.test == test)
+            and (seen.resync is UNKNOWN or seen.resync == resync)
+            and (seen.received is UNKNOWN or seen.received == received)
+            and (seen.loss is UNKNOWN or seen.loss == loss)
+            and (seen.alerts is UNKNOWN or (ALERT in seen.alerts) == alerted)
+            and (seen.running[0] is UNKNOWN or seen.running[0] == primary)
+            and (seen.running[1] is UNKNOWN or seen.running[1] == recovery)
+        )
+
+    def allows(self, node: Node, sight: Sight) -> bool:
+        """The operations that are advertised."""
+        return sight.seen.allowed_operations is UNKNOWN or sight.seen.allowed_operations == self.promised.allowed(node[0])
+
+    def holds(self, node: Node, sight: Sight) -> bool:
+        """The content of the active side's disk."""
+        if sight.disk is None:
+            return True
+        state, log = node[0], node[1]
+        return not sight.disk.rubbish and log.prefix(int(state[self._at.head])).content == sight.disk.content
+
+    def is_former(self, state: State, old: Log | None) -> bool:
+        """Whether the passive side is a former source whose disk must not have changed: fenced, and no copy has begun."""
+        at = self._at
+        return old is not None and bool(state[at.failover]) and state[at.passive_epoch] == state[at.epoch]
+
+    def keeps(self, node: Node, sight: Sight) -> bool:
+        """The content of the former source's disk: everything that it ever acknowledged."""
+        state, old = node[0], node[2]
+        if sight.former is None or old is None or not self.is_former(state, old):
+            return True
+        return not sight.former.rubbish and old.prefix(int(state[self._at.passive])).content == sight.former.content
+
+    def copies(self, node: Node, sight: Sight) -> bool:
+        """The content of a test failover's copy: its point's, and its own writes on top."""
+        copy = node[3].copy
+        if sight.copy is None or copy is None:
+            return True
+        return not sight.copy.rubbish and copy.content == sight.copy.content
+
+    def lists(self, node: Node, sight: Sight) -> bool:
+        """The list of points."""
+        if sight.seen.points is UNKNOWN or sight.new is None:
+            return True
+        state, _, _, _, k, renewed = node
+        if k != len(sight.new) or bool(state[self._at.points]) != bool(sight.ids):
+            return False
+        if renewed:
+            return len(sight.gone) == len(self.points)
+        if self.points and self.points[-1].id in sight.gone and not k:
+            return False
+        return not sight.gone or (self.retains(node) and not self.pinned(node) & sight.gone)
+
+    def retains(self, node: Node) -> bool:
+        """Whether retention may have removed older points since the last sight: it is at work before or after the event."""
+        return self.retention or self.promised.prunable(node[0])
+
+    def pinned(self, node: Node) -> set[str]:
+        """The points in use: by a failover, a test failover, or the job that runs."""
+        return {node[3].used, node[3].asked}
+
+    def names(self, node: Node, sight: Sight) -> bool:
+        """The point that a failover says it uses."""
+        told = sight.seen.failover_point
+        if told is UNKNOWN:
+            return True
+        used = node[3].used if node[0][self._at.failover] in (1, 2) else ""
+        if used != UNSEEN:
+            return told == (used or None)
+        return told == self.reported_point if self.reported_point is not None else told is not None
+
+    def rests(self, node: Node, sight: Sight) -> bool:
+        """After settling: no fair step is possible."""
+        return not sight.still or not self.promised.restless(node[0])
