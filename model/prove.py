@@ -283,7 +283,7 @@ class _Race:
             why = dict.fromkeys(self.reasons[goal.key])
             if goal.key not in pursued:
                 why = {f"not pursued further, since another claim of {goal.promise.id} is refuted": None, **why}
-            elif self.left <= 1:
+            if self.left <= 1:
                 why["the time limit was reached"] = None
             self.results[goal.key] = ClaimResult(goal.built.name, Verdict.UNDETERMINED, "all engines", 0.0,
                                                  "; ".join(why), claim_text(self.model, goal))
