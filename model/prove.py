@@ -222,16 +222,10 @@ class _Race:
                 result = attrs.evolve(result, verdict=Verdict.BY_CONSTRUCTION, method="preconditions and effects")
             self.results[goal.key] = result
 
-    def denied(self, goals: Sequence[Goal]) -> set[str]:
-        """Keys of the claims of which the invariant shows that no reachable state or step satisfies the premise."""
-        told = proves(self.model, self.invariant, [_denial(goal) for goal in goals])
-        return {key for key, answer in told.items() if answer.answer == "unsat"}
-
     def unreachable(self, goals: Sequence[Goal]) -> set[str]:
         """Keys of the claims of which an invariant shows that no reachable state or step satisfies the premise: ours, ours
         with what never occurs, or one that Spacer adds to it. Premises that a search reaches meanwhile are remembered."""
-        denied = [attrs.evolve(goal, built=attrs.evolve(goal.built, premise=z3.BoolVal(True),
-                                                        conclusion=z3.Not(goal.built.premise))) for goal in goals]
+        denied = [_denial(goal) for goal in goals]
         never = {key for key, told in proves(self.model, self.invariant, denied).items() if told.answer == "unsat"}
         known = self.invariant
         if len(never) < len(goals) and self.left > 0:
@@ -328,7 +322,7 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     race = _Race(of, model, goals, on_progress or (lambda _text: None), began + time_limit)
     first = race.look(of.wide, FIRST_STATES, race.open, goals)
     if not first.exhausted and (unseen := [goal for goal in goals if not race.witnessed[goal.key]]):
-        race.look(of.scopes[0], None, race.open, unseen)
+        race.look(of.scopes[0], None, [], unseen)
     candidates = invariant_candidates(model, of.lemmas, everything)
     race.induct(candidates)
     race.fall_back(candidates)
@@ -439,7 +433,8 @@ def witnesses(model: Model, *, scope: Scope | None = None, on_progress: Progress
     for within in (*of.scopes, ANYWHERE) if scope is None else (scope,):
         sought = [action.name for action in model.actions if action.name not in rows or not (
             rows[action.name].impossible or rows[action.name].trace)]
-        found = search(model, [Target(name, z3.BoolVal(True), True, (name,)) for name in sought], within, max_states=FIRST_STATES if within is ANYWHERE else DEEP_STATES)
+        most = FIRST_STATES if within is ANYWHERE else DEEP_STATES
+        found = search(model, [Target(name, z3.BoolVal(True), True, (name,)) for name in sought], within, max_states=most)
         bound = f"with {within}" if found.exhausted else f"with {within} ({found.stopped})"
         for name in sought:
             rows[name] = ActionWitness(name, None, False, f"not taken {bound}; not proved impossible")

@@ -109,7 +109,6 @@ class Variable(Generic[T]):
     initial: Any
     doc: str
     mark: bool = False
-    shared: bool = False
     place: str | None = None
     durable: bool = True
     shared: bool = False

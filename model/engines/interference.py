@@ -31,7 +31,7 @@ import z3
 
 from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named
-from siteproof.model.system import Action, Model
+from siteproof.model.system import Action, Model, constants_of
 
 __all__ = ["others_actions", "step_of_other", "still"]
 
@@ -66,6 +66,6 @@ def still(model: Model) -> list[Named]:
 
 def _of_other(model: Model, node: Any) -> Any:
     """A term with the other machine's own variables, now and later, in place of this one's."""
-    own = [v for v in model.variables if not v.shared]
-    return z3.substitute(node, *((v.domain.constant(v.name + suffix), v.domain.constant(OTHER + v.name + suffix))
-                                 for v in own for suffix in ("", smt.PRIME)))
+    own = {v.name: v.domain for v in model.variables if not v.shared}
+    asked = ((name, own.get(name.removesuffix(smt.PRIME))) for name in constants_of(node))
+    return z3.substitute(node, *((domain.constant(name), domain.constant(OTHER + name)) for name, domain in asked if domain))
