@@ -211,7 +211,9 @@ class Promised:
         return tuple(s[i] for i in self.lifecycle_at)
 
     def told_lifecycle(self, abstract: Abstract) -> str:
-        """An abstract state in words."""
+        """An abstract state in words; the running job alone, where that is all that counts."""
+        if len(abstract) == 1:
+            return f"{self._jobs[int(abstract[0])]} running"
         protection, active, failover, job, direction, test, resync = (int(code) for code in abstract)
         told = f"{self._protections[protection]}, active at {self._sites[active]}, {self._directions[direction]}"
         told += f", failover {self._failovers[failover]}" if failover else ""

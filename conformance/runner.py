@@ -190,8 +190,9 @@ class _Watched(Session):
         active = {m: o.active for m, o in self.last.items()}
         strikes = {m: any(self.promised.tracks(c[0]) for c in f.candidates) for m, f in self.factors.items()}
         once = isinstance(command, Fault) and command.fault in STRUCK_ONCE
-        strikes_or_heals = isinstance(command, Fault | Heal) and not once
-        was_there = strikes_or_heals and (command.fault in self.faults) == isinstance(command, Fault)
+        was_there = False
+        if isinstance(command, Fault | Heal) and not once:
+            was_there = (command.fault in self.faults) == isinstance(command, Fault)
         goes = super().step(command)
         if sum(self.skipped.values()) > skipped or was_there:
             return goes
