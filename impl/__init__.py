@@ -15,6 +15,9 @@ module                 one idea
 ``coordinator``        jobs and the order of their steps (``control``: what jobs are made of)
 ``copying``            steps that make the other side a replica
 ``failover``           steps that move the authority, and that make it final
+``testfailover``       a copy that runs by itself, and its cleanup
+``resync``             comparing to a staging area, merging, one fresh point
+``ending``             disabling, complete migration, cleaning up on contact
 ``replication``        sessions, points, doubt about tracking, contact and fencing
 ``agent``              tracking and sending at the source
 ``process_server``     the gateway: cache, compress, encrypt, send
@@ -35,9 +38,10 @@ role                                       decisions that stand alone
 ``configuration-server``, ``provider``     ``steps``, ``step_*`` (one a job step), ``contact``, ``count_loss``,
                                            ``is_drained``, ``source_is_off``, ``choose_point``, ``should_cut``, ``cut``,
                                            ``next_epoch``, ``resync_compares``, ``needs_new_machine``,
-                                           ``hand_over``, ``check_tracking``, ``halt_replication``, ``fail_job``
+                                           ``hand_over``, ``check_tracking``, ``halt_replication``, ``fail_job``,
+                                           ``make_copy``, ``cancel_resync``, ``clean_side``
 ``mobility-service``, ``hyper-v-agent``,   ``track``, ``take_batch``, ``which_log_to_clear``, ``drained``, ``recover``,
-``unified-agent``                          ``copy_blocks``, ``seal``, ``resend``, ``start_tracking``
+``unified-agent``                          ``copy_blocks``, ``seal``, ``resend``, ``start_tracking``, ``doubt``
 ``process-server``,                        ``optimise``, ``forward``, ``crash``
 ``temporary-process-server``
 ``storage-account``, ``master-target``,    ``accepts_epoch``, ``in_order``, ``apply``, ``store_base``, ``differing``,

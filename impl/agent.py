@@ -14,8 +14,9 @@ batch           at most 4 MiB of content, so that memory is bounded however long
                 in transit goes in the next batches
 drop            the logs in transit are deleted when all their writes are acknowledged and never before (what a gateway
                 loses in a crash is sent again)
-doubt           when a write could not be recorded, or a log is damaged, nothing is tracked or sent any more until the
-                sides are compared (P9); after a crash the logs of all disks together must hold every number
+doubt           when a write could not be recorded, a log is damaged, or the logs outgrow their limit, nothing is
+                tracked or sent any more until the sides are compared (P9); after a crash the logs of all disks together
+                must hold every number
 base copy       in chunks of the live disk while writes go on; the writes made meanwhile are tracked and follow
 resync          digests go first, only blocks that differ are sent
 sealing         where no gateway stands between and the channel is to be encrypted, the agent itself seals what it
@@ -75,6 +76,7 @@ class ReplicationAgent:
         space: ExtentSpace,
         staging: int,
         codec: Codec | None = None,
+        log_limit: int | None = None,
     ) -> None:
         self.machine = machine
         self.side = side
@@ -93,6 +95,8 @@ class ReplicationAgent:
         self._staging = staging
         self._codec = codec
         """With what the agent itself seals content; ``None`` where a gateway does, or nobody."""
+        self._log_limit = log_limit
+        """Bytes of all logs together beyond which a resynchronisation costs less than sending them; ``None``: no limit."""
 
     # -------------------------------------------------------------------------------------------------- tracking
 
@@ -101,6 +105,8 @@ class ReplicationAgent:
         if self.tracking and not self.resync_required:
             self._logs[disk].append(sequence, block * BLOCK, data, now)
             self.last_tracked = sequence
+            if self._log_limit is not None and sum(log.size for log in self._logs) > self._log_limit:
+                self.doubt()
 
     def doubt(self) -> None:
         """What was tracked cannot be relied on any more: a resynchronisation is required (P9)."""
@@ -140,6 +146,10 @@ class ReplicationAgent:
             self.in_flight = None
         elif self.copy is not None:
             self.in_flight, self.copy = None, BaseCopy(self.copy.compare)
+        self.check_logs()
+
+    def check_logs(self) -> None:
+        """Read the logs back from disk; one that is damaged or incomplete cannot be trusted any more (P9)."""
         try:
             for log in self._logs:
                 log.recover()

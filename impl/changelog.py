@@ -11,7 +11,8 @@ Rules:
   format wants, and the header's end of log is written at a clean close;
 * after a crash the header still says 0. The log is then rebuilt from its journal: a write is taken over only if its
   journal record and its data match their digests, its number is higher than the one before, its place is inside the
-  disk, and its data lie exactly where the ones before end; otherwise the log is damaged and a resynchronisation is
+  disk, and its data lie exactly where the ones before end, and only if header and metadata blocks are those of this
+  log in this chain; otherwise the log is damaged and a resynchronisation is
   required (P9). That no number is missing can only be seen over all disks together: the agent looks at that;
 * a closed log is read back from its file, and what the file says is what is shipped;
 * the sequence number in the journal orders writes across all disks of the machine, which the format itself cannot.
@@ -159,8 +160,12 @@ class LogFile:
         """After a crash: rebuild what the log holds from the bytes on disk alone.
 
         Raises:
-            IntegrityError: a journal record is torn, damaged or out of place, or data are missing or do not match.
+            IntegrityError: the header is damaged or another log's, a journal record is torn, damaged or out of place, or
+                data or metadata are missing or do not match.
         """
+        header = hrl.decode_header(self._space.read(Extent(self._area, 0, hrl.HEADER_SIZE)))
+        if (header.unique_id, header.previous_unique_id, header.disk_id) != self._ids or header.disk_size != self._size:
+            raise DamagedLogError(f"{self.path.name}: the header is not that of this log in its chain; resynchronise")
         raw = self._space.read(Extent(self._journal, 0, self._space.end(self._journal)))
         self.tracked = []
         self._pending = []
@@ -173,9 +178,32 @@ class LogFile:
             self.tracked.append(Tracked(found.sequence, self.disk, found.offset, extent, found.digest))
             self._pending.append(hrl.LogEntry(found.offset, found.length, self._created, hrl.byte_checksum(data)))
             if len(self._pending) == hrl.ENTRIES_PER_BLOCK:
+                at = found.at + found.length
+                self._check_block(at, at - blocks if blocks else 0)
                 self._pending = []
-                blocks = found.at + found.length
+                blocks = at
+        if header.end_of_log and self._pending:
+            at = self._space.end(self._area) - hrl.BLOCK_SIZE
+            self._check_block(at, at - blocks if blocks else 0)
         self._last_block = blocks
+
+    def _check_block(self, at: int, previous: int) -> None:
+        told, entries = hrl.decode_block(self._space.read(Extent(self._area, at, hrl.BLOCK_SIZE)))
+        expected = [(e.offset, e.length, e.data_checksum) for e in self._pending]
+        if told != previous or [(e.offset, e.length, e.data_checksum) for e in entries] != expected:
+            raise DamagedLogError(f"{self.path.name}: metadata at {at} do not say what was tracked; resynchronise")
+
+    @property
+    def size(self) -> int:
+        """Bytes of the log's file."""
+        return self._space.end(self._area)
+
+    def damage(self, rng: random.Random) -> None:
+        """The store goes bad: one bit of the log's file or of its journal turns."""
+        area = rng.choice([a for a in (self._area, self._journal) if self._space.end(a)])
+        at = rng.randrange(self._space.end(area))
+        (byte,) = self._space.read(Extent(area, at, 1))
+        self._space.overwrite(area, at, bytes([byte ^ 1 << rng.randrange(8)]))
 
     def read_back(self) -> None:
         """After closing: what the log tracks is what its file says.
@@ -260,6 +288,17 @@ class ChangeLog:
             if log is not None:
                 log.drop()
         self.in_transit = self.recording = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of both logs."""
+        return sum(log.size for log in (self.in_transit, self.recording) if log is not None)
+
+    def damage(self, now: float, rng: random.Random) -> None:
+        """The store under the log that records goes bad; where nothing is recorded, under a new and empty one."""
+        if self.recording is None:
+            self.recording = self._open(now)
+        self.recording.damage(rng)
 
     def power_fail(self) -> None:
         """Power fails. Where writes are forced to stable storage, what was not forced is gone; else this is not played."""

@@ -16,12 +16,13 @@ ReverseReplicate            prepare, copy, catch up, finish
 TestFailover                choose the point, make the copy, start it
 TestFailoverCleanup         stop the copy, delete it
 ChangePit                   choose the point, change to it
+RepairReplication           begin to compare, compare, catch up; begin to merge, merge
 DisableProtection,          stop replication, end it
 CompleteMigration
 ==========================  ==========================================================================================
 
-The steps are in :mod:`.copying`, :mod:`.failover`, :mod:`.testfailover` and :mod:`.ending`, what they stand on is in
-:mod:`.replication`.
+The steps are in :mod:`.copying`, :mod:`.failover`, :mod:`.testfailover`, :mod:`.resync` and :mod:`.ending`, what they
+stand on is in :mod:`.replication`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from .control import Job, StepResult
 from .copying import CopySteps
 from .ending import EndingSteps
 from .failover import FailoverSteps
+from .resync import ResyncSteps
 from .testfailover import TestFailoverSteps
 from .values import Operation
 
@@ -40,7 +42,7 @@ __all__ = ["ConfigurationServer", "Coordinator", "Job", "Provider", "StepResult"
 _Step = Callable[[Job, float], StepResult]
 
 
-class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, EndingSteps):
+class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, EndingSteps):
     """Runs the jobs of one machine.
 
     Overridable: every ``step_*`` method, :meth:`contact`, :meth:`is_drained`, :meth:`source_is_off`,
@@ -49,8 +51,10 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, EndingSteps):
     """
 
     def begin(self, operation: str, point: str | None, now: float) -> None:  # noqa: ARG002
-        """Start the job of an accepted request; an unplanned failover pre-empts a planned one (P16)."""
-        copies = operation in (Operation.ENABLE, Operation.REVERSE) or self.flow.copies_back(operation, self.record.active)
+        """Start the job of an accepted request; an unplanned failover pre-empts a planned one, and ends a
+        resynchronisation (P10, P16)."""
+        copies = operation in (Operation.ENABLE, Operation.REVERSE, Operation.REPAIR)
+        copies = copies or self.flow.copies_back(operation, self.record.active)
         self.job = Job(operation, point=point, copies=copies)
         self.record.job = operation
         if operation == Operation.ENABLE:
@@ -58,6 +62,9 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, EndingSteps):
             self.record.direction = "forward"
         elif operation == Operation.UNPLANNED:
             self.halt_replication()
+            self.cancel_resync()
+        elif operation == Operation.REPAIR:
+            self.record.resync = "comparing"
         if operation in (Operation.UNPLANNED, Operation.TEST, Operation.CHANGE):
             self.pin(self.job)
 
@@ -87,6 +94,9 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, EndingSteps):
             Operation.TEST: (self.step_choose_point, self.step_make_copy, self.step_start_copy),
             Operation.CLEANUP: (self.step_stop_copy, self.step_delete_copy),
             Operation.CHANGE: (self.step_find_point, self.step_change_point),
+            Operation.REPAIR: (
+                self.step_begin_comparing, self.step_copy, self.step_catch_up, self.step_begin_merging, self.step_merge,
+            ),
             Operation.DISABLE: (self.step_stop_replication, self.step_end_replication),
             Operation.MIGRATE: (self.step_stop_replication, self.step_end_replication),
         }  # fmt: skip
@@ -101,7 +111,7 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, EndingSteps):
         result = steps[job.step](job, now)
         if self.job is not job:
             return StepResult.WAIT
-        if result is StepResult.WAIT and job.operation == Operation.PLANNED and not self.reach.data_path():
+        if result is StepResult.WAIT and job.operation == Operation.PLANNED and not self.may_replicate():
             result = StepResult.FAILED
         if result is StepResult.DONE:
             job.step += 1

@@ -316,6 +316,20 @@ class DiskSet:
         self._overlays.append(made)
         return made
 
+    def move_to(self, below: DiskSet, blocks: int) -> bool:
+        """Move at most so many written blocks to the disks that this overlay shows; what is shown does not change.
+
+        Returns:
+            Whether blocks are left.
+        """
+        for disk, versions in enumerate(self._versions):
+            while versions and blocks:
+                block = next(iter(versions))
+                below.write(disk, block, self.read(disk, block * BLOCK, BLOCK))
+                self._free.extend(slot for _, slot in versions.pop(block))
+                blocks -= 1
+        return any(self._versions)
+
     def remove(self, overlay: DiskSet) -> None:
         """Delete an overlay with everything that was written to it."""
         self._overlays.remove(overlay)

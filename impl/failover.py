@@ -36,11 +36,11 @@ class FailoverSteps(ReplicationControl):
         """Whether everything acknowledged is on the other side."""
         source = self.sides[self.record.active]
         received = self.sides[other(self.record.active)].target.received
-        return self.replica_is_prefix() and source.agent.drained(source.host.acknowledged, received)
+        return self.ready and source.agent.drained(source.host.acknowledged, received)
 
     def step_stop_source(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
         """Orderly stop of the source; its cached writes are flushed first (H2S-24, H2A-35)."""
-        if not self.reach.data_path():
+        if not self.may_replicate():
             return StepResult.FAILED
         try:
             self.sides[self.record.active].host.stop(now)
@@ -51,7 +51,7 @@ class FailoverSteps(ReplicationControl):
 
     def step_drain(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
         """Wait until everything acknowledged is on the other side."""
-        if not self.reach.data_path():
+        if not self.may_replicate():
             return StepResult.FAILED
         if not self.source_is_off():
             return StepResult.AGAIN
@@ -59,7 +59,7 @@ class FailoverSteps(ReplicationControl):
 
     def may_switch(self) -> StepResult:
         """Whether a planned failover may hand over now (``DONE``), or has to stop and drain again, or fails."""
-        if not self.reach.data_path():
+        if not self.may_replicate():
             return StepResult.FAILED
         return StepResult.DONE if self.source_is_off() and self.is_drained() else StepResult.AGAIN
 

@@ -53,6 +53,9 @@ ROLES: Mapping[str, type] = {
 }
 """Components by role name, with the classes used unless others are given."""
 
+LEAST_LOG = 1 << 20
+"""Bytes of change logs for which nothing is compared: digests go out in chunks of as much content."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
@@ -69,6 +72,8 @@ class Lab:
             the operating system has not written yet when the real host fails is then lost.
         reproducible: derive the keys from the seed as well. For tests alone: it uses a key again for other content.
         network: how often the network delivers late copies of messages, and how late.
+        least_log: bytes that a machine's change logs may always take, however small its disks; beyond that, and beyond
+            half of its disks, a resynchronisation is required.
         components: component classes by role name, in place of the built-in ones.
 
     Raises:
@@ -87,6 +92,7 @@ class Lab:
         reproducible: bool = False,
         components: Mapping[str, type] | None = None,
         network: Network | None = None,
+        least_log: int = LEAST_LOG,
     ) -> None:
         self.topology = load_topology(Path(topology))
         self.flow = flow_of(self.topology)
@@ -98,6 +104,7 @@ class Lab:
             given.setdefault("temporary-process-server", given["process-server"])
         self._classes: dict[str, Any] = {**ROLES, **given}
         self._sync = sync
+        self._least_log = least_log
         self._rng = random.Random(seed)
         self._space = ExtentSpace()
         self._bases: list[BaseImage] = []
@@ -160,7 +167,8 @@ class Lab:
             ]
             staging = self._space.open(folder / f"{side}.staging")
             agent = self._classes[self.flow.agents[side]](
-                machine, side, disks, logs, self._space, staging, self._codec if self.flow.sealing.by_agent else None
+                machine, side, disks, logs, self._space, staging, self._codec if self.flow.sealing.by_agent else None,
+                max(self._least_log, sum(sizes) // 2),
             )
             host = self._classes["vm-host"](machine, side, disks, agent, authority=side == PRIMARY)
             target = self._classes[self.flow.targets[side]](machine, side, disks, host, self._space, self._codec)
@@ -252,11 +260,13 @@ class Lab:
         return started
 
     def fault(self, kind: str) -> None:
-        """A fault strikes: ``primary-site``, ``recovery-site``, ``link`` or ``gateway``. Striking twice is once."""
+        """A fault strikes: ``primary-site``, ``recovery-site``, ``link`` or ``gateway``; striking twice is once. Or
+        ``change-log``: bytes of every machine's change log at its active side turn, if it keeps one.
+        """
         self._simulation.fault(kind)
 
     def heal(self, kind: str) -> None:
-        """A fault is over."""
+        """A fault is over. There is nothing to heal in a change log: see ``RepairReplication``."""
         self._simulation.heal(kind)
 
     # --------------------------------------------------------------------------------------------------------- time

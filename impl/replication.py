@@ -3,10 +3,9 @@
 A *session* is replication in one direction. While it is on, the replica holds a prefix of the branch only when it is
 ``ready``: never in the middle of a copy, nor of a resynchronisation.
 
-A change log that is damaged after a crash makes a *resynchronisation* necessary (P9): until the sides have been
-compared and have caught up, no point is cut, the points that exist stay, and ``latest`` means the newest of them (P10).
-It starts only when data can flow; until then the replica is what it was. What counts as *received* in the middle of a
-copy or comparison is what the newest point holds: the baseline of a session is not something that has arrived.
+A change log that cannot be trusted calls for a *resynchronisation* (P9): see :mod:`.resync`. What counts as *received*
+in the middle of a copy or comparison is what the replica or the newest point holds: the baseline of a session is not
+something that has arrived.
 
 A source out of contact cannot be told that replication stops. It keeps its session and sends again when the path heals,
 until it is fenced; its messages carry an old epoch and are refused (P3).
@@ -43,10 +42,6 @@ class ReplicationControl:
         """Side that sends, while replication is on."""
         self.ready = False
         """Whether the replica is a prefix: the base copy is complete and caught up."""
-        self.resyncing = False
-        """Whether a resynchronisation runs outside any job."""
-        self.resync_goal: int | None = None
-        """Writes acknowledged at the end of that comparison."""
 
     # --------------------------------------------------------------------------------------------------- sessions
 
@@ -56,16 +51,19 @@ class ReplicationControl:
         return self.record.epoch
 
     def open_session(self, source: str, *, received: int, fresh: bool) -> None:
-        """Connect source and target and start to send."""
+        """Connect source and target and start to send; the replica is no prefix until it has caught up."""
+        self.ready = False
+        self.connect(source, received=received, fresh=fresh)
+
+    def connect(self, source: str, *, received: int, fresh: bool = False, staged: bool = False) -> None:
+        """Connect source and target. ``fresh``: onto empty disks; ``staged``: beside the replica, which stays what it is."""
         send_to, reply_to = self.reach.route(self.record.machine, source)
-        agent = self.sides[source].agent
-        self.sides[other(source)].target.open_session(
-            self.record.epoch, received, reply_to, fresh=fresh, after=agent.number
-        )
+        agent, target = self.sides[source].agent, self.sides[other(source)].target
+        if staged:
+            target.open_staging()
+        target.open_session(self.record.epoch, received, reply_to, fresh=fresh, after=agent.number)
         agent.open_session(send_to)
         self.session = source
-        self.ready = False
-        self.resyncing = False
 
     def halt_replication(self) -> None:
         """Replication stops; what has been received stays. A source out of contact does not learn of it."""
@@ -78,7 +76,7 @@ class ReplicationControl:
 
     def urgent(self) -> bool:
         """Whether changes are sent at once instead of at the next replication interval: something waits for them."""
-        return self.job is not None or self.resyncing
+        return self.job is not None
 
     # ----------------------------------------------------------------------------------------------------- points
 
@@ -86,8 +84,9 @@ class ReplicationControl:
         """Whether a periodic point is due: replication on, caught up, something new received (P24)."""
         return (
             self.session is not None
-            and self.replica_is_prefix()
+            and self.ready
             and self.record.protection == "protected"
+            and self.record.resync == "none"
             and self.reach.up(other(self.session))
             and self.sides[other(self.session)].target.new_since_last_point()
         )
@@ -106,9 +105,11 @@ class ReplicationControl:
             target.prune(now, self.policy.retention_hours * 3600, self.record.pinned)
 
     def expire(self, now: float) -> None:
-        """Prune by retention as time passes, also when nothing new is cut. After a failover every point stays."""
+        """Prune by retention as time passes, also when nothing new is cut. After a failover every point stays, and so it
+        does until a resynchronisation is done.
+        """
         side = self.record.points_at
-        if side is not None and self.record.failover == "none" and self.reach.up(side):
+        if side is not None and self.record.failover == self.record.resync == "none" and self.reach.up(side):
             target, retention = self.sides[side].target, self.policy.retention_hours * 3600
             if target.points and now - target.points[0].cut_at > retention:
                 target.prune(now, retention, self.record.pinned)
@@ -116,22 +117,20 @@ class ReplicationControl:
     # ------------------------------------------------------------------------------------------------------ doubt
 
     def check_tracking(self) -> None:
-        """After a crash: if tracked changes were lost or are in doubt, start over by comparing both sides (P9)."""
+        """If tracked changes were lost or are in doubt: call for a resynchronisation, or begin a copy again (P9)."""
         if self.session is None or not self.sides[self.session].agent.resync_required:
             return
         self.raise_alert(RESYNC_REQUIRED)
         if self.job is not None and self.job.copies:
             self.halt_replication()
             self.job.step = self.job.again_from = 0
-            return
-        if not self.reach.data_path():
-            return
-        source = self.sides[self.session]
-        source.agent.start_tracking(self.record.epoch, source.host.acknowledged)
-        self.open_session(self.session, received=source.host.acknowledged, fresh=False)
-        source.agent.start_copy(compare=True)
-        self.resyncing = True
-        self.resync_goal = None
+        elif self.record.resync == "none":
+            self.record.resync = "required"
+            self.sides[other(self.session)].target.halt()
+
+    def may_replicate(self) -> bool:
+        """Whether what the source acknowledges can reach the other side now."""
+        return self.record.resync == "none" and self.reach.data_path()
 
     def distrust(self) -> None:
         """Content arrived that is not what was tracked; it was not used, and the sides have to be compared (P9)."""
@@ -139,22 +138,10 @@ class ReplicationControl:
             self.sides[self.session].agent.resync_required = True
             self.check_tracking()
 
-    def replica_is_prefix(self) -> bool:
-        """Whether the replica holds exactly a prefix now: never in the middle of a copy or of a resynchronisation."""
-        if self.resyncing and self.session is not None:
-            source = self.sides[self.session]
-            if not source.agent.copying:
-                if self.resync_goal is None:
-                    self.resync_goal = source.host.acknowledged
-                if self.sides[other(self.session)].target.received >= self.resync_goal:
-                    self.ready = True
-                    self.resyncing = False
-        return self.ready
-
     def held(self, target_side: str) -> int:
         """Writes of the branch that a target really holds, as a prefix."""
         target = self.sides[target_side].target
-        return target.received if self.ready or not target.points else target.points[-1].sequence
+        return target.held if self.ready or not target.points else target.points[-1].sequence
 
     # ---------------------------------------------------------------------------------------------------- contact
 

@@ -38,7 +38,8 @@ from .values import PRIMARY, RECOVERY, SIDES, other
 
 __all__ = ["FAULTS", "Network", "Receiver", "Simulation"]
 
-FAULTS = ("primary-site", "recovery-site", "link", "gateway")
+CHANGE_LOG = "change-log"
+FAULTS = ("primary-site", "recovery-site", "link", "gateway", CHANGE_LOG)
 
 STEP_DELAY = (0.05, 2.0)
 """Seconds of virtual time before a job step, least and most."""
@@ -146,7 +147,9 @@ class Simulation:
         """
         if kind not in FAULTS:
             raise UsageError(f"fault '{kind}' is not known; known: {', '.join(FAULTS)}")
-        if kind in self.faults or (kind == "gateway" and not self.gateways):
+        if kind == CHANGE_LOG:
+            self._damage_logs()
+        if kind == CHANGE_LOG or kind in self.faults or (kind == "gateway" and not self.gateways):
             return
         self.faults.add(kind)
         self._breaks += 1
@@ -158,6 +161,18 @@ class Simulation:
             if kind in (f"{self.gateway_sites[name]}-site", "gateway"):
                 gateway.crash()
         for machine in self.coordinators:
+            self.kick(machine)
+
+    def _damage_logs(self) -> None:
+        """The store of every active side's change log goes bad. Where the side has power its agent reads the logs back at
+        once, as on any error of a store; else it does so when the power is back.
+        """
+        for machine, coordinator in self.coordinators.items():
+            at = coordinator.sides[coordinator.record.active]
+            if at.agent.tracking and not at.agent.resync_required:
+                self._rng.choice(at.agent.files()).damage(self.now, self._rng)
+                if at.host.powered:
+                    at.agent.check_logs()
             self.kick(machine)
 
     def heal(self, kind: str) -> None:
@@ -196,7 +211,6 @@ class Simulation:
 
     def in_doubt(self, machine: str) -> None:
         """Something of a machine could not be recorded: see to it at once."""
-        self.coordinators[machine].check_tracking()
         self.kick(machine)
 
     # -------------------------------------------------------------------------------------------------- scheduling
@@ -212,6 +226,7 @@ class Simulation:
         """Something changed for a machine: schedule whatever has become possible and is not scheduled yet."""
         coordinator = self.coordinators[machine]
         agenda = self._agenda[machine]
+        coordinator.check_tracking()
         if coordinator.job is not None and not agenda.step:
             agenda.step = True
             self._at(self.now + self._delay(STEP_DELAY), partial(self._step, machine))
@@ -250,7 +265,6 @@ class Simulation:
             return
         side = coordinator.sides[coordinator.session]
         self._send(side.agent.pump(self.now))
-        coordinator.check_tracking()
         self.kick(machine)
 
     def _cut(self, machine: str) -> None:

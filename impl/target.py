@@ -10,6 +10,7 @@ Rules:
 * changes are applied in the order of the machine's sequence numbers, all disks together; a message that came before is
   acknowledged again and not applied again; a gap is refused, never skipped (P9);
 * content is checked against its digest before any of it is applied, so a batch is applied whole or not at all;
+* during a resynchronisation that compares, everything goes to a staging area and the replica stays what it was;
 * a point is a cut over all disks at one instant between two batches: exactly a prefix of the branch (P4, P23);
 * pruning never removes the newest point, nor one that is in use (P4).
 """
@@ -48,6 +49,8 @@ class ReplicationTarget:
         self.last_ack: Ack | None = None
         self.reply_to = ""
         self._disks = disks
+        self._staging: DiskSet | None = None
+        self._held = 0
         self._host = host
         self._space = space
         self._codec = codec
@@ -66,6 +69,39 @@ class ReplicationTarget:
         self.reply_to = reply_to
         self.after = after
         self.last_ack = None
+
+    def open_staging(self) -> None:
+        """From now on what arrives goes beside the replica, which stays what it is, and so does what it counts as held."""
+        self._held = self.received
+        self._staging = self._disks.overlay("resync")
+
+    def drop_staging(self) -> None:
+        """Delete the staging area, if there is one, with everything that arrived since: the replica is what it was."""
+        if self._staging is not None:
+            self._disks.remove(self._staging)
+            self._staging = None
+            self.received = self._held
+
+    def merge(self, blocks: int) -> bool:
+        """Move at most so many blocks from the staging area into the replica. ``True`` when nothing is left in it and it
+        is gone: then the replica holds everything received.
+        """
+        if self._staging is not None:
+            if self._staging.move_to(self._disks, blocks):
+                return False
+            self._held = self.received
+            self.drop_staging()
+        return True
+
+    @property
+    def held(self) -> int:
+        """Writes of the branch that the replica itself holds."""
+        return self.received if self._staging is None else self._held
+
+    @property
+    def _into(self) -> DiskSet:
+        """Where what arrives goes, and what it is compared with."""
+        return self._disks if self._staging is None else self._staging
 
     def halt(self) -> None:
         """Replication stops: nothing more is accepted until a new session."""
@@ -131,20 +167,20 @@ class ReplicationTarget:
         pieces = self._contents(batch)
         for write, piece in zip(batch.writes, pieces, strict=True):
             if write.sequence > self.received:
-                self._disks.write(write.disk, write.offset // BLOCK, piece)
+                self._into.write(write.disk, write.offset // BLOCK, piece)
                 self.received = write.sequence
 
     def store_base(self, chunk: CopyChunk) -> None:
         """Store a piece of the base copy."""
         for copy, piece in zip(chunk.copies, self._contents(chunk), strict=True):
-            self._disks.write(copy.disk, copy.offset // BLOCK, piece)
+            self._into.write(copy.disk, copy.offset // BLOCK, piece)
 
     def differing(self, message: Compare) -> list[int]:
         """Blocks whose digest is not the sender's; an empty digest stands for a block of zeros."""
         count = len(message.digests)
-        if not self._disks.may_hold_data(message.disk, message.start, count):
+        if not self._into.may_hold_data(message.disk, message.start, count):
             return [message.start + i for i, d in enumerate(message.digests) if d]
-        data = self._disks.read(message.disk, message.start * BLOCK, count * BLOCK)
+        data = self._into.read(message.disk, message.start * BLOCK, count * BLOCK)
         result = []
         for index, digest in enumerate(message.digests):
             piece = data[index * BLOCK : (index + 1) * BLOCK]

@@ -181,6 +181,15 @@ def topologies(tmp_path: Path) -> dict[str, Path]:
     return result
 
 
+def repair(lab: Lab) -> None:
+    """A resynchronisation is called for, the operator starts it, and it is done."""
+    assert lab.settle()
+    assert lab.status("m").resync == "required"
+    assert lab.request("m", "RepairReplication") is None
+    assert lab.settle()
+    assert (lab.status("m").resync, lab.status("m").job) == ("none", None)
+
+
 def make_image(path: Path, blocks: int = 32) -> Path:
     """An image with some content and a hole."""
     with path.open("wb") as file:

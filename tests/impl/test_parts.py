@@ -24,7 +24,7 @@ from siteproof.impl.process_server import ProcessServer, ProcessServerRoute
 from siteproof.impl.values import BLOCK, OPERATIONS, SIDES
 from siteproof.impl.vault import MachineRecord, Situation, Vault
 
-from .conftest import ALL, TOPOLOGIES, V2A, block, make_image
+from .conftest import ALL, TOPOLOGIES, V2A, block, make_image, repair
 
 Build = Callable[..., Lab]
 
@@ -265,11 +265,14 @@ def test_a_log_damaged_in_a_crash_is_never_trusted_and_a_resync_follows(
     assert lab.settle()
     status = lab.status("m")
     assert status.alerts == ("ResyncRequired",)
-    assert status.protection == "protected"
-    assert status.points[: len(before)] == before
+    assert (status.protection, status.resync, status.points) == ("protected", "required", before)
     for disk, place, text in ((0, 2, "x"), (1, 3, "y")):
-        assert lab.read("m", status.points[-1].id, disk, place * BLOCK, BLOCK) == block(text)
         assert lab.read("m", before[0].id, disk, place * BLOCK, BLOCK) != block(text)
+    repair(lab)
+    (point,) = lab.status("m").points
+    assert point not in before
+    for disk, place, text in ((0, 2, "x"), (1, 3, "y")):
+        assert lab.read("m", point.id, disk, place * BLOCK, BLOCK) == block(text)
 
 
 @pytest.mark.parametrize("flow", ALL)
@@ -282,7 +285,7 @@ def test_content_damaged_under_way_is_not_used_and_a_resync_follows(new_lab: Bui
     data = bytearray(path.read_bytes())
     data[4096] ^= 1
     path.write_bytes(data)
-    assert lab.settle()
+    repair(lab)
     status = lab.status("m")
     assert status.alerts == ("ResyncRequired",)
     assert lab.read("m", status.points[-1].id, 0, 2 * BLOCK, BLOCK) == block("x")
