@@ -178,11 +178,14 @@ class _Race:
         """Tell apart what induction has shown: claims that say something from those that may say nothing, and proofs from
         what is written in the actions."""
         shown = [goal for goal in self.goals if self.results[goal.key].verdict is Verdict.PROVED]
-        self.never = self.unreachable([goal for goal in shown if not self.witnessed[goal.key]])
+        unseen = [goal for goal in shown if not self.witnessed[goal.key]]
+        self.never = self.denied(unseen)
         scope = self.level.scopes[0]
-        if self.left > 0 and any(not self.witnessed[goal.key] for goal in shown if goal.key not in self.never):
-            scope = self.level.scopes[-1]
-            self.look(scope, DEEP_STATES, only_open=False)
+        for larger in self.level.scopes[1:]:
+            if self.left > 0 and any(not self.witnessed[goal.key] for goal in unseen if goal.key not in self.never):
+                scope = larger
+                self.look(scope, DEEP_STATES, only_open=False, refuting=False)
+        self.never |= self.unreachable([goal for goal in unseen if not self.witnessed[goal.key] and goal.key not in self.never])
         named = [goal for goal in shown if goal.claim.is_step and goal.claim.on is not None]
         written = proves(self.model, typing(self.model), named)
         for goal in shown:
@@ -196,16 +199,18 @@ class _Race:
                 result = attrs.evolve(result, verdict=Verdict.BY_CONSTRUCTION, method="preconditions and effects")
             self.results[goal.key] = result
 
+    def denied(self, goals: Sequence[Goal]) -> set[str]:
+        """Keys of the claims of which the invariant shows that no reachable state or step satisfies the premise."""
+        told = proves(self.model, self.invariant, [_denial(goal) for goal in goals])
+        return {key for key, answer in told.items() if answer.answer == "unsat"}
+
     def unreachable(self, goals: Sequence[Goal]) -> set[str]:
-        """Keys of the claims of which the invariant, or one that Spacer adds to it, shows that no reachable state or step
-        satisfies the premise."""
-        denied = [attrs.evolve(goal, built=attrs.evolve(goal.built, premise=z3.BoolVal(True),
-                                                        conclusion=z3.Not(goal.built.premise))) for goal in goals]
-        never = {key for key, told in proves(self.model, self.invariant, denied).items() if told.answer == "unsat"}
-        for goal in denied:
-            if goal.key not in never and self.left > 1:
+        """Keys of the claims of which Spacer, with our invariant, shows that nothing reachable satisfies the premise."""
+        never = set()
+        for goal in goals:
+            if self.left > 1:
                 self.tell(f"Spacer: whether the premise of {goal.key} is reachable")
-                if infer(self.model, goal, self.invariant, max_seconds=min(10.0, self.left)).invariant is not None:
+                if infer(self.model, _denial(goal), self.invariant, max_seconds=min(10.0, self.left)).invariant is not None:
                     never.add(goal.key)
         return never
 
@@ -274,6 +279,11 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
             sum(claim.seconds for claim in claims), _reach(of, verdict)))
     kept = {row.id for row in rows if is_kept(row.verdict)}
     return Outcome(tuple(rows), race.invariant, tuple(goal for goal in goals if goal.promise.id in kept))
+
+
+def _denial(goal: Goal) -> Goal:
+    """The claim that the premise of a claim never holds."""
+    return attrs.evolve(goal, built=attrs.evolve(goal.built, premise=z3.BoolVal(True), conclusion=z3.Not(goal.built.premise)))
 
 
 def _violation(goal: Goal) -> Target:

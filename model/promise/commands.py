@@ -16,7 +16,15 @@ Rules
 from __future__ import annotations
 
 from siteproof.model.promise.guards import (
-    advertised, connected, idle, in_step, not_ended, offered, running, side_up, untested,
+    advertised,
+    connected,
+    idle,
+    in_step,
+    not_ended,
+    offered,
+    running,
+    side_up,
+    untested,
 )
 from siteproof.model.promise.vocabulary import Failover, Job, Machine, Point, Protection, Resync, Site
 from siteproof.model.system import ActionRule, Facts, Requires, Step, command

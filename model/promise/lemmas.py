@@ -140,7 +140,8 @@ LEMMAS: tuple[Claim, ...] = (
     always("no_points_hold_nothing", lambda m: And(
         Implies(Not(m.points), Not(m.x_latest)), Implies(Not(m.point), Not(m.x_point)), Implies(Not(m.app), Not(m.x_app)))),
     always("unissued_nowhere", lambda m: Implies(
-        m.x_fate == Fate.UNISSUED, Not(Or(m.x_active, m.x_passive, m.x_latest, m.x_point, m.x_app, m.x_test, m.x_staged, m.x_gap)))),
+        m.x_fate == Fate.UNISSUED,
+        Not(Or(m.x_active, m.x_passive, m.x_latest, m.x_point, m.x_app, m.x_test, m.x_staged, m.x_gap)))),
     always("x_on_head", lambda m: Implies(m.x_active, m.x_at <= m.head)),
     always("prefix_passive", lambda m: Implies(
         _following(m), iff(m.x_passive, And(m.x_active, m.x_at <= m.passive)))),

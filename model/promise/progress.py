@@ -37,7 +37,7 @@ def replicate(_t: Facts, m: Machine) -> Step:
 
 @internal(("V2A-27", "H2S-19", "H2S-31"))
 def copy_base(t: Facts, m: Machine) -> Step:
-    """The passive side has been given the active side's content as it is now; with the log spoiled since, it is given it again."""
+    """The passive side has been given the active side's content as it is now; with a spoiled log, once more."""
     ships = If(m.job == Job.ENABLE, t["initial.ships_content"], t["reverse.ships_content"])
     return Step(
         requires=[m.copying, Or(Not(m.half), m.spoiled), m.can_ship],

@@ -31,9 +31,21 @@ _BOOKS = frozenset({"job", "half", "protection", "chosen", "disturbed", "resync"
 """What a request may write by itself: the job, what was asked, and what the job that it takes the place of leaves behind."""
 
 
+_NEEDS: dict[Job, tuple[str, ...]] = {
+    Job.PLANNED: ("forward.planned_failover", "reverse.planned_failover"),
+    Job.UNPLANNED: ("forward.unplanned_failover", "reverse.unplanned_failover"),
+    Job.TEST: ("forward.test_failover", "reverse.test_failover"),
+    Job.CLEANUP: ("forward.test_failover", "reverse.test_failover"),
+    Job.CHANGE: ("forward.change_point", "reverse.change_point"),
+    Job.MIGRATE: ("forward.complete_migration",),
+}
+"""The facts of which one has to hold for an operation to be offered at all; others are offered everywhere."""
+
+
 def _starts(rule: ActionRule, job: Job) -> Claim:
     return step(f"{rule.operation} starts its own job and does nothing else",
-                lambda a, b: And(b.job == job, same(a, b, apart_from=_BOOKS)), on=(rule.name,))
+                lambda a, b: And(b.job == job, same(a, b, apart_from=_BOOKS)), on=(rule.name,),
+                needs=(lambda t: Or(*(t[fact] for fact in _NEEDS[job]))) if job in _NEEDS else None)
 
 
 def _offered(t: Facts) -> Bool:

@@ -8,7 +8,8 @@ Rules
    `passive` is the passive side's: how far it has received; once it is the former source, its own head on the branch that
    ended. A failover to a point starts a new branch at the point's position.
 3. One arbitrary write, the *marked* one, is followed by place (`x_…`). One arbitrary advertised point, the *kept* one
-   (`point`), is followed beside the latest and the latest app-consistent one (`app`). Both are chosen freely, once, so what holds for them holds for all.
+   (`point`), is followed beside the latest and the latest app-consistent one (`app`). Write and point are chosen freely,
+   once, so what holds for them holds for all.
 4. An epoch only grows. A side that holds the current epoch is the authority; `passive_epoch` lags behind it exactly from an
    unplanned failover until the former source has been contacted.
 5. Truth, not belief: `running` says whether a guest executes, whatever any component thinks.
