@@ -211,9 +211,10 @@ def _answer(factor: Factor, machine: str, event: Event | None) -> _Found | None:
 def _refused(factor: Factor, operation: str, code: str) -> str:
     """The promise that is broken where `operation` should have been accepted: with a site or the link down, what needs only the
     site of the copy is refused, or what a resynchronisation has to leave open."""
-    if operation in ("TestFailover", "TestFailoverCleanup") and code in ("SitesNotConnected", "SourceNotRunning", "TargetSiteDown"):
+    far = code in ("SitesNotConnected", "SourceNotRunning", "TargetSiteDown")
+    if operation in ("TestFailover", "TestFailoverCleanup") and far:
         return "P6"
-    if operation == "UnplannedFailover" and code in ("SitesNotConnected", "SourceNotRunning", "TargetSiteDown"):
+    if operation == "UnplannedFailover" and far:
         return "P22"
     resync = factor.promised.at.resync
     if operation == "UnplannedFailover" and any(c[0][resync] for c in factor.candidates):
@@ -355,7 +356,8 @@ def _field(machine: str, event: Event | None, i: int, found: list[object], due: 
     if name == "job":
         return _Found(name, value, expected, "P16", "job", f"{machine} shows the job {value}; its history leads to {expected}.")
     if name == "test":
-        sentence = f"{machine} shows a test failover where there is none." if value != "none" else f"The test failover of {machine} is gone."
+        gone = f"The test failover of {machine} is gone, though nobody has cleaned it up."
+        sentence = gone if value == "none" else f"{machine} shows a test failover where there is none."
         return _Found(name, value, expected, "P6", name, sentence)
     if name == "resync":
         return _resync(machine, value, expected)

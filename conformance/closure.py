@@ -4,7 +4,8 @@ Rules
 1. A state is a tuple of codes (`siteproof.model.readings.python`). The internal steps that are possible in it are computed by
    one generated function from the very terms that the proofs use, and remembered: campaigns meet the same states again and again.
 2. The model keeps one arbitrary older point beside the newest. The oracle does not let internal steps choose it (`keep` is
-   always false), nor remove points one by one: which points there are, it sees. When a request names a point, that point becomes the kept one.
+   always false), nor remove points one by one: which points there are, it sees. When a request names a point, that point
+   becomes the kept one.
 3. Steps are told apart by what they do to the list of points, since that list is observed: `PLAIN` nothing, `CUT` a new point,
    `RENEWED` all old points go and a new one comes, `REMOVED` all go.
 4. What is remembered is bounded by the number of states, each of which takes about a kilobyte; beyond it all is forgotten.
@@ -210,7 +211,9 @@ class Promised:
         return tuple(s[i] for i in self.lifecycle_at)
 
     def told_lifecycle(self, abstract: Abstract) -> str:
-        """An abstract state in words."""
+        """An abstract state in words; the running job alone, where that is all that counts."""
+        if len(abstract) == 1:
+            return f"{self._jobs[int(abstract[0])]} running"
         protection, active, failover, job, direction, test, resync = (int(code) for code in abstract)
         told = f"{self._protections[protection]}, active at {self._sites[active]}, {self._directions[direction]}"
         told += f", failover {self._failovers[failover]}" if failover else ""

@@ -3,7 +3,8 @@
 Rules
 1. A *switch* (0-switch, all-transitions) is a lifecycle state, a command and its verdict: (protection, active side,
    failover, job, direction) × operation or event × accepted, rejected or taken; a refusal for which there is but one reason
-   counts with its code. Coverage counts those in which the oracle was sure of the lifecycle state.
+   counts with its code. While a job runs that is what refuses: such a refusal counts for the job, whatever else the state
+   is. Coverage counts those in which the oracle was sure of the lifecycle state.
 2. The denominator is explored, not guessed: all switches of the model that can be reached within a stated scope (one
    write on a branch, one fault at a time, no cached writes). What is feasible only beyond the scope and is covered all
    the same is added to both.
@@ -25,7 +26,7 @@ from siteproof.conformance.closure import Abstract, Promised
 from siteproof.conformance.results import Coverage
 from siteproof.model.readings.python import State
 
-__all__ = ["Feasible", "Ledger", "Switch", "explore", "family", "refused", "sure"]
+__all__ = ["Feasible", "Ledger", "Switch", "explore", "family", "refused", "sure", "switch"]
 
 Switch = tuple[Abstract, str, str]
 """Lifecycle state, command, verdict."""
@@ -33,6 +34,12 @@ Switch = tuple[Abstract, str, str]
 SCOPE = "one write on a branch, one fault at a time"
 BEYOND = frozenset({"write_cached", "write_cached_former_source", "flush", "flush_former_source", "flush_before_stop"})
 SILENT = frozenset({"flush", "flush_former_source", "flush_before_stop", "accept_former_source", "prune_point"})
+
+
+def switch(promised: Promised, here: Abstract, command: str, verdict: str) -> Switch:
+    """What is counted when `command` meets `verdict` in the lifecycle state `here`."""
+    job = here[promised.lifecycle_at.index(promised.at.job)]
+    return ((job,) if job and verdict.startswith("rejected") else here, command, verdict)
 
 
 @attrs.frozen
@@ -91,7 +98,7 @@ def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: fro
                 )
                 after = action.step(asked, *arguments)
                 codes = [action.action.guards[i].code for i in action.failing(asked, *arguments)]
-                switches.add((here, operation, "accepted" if after is not None else refused(codes)))
+                switches.add(switch(promised, here, operation, "accepted" if after is not None else refused(codes)))
                 if after is not None:
                     actions.add(action.name)
                     after_all.append(after)
@@ -125,7 +132,7 @@ class Ledger:
     def meet(self, here: Abstract | None, command: str, verdict: str) -> None:
         """A command was carried out in a state whose lifecycle the oracle was sure of (else None)."""
         if here is not None:
-            self.switches.add((here, command, verdict))
+            self.switches.add(switch(self.promised, here, command, verdict))
             self.lifecycles[here] += 1
 
     def coverage(self, operations: Iterable[str] = ALL[0], faults: Iterable[str] = ALL[1]) -> tuple[Coverage, ...]:

@@ -190,7 +190,9 @@ class _Watched(Session):
         active = {m: o.active for m, o in self.last.items()}
         strikes = {m: any(self.promised.tracks(c[0]) for c in f.candidates) for m, f in self.factors.items()}
         once = isinstance(command, Fault) and command.fault in STRUCK_ONCE
-        was_there = not once and isinstance(command, Fault | Heal) and (command.fault in self.faults) == isinstance(command, Fault)
+        was_there = False
+        if isinstance(command, Fault | Heal) and not once:
+            was_there = (command.fault in self.faults) == isinstance(command, Fault)
         goes = super().step(command)
         if sum(self.skipped.values()) > skipped or was_there:
             return goes
@@ -476,7 +478,8 @@ def _verdict(tally: _Tally, counterexample: Counterexample | None, coverage: tup
     offered = tally.ledger.promised.commands
     lacking = [name for name in offered if tally.can is not None and name not in tally.can.operations]
     if len(lacking) > LACKING_TOO_MUCH * len(offered):
-        return Outcome.INCONCLUSIVE, f"{len(lacking)} of {len(offered)} operations were never asked for: the driver cannot do them"
+        told = f"{len(lacking)} of {len(offered)} operations were never asked for: the driver cannot do them"
+        return Outcome.INCONCLUSIVE, told
     if skipped > SKIPPED_TOO_MUCH * max(1, tally.steps):
         return Outcome.INCONCLUSIVE, f"{skipped} of {tally.steps} steps were skipped: the driver cannot do them"
     if below:

@@ -30,7 +30,7 @@ from siteproof.conformance.case import (
     Write,
 )
 from siteproof.conformance.closure import Promised
-from siteproof.conformance.coverage import refused
+from siteproof.conformance.coverage import refused, switch
 from siteproof.conformance.session import Session
 from siteproof.model.readings.python import State
 
@@ -147,7 +147,7 @@ def _unmet(session: Session, promised: Promised, asked: State, operation: str, p
     if session.refusals is None:
         return False
     codes = promised.refusals(asked, operation, point)
-    return (promised.lifecycle(asked), operation, refused(codes)) not in session.refusals
+    return switch(promised, promised.lifecycle(asked), operation, refused(codes)) not in session.refusals
 
 
 def homeward(session: Session, machine: str) -> Command | None:

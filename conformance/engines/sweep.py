@@ -2,7 +2,8 @@
 
 Rules
 1. A scout goes round once: protect, fail over, and home again; or it goes the short way to an operation beside that (`BESIDE`).
-   What it did is the list of operations, each with the commands that led to it and the number of internal steps that its job took.
+   What it did is the list of operations, each with the commands that led to it and the number of internal steps that its job
+   took.
 2. For each operation, each fault and each number of steps k there is one short case: the operation, k steps, the fault, a
    minute, healing, rest. A job that is stuck then is stuck for ever.
 """

@@ -104,7 +104,13 @@ class Lying(ModelDriver):
         ((), lambda o: bool(o.points), {"test": "running"}, "test", "P6"),
         (TEST, lambda o: o.test == "running", {"test": "none"}, "test", "P6"),
         ((), lambda o: bool(o.points), {"resync": "required"}, "resync", "P8"),
-        ((Fault("change-log"), Settle()), lambda o: o.resync == "required", {"resync": "none"}, "resync", "P9"),
+        (
+            (Fault("change-log"), Settle()),
+            lambda o: o.resync == "required",
+            {"resync": "none", "allowed_operations": UNKNOWN},
+            "resync",
+            "P9",
+        ),
         (FAILOVER, lambda o: o.failover == "unplanned", {"failover": "completed"}, "failover", "P7"),
         (
             (*FAILOVER, *do(Operate("m0", "ChangePit", "point:0"))),
