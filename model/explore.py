@@ -230,7 +230,7 @@ def _choose(of: Level, model: Model, limits: Limits, until: float, tell: Progres
         if not graph.left or graph.stopped or until - time.perf_counter() < 3 * graph.seconds:
             break
         wider = larger(graph.scope)
-        if name in too_large or wider.cached > max(1, of.wide.cached) or wider.bounds(model) == graph.scope.bounds(model):
+        if name in too_large or (wider.cached or 0) > max(1, of.wide.cached or 0) or wider.bounds(model) == graph.scope.bounds(model):
             continue
         estimate = int(len(graph.states) * growth.get(name, 2.0))
         if estimate > limits.max_states:
@@ -251,8 +251,13 @@ def _trial(graph: Graph) -> Trial:
     return Trial(str(graph.scope), len(graph.states), False, graph.seconds, graph.stopped)
 
 
+def _next(most: int | None) -> int | None:
+    return None if most is None else most + 1
+
+
 def _smallest(scope: Scope) -> Scope:
-    return attrs.evolve(scope, writes=0, failovers=0, cached=0)
+    bounds = {"writes": scope.writes, "failovers": scope.failovers, "cached": scope.cached}
+    return attrs.evolve(scope, **{name: 0 for name, most in bounds.items() if most is not None})
 
 
 def _ladder(scope: Scope) -> Iterator[tuple[str, Callable[[Scope], Scope]]]:
@@ -261,9 +266,9 @@ def _ladder(scope: Scope) -> Iterator[tuple[str, Callable[[Scope], Scope]]]:
         return lambda old: attrs.evolve(old, more=_one_more(old.more, name))
 
     steps: list[tuple[str, Callable[[Scope], Scope]]] = [
-        ("failovers", lambda old: attrs.evolve(old, failovers=old.failovers + 1)),
-        ("writes", lambda old: attrs.evolve(old, writes=old.writes + 1)),
-        ("cached", lambda old: attrs.evolve(old, cached=old.cached + 1)),
+        ("failovers", lambda old: attrs.evolve(old, failovers=_next(old.failovers))),
+        ("writes", lambda old: attrs.evolve(old, writes=_next(old.writes))),
+        ("cached", lambda old: attrs.evolve(old, cached=_next(old.cached))),
         *((name, more(name)) for name in scope.more)]
     for _round in range(8):
         yield from steps

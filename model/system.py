@@ -426,7 +426,7 @@ def build_model(name: str, level: str, vocabulary: type[V], rules: Iterable[Acti
         actions.append(Action(
             rule.name, rule.kind, rule.doc, rule.requirements, rule.parameters, tuple(guards),
             {n: known.fold(v) for n, v in written.items()}, written, rule.operation, rule.fair,
-            known.fold(fair_when.node), rule.cuts_point, rule.heals, rule.by_operator))
+            known.fold(fair_when.node), rule.cuts_point, heals=rule.heals, by_operator=rule.by_operator))
     return Model(name, level, vocabulary.variables(), tuple(actions), known, vocabulary)
 
 

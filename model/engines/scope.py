@@ -41,7 +41,10 @@ class Scope:
 
     def widened(self, by: int) -> Scope:
         """Every bound larger by so much; and writes that are still cached, on either side, may reach the disks."""
-        return Scope(self.writes + 2 * self.cached + by, self.failovers + by, self.cached + by,
+        def more(most: int | None, beside: int = 0) -> int | None:
+            return None if most is None else most + beside + by
+
+        return Scope(more(self.writes, 2 * (self.cached or 0)), more(self.failovers), more(self.cached),
                      {name: most + by for name, most in self.more.items()})
 
     def __str__(self) -> str:
