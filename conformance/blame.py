@@ -21,7 +21,7 @@ from siteproof.conformance.content import Log, View
 from siteproof.conformance.driver import UNKNOWN, Accepted, Rejected
 from siteproof.conformance.oracle import Event, Factor
 from siteproof.conformance.results import Divergence
-from siteproof.conformance.sight import ALERT, KINDS, Node, PointSeen, Sight
+from siteproof.conformance.sight import ALERT, GIVES_UP, KINDS, Node, PointSeen, Sight
 from siteproof.model.catalogue import catalogue
 from siteproof.model.system import Kind
 
@@ -277,7 +277,7 @@ def _plain(
         UNKNOWN if seen.alerts is UNKNOWN else ALERT in seen.alerts,
         *seen.running,
         seen.test,
-        seen.resync,
+        UNKNOWN if seen.job == GIVES_UP else seen.resync,
     ]
     for i in order:
         if found[i] is UNKNOWN:
@@ -476,7 +476,7 @@ def _wrong(factor: Factor, machine: str, field: str, view: View, logs: set[Log],
             "isolated",
             f"Write {leaked[0]}, which was made in a test failover, is on {what}: the test was not isolated.",
         )
-    if strangers and not view.rubbish:
+    if strangers and not view.rubbish and promise != "P6":  # a test copy that is ahead of its point holds nothing discarded
         first = strangers[0]
         where = journal.where(journal.records[first].address)
         return _Found(
@@ -490,6 +490,8 @@ def _wrong(factor: Factor, machine: str, field: str, view: View, logs: set[Log],
     missing = journal.told(nearest.content.get(bad.address)) if bad is not None else "a write"
     if view.rubbish:
         sentence = f"{what[0].upper()}{what[1:]} holds {found}: it is damaged."
+    elif promise == "P6":
+        sentence = f"{what[0].upper()}{what[1:]} is not its recovery point with its own writes on top: it holds {found}."
     elif promise == "P1":
         sentence = f"The planned failover of {machine} lost data: {missing} was acknowledged before and is not on {what}."
     else:

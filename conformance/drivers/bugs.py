@@ -21,6 +21,7 @@ from siteproof.impl.coordinator import ConfigurationServer, Coordinator, Provide
 from siteproof.impl.messages import Ack, ChangeBatch, Message, Send
 from siteproof.impl.process_server import ProcessServer
 from siteproof.impl.target import MasterTarget, ReplicaHost, ReplicationTarget, StorageAccount
+from siteproof.impl.testfailover import IsolatedCopy
 from siteproof.impl.values import Point, other
 from siteproof.impl.vault import MachineRecord, Vault
 from siteproof.impl.vm_host import VmHost
@@ -198,6 +199,25 @@ class _ReversesUncommitted(Vault):
         return code
 
 
+def _test_on_replica(of: type[Coordinator]) -> type:
+    class OnReplica(of):  # type: ignore[valid-type, misc]
+        def make_copy(self, side: str, point: Point) -> IsolatedCopy:  # noqa: ARG002
+            return IsolatedCopy(self.sides[side].host.disks, lambda _: None)
+
+    return OnReplica
+
+
+def _cleanup_needs_both(of: type[Coordinator]) -> type:
+    class NeedsBoth(of):  # type: ignore[valid-type, misc]
+        def step_delete_copy(self, job: Job, now: float) -> StepResult:
+            if not self.reach.in_contact():
+                return StepResult.WAIT
+            result: StepResult = super().step_delete_copy(job, now)
+            return result
+
+    return NeedsBoth
+
+
 BUGS: tuple[Bug, ...] = (
     Bug(
         "switch-before-drain",
@@ -299,6 +319,26 @@ BUGS: tuple[Bug, ...] = (
         (V2A, H2S),
         4,
         {"vault": _ReversesUncommitted},
+    ),
+    Bug(
+        "test-on-the-replica",
+        "test failover",
+        "The copy of a test failover runs on the replica's own disk: what the test writes is in the next recovery points.",
+        ("GEN-16", "H2S-22"),
+        ("P4", "P6", "P20"),
+        (H2S,),
+        5,
+        _everywhere(_test_on_replica, *_COORDINATORS),
+    ),
+    Bug(
+        "cleanup-needs-primary",
+        "test failover",
+        "Cleaning up a test failover waits for the primary site, which has burnt down: no real failover is possible any more.",
+        ("GEN-16", "H2S-22"),
+        ("P6", "P19"),
+        (H2S,),
+        6,
+        _everywhere(_cleanup_needs_both, *_COORDINATORS),
     ),
 )
 

@@ -8,8 +8,9 @@ Rules
    a prefix, its points stay, and an unplanned failover goes on from them.
 3. Comparing looks at both sides and changes neither. It takes note of the active side as it is at one instant, and from then on
    writes are tracked again. It may be given up while a log is spoiled or in doubt anew, and an unplanned failover ends it.
-4. Merging brings the replica to what the comparison has noted; then replication goes on. Nothing interrupts it; faults make it
-   wait. At the end one new point takes the place of all old ones at once.
+4. Merging brings the replica to what the comparison has noted, from what lies beside it by then, so it needs the passive
+   side only; then replication goes on. Nothing interrupts it; a fault of that side makes it wait. At the end one new point
+   takes the place of all old ones at once.
 5. A copy (initial, reversed, or that of a direct failback) whose log is spoiled is simply made again.
 """
 
@@ -114,7 +115,7 @@ def merge(t: Facts, m: Machine) -> Step:
     """The replica is brought to what the comparison has noted. From here on the resynchronisation can only go on."""
     arrives = If(t["resync.ships_content"], m.x_staged, m.x_passive)
     return Step(
-        requires=[m.job == Job.REPAIR, m.resync == Resync.COMPARING, m.half, Not(m.spoiled), m.can_ship],
+        requires=[m.job == Job.REPAIR, m.resync == Resync.COMPARING, m.half, Not(m.spoiled), m.passive_up],
         changes=[
             m.resync.becomes(Resync.MERGING), m.passive.becomes(m.staged), m.x_passive.becomes(arrives),
             m.staged.becomes(0), m.x_staged.becomes(False), m.x_gap.becomes(And(m.x_gap, Not(arrives))),
@@ -126,7 +127,7 @@ def merge(t: Facts, m: Machine) -> Step:
 def finish_resync(_t: Facts, m: Machine, keep: Bool) -> Step:
     """The sides are in step: one new point takes the place of all old ones. With the gateway down that may wait."""
     return Step(
-        requires=[m.job == Job.REPAIR, m.resync == Resync.MERGING, m.connected, m.contacted],
+        requires=[m.job == Job.REPAIR, m.resync == Resync.MERGING, m.passive_up],
         changes=[m.job.becomes(Job.NONE), m.half.becomes(False), m.resync.becomes(Resync.NONE), *only_point(m, keep)],
     )
 
