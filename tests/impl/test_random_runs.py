@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siteproof.impl.lab import Lab
-from siteproof.impl.values import BLOCK
+from siteproof.impl.values import BLOCK, Status
 
 from .conftest import ALL, TOPOLOGIES
 
@@ -19,23 +19,42 @@ BLOCKS = 3
 DISKS = 2
 Image = tuple[bytes, ...]
 WAY_HOME = (
-    "TestFailoverCleanup", "Commit", "EnableProtection", "ReverseReplicate", "PlannedFailover", "UnplannedFailover",
+    "TestFailoverCleanup", "RepairReplication", "Commit", "EnableProtection", "ReverseReplicate", "PlannedFailover",
+    "UnplannedFailover",
 )  # fmt: skip
 """What brings a machine home, whatever state it is in: the first of these that is allowed."""
+
+STARTS = (
+    (), ("EnableProtection",), ("EnableProtection", "TestFailover"), ("EnableProtection", "UnplannedFailover"),
+    ("EnableProtection", "UnplannedFailover", "Commit"),
+)  # fmt: skip
+requests = st.tuples(
+    st.just("request"), st.just("any allowed"), st.sampled_from(["latest", "latest-processed", "oldest"]), st.integers(0, 9)
+)
 
 commands = st.one_of(
     st.tuples(st.just("write"), st.sampled_from(["active", "passive"]), st.integers(0, DISKS * BLOCKS - 1)),
     st.tuples(st.just("cached"), st.just("active"), st.integers(0, DISKS * BLOCKS - 1)),
     st.tuples(st.just("advance"), st.sampled_from([0.0, 0.02, 0.3, 0.7, 2.0, 40.0, 400.0])),
     st.tuples(st.just("settle")),
+    requests,
+    requests,
+    st.tuples(st.just("settle")),
     st.tuples(st.just("request"), st.just("allowed"), st.sampled_from(["latest", "latest-processed", "oldest"])),
     st.tuples(st.just("advance"), st.sampled_from([0.1, 0.5, 1.0, 1.5])),
     st.tuples(st.just("start"), st.sampled_from(["primary", "recovery"])),
     st.tuples(st.just("fault"), st.sampled_from(["primary-site", "recovery-site", "link", "gateway"])),
+    st.tuples(st.just("fault"), st.sampled_from(["change-log", "link"])),
     st.tuples(st.just("heal")),
+    st.tuples(st.just("test write"), st.integers(0, DISKS * BLOCKS - 1), st.booleans()),
     st.tuples(
         st.just("request"),
-        st.sampled_from(["allowed", "EnableProtection", "PlannedFailover", "UnplannedFailover", "Commit"]),
+        st.sampled_from(
+            [
+                "allowed", "EnableProtection", "PlannedFailover", "UnplannedFailover", "Commit",
+                "TestFailover", "ChangePit", "RepairReplication", "DisableProtection",
+            ]
+        ),
         st.sampled_from(["latest", "latest-processed", "oldest"]),
     ),
 )
@@ -55,6 +74,11 @@ class Journal:
         self.seen: dict[str, Image] = {}
         self.active = "primary"
         self.cut = 0
+        self.copy: list[bytes] | None = None
+        self.copy_cached: list[tuple[int, bytes]] = []
+        self.changing = False
+        self.whole: list[tuple[int, bytes]] = []
+        self.old_length: int | None = None
 
     def content(self, where: str) -> Image:
         return tuple(
@@ -88,8 +112,48 @@ class Journal:
             self.branch += [*self.cached, (place, data)]
             self.cached = []
 
+    def write_test(self, place: int, cached: bool) -> None:
+        data = f"test {next(self.names)} ".encode().ljust(BLOCK, b"T")
+        done = self.lab.write("m", "test", *divmod(place, BLOCKS), data, cached)
+        assert done == self.lab.running("m", "test")
+        if done and self.copy is not None:
+            self.copy_cached.append((place, data))
+            for written, content in self.copy_cached if not cached else ():
+                self.copy[written] = content
+            self.copy_cached = self.copy_cached if cached else []
+
+    def check_test(self, status: Status) -> None:
+        """The copy holds its point and its own writes, and runs whenever its site has power."""
+        if status.test == "none":
+            self.copy = None
+            return
+        passive = "recovery" if self.active == "primary" else "primary"
+        if not self.lab.running("m", "test"):
+            self.copy_cached = []
+        if status.job is None:
+            assert self.lab.running("m", "test") == (f"{passive}-site" not in self.lab._simulation.faults)
+        point = self.lab._simulation.coordinators["m"].record.test_point
+        assert point in [p.id for p in status.points]
+        if self.copy is None:
+            self.copy, self.copy_cached = list(self.content(point)), []
+        assert self.content("test") == tuple(self.copy)
+
+    def check_change(self, status: Status) -> None:
+        """After a change of point, the active side is exactly at the point, and a known loss counts from there."""
+        if not self.changing or status.job == "ChangePit":
+            return
+        self.changing = False
+        content = self.content(str(status.failover_point))
+        assert self.content(self.active) == content
+        self.branch = self.whole[: self.prefix(content, self.whole)]
+        self.cached = []
+        if status.failover == "unplanned":
+            self.cut = len(self.branch)
+            assert status.loss is None or status.loss == self.old_length - self.cut
+
     def check(self) -> None:
         lab, status = self.lab, self.lab.status("m")
+        self.check_change(status)
         if self.cached and not lab.running("m", self.active):
             whole = self.branch + self.cached
             if self.content(self.active) == self.state(whole):
@@ -97,6 +161,7 @@ class Journal:
             self.cached = []
         if status.active != self.active:
             old, self.active = self.active, status.active
+            self.whole = self.branch[:]
             if status.failover == "planned":
                 assert self.content(self.active) == self.state(self.branch)
             else:
@@ -113,12 +178,14 @@ class Journal:
                 assert old != self.active
         if status.loss is not None and self.stale is not None:
             assert status.loss == len(self.stale) - self.cut
+            self.old_length = len(self.stale)
             self.stale = None
         if self.stale is not None and not lab.running("m", "primary" if self.active == "recovery" else "recovery"):
             self.stale_cached = []
         if not self.lab_faults():
             assert not (lab.running("m", "primary") and lab.running("m", "recovery"))
         assert self.content(self.active) == self.state(self.branch)
+        self.check_test(status)
         for point in status.points:
             image = self.content(point.id)
             if point.id not in self.seen:
@@ -140,6 +207,8 @@ def perform(journal: Journal, command: tuple[object, ...]) -> None:
         journal.write(side, int(str(rest[1])), verb == "cached")
     elif verb == "advance":
         lab.advance(float(str(rest[0])))
+    elif verb == "test write":
+        journal.write_test(int(str(rest[0])), bool(rest[1]))
     elif verb == "settle":
         assert lab.settle()
     elif verb == "start":
@@ -156,26 +225,34 @@ def perform(journal: Journal, command: tuple[object, ...]) -> None:
             if not set(before.allowed_operations) & set(WAY_HOME):
                 return
             operation = [o for o in before.allowed_operations if o in WAY_HOME][-1]
+        elif operation == "any allowed":
+            if not before.allowed_operations:
+                return
+            operation = before.allowed_operations[int(str(rest[2])) % len(before.allowed_operations)]
         if point == "oldest":
             point = before.points[0].id if before.points else "none"
         answer = lab.request("m", operation, point)
         if answer is None:
             assert operation in before.allowed_operations
+            journal.changing = journal.changing or operation == "ChangePit"
         else:
             assert lab.status("m") == before
 
 
 def come_home(journal: Journal) -> None:
-    """Whatever happened: when the faults are over, the machine can be protected again."""
+    """Whatever happened: when the faults are over, the machine can be protected again, unless the operator ended it."""
     lab = journal.lab
     perform(journal, ("heal",))
     journal.check()
-    for _ in range(8):
+    for _ in range(12):
         assert lab.settle()
         journal.check()
         status = lab.status("m")
         assert status.job is None
-        if status.protection == "protected" and status.failover == "none":
+        if status.failover == "completed":
+            assert status.allowed_operations == ()
+            return
+        if (status.protection, status.failover, status.test, status.resync) == ("protected", "none", "none", "none"):
             break
         if not lab.running("m", status.active):
             assert lab.start_machine("m", status.active)
@@ -191,9 +268,9 @@ def come_home(journal: Journal) -> None:
 
 @pytest.mark.parametrize("flow", ALL)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(program=st.lists(commands, max_size=40), seed=st.integers(0, 1000), start=st.integers(0, 3))
+@given(program=st.lists(commands, min_size=12, max_size=40), seed=st.integers(0, 1000), start=st.sampled_from(STARTS))
 def test_every_point_is_a_prefix_and_the_machine_comes_home(
-    flow: str, program: list[tuple[object, ...]], seed: int, start: int
+    flow: str, program: list[tuple[object, ...]], seed: int, start: tuple[str, ...]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
@@ -204,8 +281,9 @@ def test_every_point_is_a_prefix_and_the_machine_comes_home(
             images[-1].write_bytes(f"base {disk}".encode().ljust(BLOCK, b"=") + bytes((BLOCKS - 1) * BLOCK))
         with Lab(path / "t.toml", {"m": images}, path / "work", seed) as lab:
             journal = Journal(lab)
-            for operation in ("EnableProtection", "UnplannedFailover", "Commit")[:start]:
-                assert lab.request("m", operation) is None
+            for operation in start:
+                if lab.request("m", operation) is not None:
+                    assert flow == "scout"
                 assert lab.settle()
                 journal.check()
             for command in program:
