@@ -16,7 +16,7 @@ from __future__ import annotations
 from .control import Job, Reach, Side
 from .flows import Flow
 from .loader import Policy
-from .values import Point, other
+from .values import Operation, Point, other
 from .vault import MachineRecord
 from .vm_host import VmHost
 
@@ -124,9 +124,14 @@ class ReplicationControl:
         if self.job is not None and self.job.copies:
             self.halt_replication()
             self.job.step = self.job.again_from = 0
-        elif self.record.resync == "none":
+        elif self.record.resync == "none" and not self.is_ending:
             self.record.resync = "required"
             self.sides[other(self.session)].target.halt()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a job runs that gives replication up: there is nothing left to bring into step."""
+        return self.job is not None and self.job.operation is Operation.DISABLE
 
     def may_replicate(self) -> bool:
         """Whether what the source acknowledges can reach the other side now."""
