@@ -9,23 +9,28 @@ Rules
    every claim that applies is proved.
 4. A claim applies in a flow where its `needs`, a term over facts, is true; where it does not, the facts that make it so are
    named.
-5. A *lemma* is an invariant claim that is there to help a proof. It is proved like any other; nothing is assumed.
+5. A claim that something *can* be done asks for the preconditions of the action of the model that it is read over, so a model
+   with other preconditions is asked for those.
+6. A *lemma* is an invariant claim that is there to help a proof. It is proved like any other; nothing is assumed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import attrs
 import z3
 
-from siteproof.model.system import FACT_PREFIX, Facts, Model, Vocabulary, constants_of
-from siteproof.model.terms import Bool
+from siteproof.model.system import FACT_PREFIX, Facts, Model, Parameter, Vocabulary, constants_of
+from siteproof.model.terms import Bool, member
 
-__all__ = ["Claim", "Promise", "always", "built", "step"]
+__all__ = ["Claim", "Promise", "always", "built", "can", "step"]
 
 Predicate = Callable[..., Bool]
+
+_CAN = "can:"
 
 
 @attrs.frozen
@@ -95,13 +100,35 @@ def built(model: Model, claim: Claim) -> Built:
         asked = sorted(n.removeprefix(FACT_PREFIX) for n in constants_of(term))
         because = ", ".join(f"{path} = {str(model.facts.values[path]).lower()}" for path in asked)
     premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
+<<<<<<< HEAD
     premise, conclusion = _settled(model, premise), _settled(model, claim.conclusion(*now).node)
     if not model.speaks_of_few(z3.And(premise, conclusion)):
         raise ValueError(f"the claim {claim.name!r} speaks of all {len(model.machines)} named machines of {model.level}; one"
                          " about any number speaks of fewer")
     return Built(claim, premise, conclusion, applies, because)
+=======
+    return Built(claim, _with_actions(model, premise), _with_actions(model, claim.conclusion(*now).node), applies, because)
+>>>>>>> promise
 
 
-def _settled(model: Model, node: Any) -> Any:
-    """`node` as written, or, where it speaks of facts, folded."""
-    return model.facts.fold(node) if any(name.startswith(FACT_PREFIX) for name in constants_of(node)) else node
+def can(action: str, **arguments: Any) -> Bool:
+    """Every precondition of `action` of the model that is read holds, with these arguments; in a step claim, before the step."""
+    given = ",".join(f"{name}={member(value) if isinstance(value, Enum) else int(value)}" for name, value in arguments.items())
+    return Bool(z3.Bool(f"{_CAN}{action}:{given}"))
+
+
+def _with_actions(model: Model, node: Any) -> Any:
+    """`node` with the preconditions of the model's actions in place of `can`."""
+    pairs = []
+    for symbol in constants_of(node):
+        if symbol.startswith(_CAN):
+            action, _, given = symbol.removeprefix(_CAN).partition(":")
+            told = dict(row.split("=") for row in given.split(",") if row)
+            one = model.action(action)
+            values = [(p.domain.constant("arg:" + p.name), _value(p, int(told[p.name]))) for p in one.parameters]
+            pairs.append((z3.Bool(symbol), z3.simplify(z3.substitute(one.enabled, *values))))
+    return z3.substitute(node, *pairs) if pairs else node
+
+
+def _value(parameter: Parameter, code: int) -> Any:
+    return z3.BoolVal(bool(code)) if parameter.domain.of is bool else z3.IntVal(code)

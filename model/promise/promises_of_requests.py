@@ -7,18 +7,16 @@ hold, and those of them that are about the lifecycle are what is advertised.
 from __future__ import annotations
 
 from siteproof.model.catalogue import promise
-from siteproof.model.claims import Claim, always, step
+from siteproof.model.claims import Claim, always, can, step
 from siteproof.model.promise.changing import change_pit
 from siteproof.model.promise.commands import commit, enable_protection, planned_failover, reverse_replicate, unplanned_failover
 from siteproof.model.promise.ending import complete_migration, disable_protection
-from siteproof.model.promise.points import cut_point
-from siteproof.model.promise.progress import switch_unplanned
-from siteproof.model.promise.promises_of_copies import possible, same
+from siteproof.model.promise.promises_of_copies import same
 from siteproof.model.promise.resync import repair_replication
 from siteproof.model.promise.testing import test_failover, test_failover_cleanup
 from siteproof.model.promise.vocabulary import Job, Machine, Point, Resync, Site, Test
 from siteproof.model.system import ActionRule, Facts
-from siteproof.model.terms import And, Bool, Not, Or, literal
+from siteproof.model.terms import And, Bool, Not, Or
 
 __all__ = ["P13", "P22"]
 
@@ -67,10 +65,11 @@ P13 = promise("P13", tuple(_starts(rule, job) for rule, job in _STARTS))
 
 P22 = promise("P22", (
     always("with the site gone, an unplanned failover to the newest point is granted",
-           lambda m: possible(unplanned_failover, m, literal(Point.PROCESSED), apart_from="OperationNotSupported"),
-           given=lambda m: And(_waiting(m), _worst_day(m), m.active == Site.PRIMARY), needs=_offered),
+           lambda _m: can("unplanned_failover", point=Point.PROCESSED),
+           given=lambda m: And(_waiting(m), _worst_day(m), m.active == Site.PRIMARY),
+           needs=lambda t: t["forward.unplanned_failover"]),
     always("an unplanned failover can go on with nothing but its target's site",
-           lambda m: Or(possible(switch_unplanned, m), possible(cut_point, m, literal(False))),
+           lambda _m: Or(can("switch_unplanned"), can("cut_point", keep=False)),
            given=lambda m: And(m.job == Job.UNPLANNED, _worst_day(m)), needs=_offered),
     step("it ends as the machine, which runs", lambda a, b: And(b.active != a.active, b.running, b.job == Job.NONE),
          on=("switch_unplanned",), needs=_offered),

@@ -23,6 +23,7 @@ from siteproof.model.promise import LEMMAS, PROMISES, promise_model
 from siteproof.model.promise.vocabulary import Machine
 from siteproof.model.readings.python import compile_model
 from siteproof.model.system import Model
+from siteproof.model.terms import And, Or
 from siteproof.model.topology import load_topology
 
 V2A, H2S = "vmware-to-azure", "hyper-v-to-secondary-site"
@@ -49,7 +50,7 @@ CONTENT = "P2.the-content-is-exactly-the-prefix-at-the-point"
 LOSS = "P2.the-reported-loss-is-the-number-of-writes-beyond-the-point"
 STAY = "P7.until-commit-the-points-stay-as-they-are"
 
-MISTAKES = (
+MISTAKES: tuple[Mistake, ...] = (
     Mistake("a planned failover skips the drain", lambda x: without_guard(x, "switch_planned", 4),
             {H2S: ("P1.every-acknowledged-write-is-on-the-new-side", 7)}),
     Mistake("a planned failover switches without a stop", lambda x: without_guard(x, "switch_planned", 3),
@@ -101,6 +102,40 @@ MISTAKES = (
             both("P7.until-commit-the-old-side-s-disk-is-not-overwritten", 9)),
     Mistake("reversed replication keeps its old direction", lambda x: without_change(x, "finish_copy", "direction"),
             both("P12.at-recovery-replication-goes-in-reverse", 12)),
+)
+MISTAKES += (
+    Mistake("a test copy whose writes come back", lambda x: with_guard(x, "leak_test_write", 0, m.test_running),
+            both("P6.what-the-copy-wrote-never-comes-back", 8)),
+    Mistake("a clean-up that needs the primary site", lambda x: with_guard(x, "test_failover_cleanup", 4, m.connected),
+            both("P6.a-clean-up-is-granted-with-the-other-site-dead", 7)),
+    Mistake("retention removes the point under a test copy", lambda x: with_guard(x, "prune_point", 4, And()),
+            both("P4.the-point-that-a-test-copy-was-made-of-stays", 9)),
+    Mistake("a resynchronisation that ships nothing", lambda x: without_change(x, "merge", "x_passive"),
+            both("P8.in-step-both-sides-hold-the-same-writes", 10)),
+    Mistake("a resynchronisation from the wrong side", lambda x: with_change(with_change(without_change(without_change(
+        x, "merge", "passive"), "merge", "x_passive"), "merge", "head", m.passive), "merge", "x_active", m.x_passive),
+            both("P21.bringing-the-passive-side-into-step-leaves-the-machine-alone", 9)),
+    Mistake("a resynchronisation that drops the points at its start",
+            lambda x: with_change(x, "repair_replication", "points", m.passive_running),
+            both("P10.while-the-sides-are-compared-the-old-points-stay", 6)),
+    Mistake("an unplanned failover in the middle of a merge", lambda x: without_guard(x, "unplanned_failover", "JobInProgress"),
+            both("P10.while-the-sides-are-merged-it-waits", 9)),
+    Mistake("a doubt that is silenced", lambda x: with_change(with_change(
+        x, "call_for_resync", "resync", m.resync), "call_for_resync", "spoiled", m.passive_running),
+            both("P9.a-write-that-is-neither-tracked-nor-on-the-replica-has-spoiled-the-log-or-is-called-for", 6)),
+    Mistake("replication past a gap in the log", lambda x: without_guard(x, "replicate", 1),
+            both("P8.in-step-both-sides-hold-the-same-writes", 6)),
+    Mistake("a change of point that keeps the discarded writes",
+            lambda x: with_change(x, "set_to_point", "x_active", Or(m.x_active, m.x_latest)),
+            both("P20.not-on-the-machine-s-disk", 9)),
+    Mistake("disabling leaves the points", lambda x: without_change(without_change(without_change(
+        x, "remove_points", "points"), "remove_points", "point"), "remove_points", "app"),
+            both("P4.where-replication-has-ended-no-point-is-advertised", 6)),
+    Mistake("a migrated machine can be failed over again", lambda x: without_change(without_change(
+        x, "end_replication", "failover"), "end_replication", "protection"),
+            both("P7.replication-that-is-ended-at-recovery-is-ended-for-good", 8)),
+    Mistake("an unplanned failover needs the link", lambda x: with_guard(x, "unplanned_failover", 6, m.connected),
+            both("P22.with-the-site-gone-an-unplanned-failover-to-the-newest-point-is-granted", 5)),
 )
 CASES = [pytest.param(flow, mistake, *expected, id=f"{mistake.story}, {flow}")
          for mistake in MISTAKES for flow, expected in mistake.breaks.items()]
