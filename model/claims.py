@@ -100,15 +100,11 @@ def built(model: Model, claim: Claim) -> Built:
         asked = sorted(n.removeprefix(FACT_PREFIX) for n in constants_of(term))
         because = ", ".join(f"{path} = {str(model.facts.values[path]).lower()}" for path in asked)
     premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
-<<<<<<< HEAD
-    premise, conclusion = _settled(model, premise), _settled(model, claim.conclusion(*now).node)
+    premise, conclusion = _with_actions(model, premise), _with_actions(model, claim.conclusion(*now).node)
     if not model.speaks_of_few(z3.And(premise, conclusion)):
         raise ValueError(f"the claim {claim.name!r} speaks of all {len(model.machines)} named machines of {model.level}; one"
                          " about any number speaks of fewer")
     return Built(claim, premise, conclusion, applies, because)
-=======
-    return Built(claim, _with_actions(model, premise), _with_actions(model, claim.conclusion(*now).node), applies, because)
->>>>>>> promise
 
 
 def can(action: str, **arguments: Any) -> Bool:

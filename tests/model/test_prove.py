@@ -139,13 +139,8 @@ def test_a_what_if_that_allows_reversal_before_commit_loses_p7_with_the_shortest
     assert [step.action for step in told.trace.steps][-2:] == ["reverse_replicate", "copy_base"]
     assert len(told.trace.steps) == 9
     assert "passive is 1, passive afterwards is 0" in told.trace.conclusion
-<<<<<<< HEAD
     others = {p.id for p in both.after.promises if p.level == "promise" and p.verdict is Verdict.PROVED}
-    assert others == set(ALL) - {"P1", "P2", "P7"}
-=======
-    others = {p.id for p in both.after.promises if p.verdict is Verdict.PROVED}
     assert others == set(ALL) - {*both.lost, "P13"}
->>>>>>> promise
 
 
 def test_a_claim_that_nobody_can_settle_in_time_is_undetermined_with_the_reason() -> None:
