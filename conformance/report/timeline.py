@@ -94,7 +94,9 @@ def _lane_of_action(action: str, active: str) -> str:
         return "between"
     if action == "set_to_point":
         return active
-    if action.startswith(("switch_", "unplanned_failover")) or any(one in action for one in ("former_source", "point", "test_copy")):
+    if action.startswith(("switch_", "unplanned_failover")):
+        return passive
+    if "former_source" in action or "point" in action or "test_copy" in action:
         return passive
     return active
 
