@@ -230,7 +230,8 @@ def _choose(of: Level, model: Model, limits: Limits, until: float, tell: Progres
         if not graph.left or graph.stopped or until - time.perf_counter() < 3 * graph.seconds:
             break
         wider = larger(graph.scope)
-        if name in too_large or (wider.cached or 0) > max(1, of.wide.cached or 0) or wider.bounds(model) == graph.scope.bounds(model):
+        cached = (wider.cached or 0) > max(1, of.wide.cached or 0)
+        if name in too_large or cached or wider.bounds(model) == graph.scope.bounds(model):
             continue
         estimate = int(len(graph.states) * growth.get(name, 2.0))
         if estimate > limits.max_states:
@@ -256,8 +257,10 @@ def _next(most: int | None) -> int | None:
 
 
 def _smallest(scope: Scope) -> Scope:
-    bounds = {"writes": scope.writes, "failovers": scope.failovers, "cached": scope.cached}
-    return attrs.evolve(scope, **{name: 0 for name, most in bounds.items() if most is not None})
+    def least(most: int | None) -> int | None:
+        return None if most is None else 0
+
+    return attrs.evolve(scope, writes=least(scope.writes), failovers=least(scope.failovers), cached=least(scope.cached))
 
 
 def _ladder(scope: Scope) -> Iterator[tuple[str, Callable[[Scope], Scope]]]:
