@@ -35,17 +35,22 @@ from siteproof.model.errors import SiteproofError
 from siteproof.model.results import ProofReport
 from siteproof.model.topology import Topology
 
-__all__ = ["PARTS", "FlowJob", "Progress", "check_flows"]
+__all__ = ["PARTS", "UNPLANNED", "FlowJob", "Progress", "check_flows"]
 
-PARTS = {"proof": "the proofs", "campaign": "the campaign", "image": "the round trip on the image"}
+PARTS = {"proof": "the proofs", "campaign": "the campaign", "image": "the round trip on the image",
+         "necessity": "the necessity matrix"}
 
 
-STAGES = {"proof": "proving", "campaign": "running", "image": "round trip on the image"}
+STAGES = {"proof": "proving", "campaign": "running", "image": "round trip on the image", "necessity": "dropping preconditions"}
+
+UNPLANNED = "forward.unplanned_failover"
+"""The fact that the two runs of the assumptions page need."""
 
 
 @attrs.frozen
 class FlowJob:
-    """What one worker does. `source` is a built-in id or a file; `proofs` is where certificates go."""
+    """What one worker does. `source` is a built-in id or a file; `proofs` is where certificates go; `impossible` asks for the two
+    runs of the assumptions page, which one flow shows for all, and `necessity` for the matrix, which takes minutes."""
 
     topology: Topology
     source: str
@@ -54,6 +59,13 @@ class FlowJob:
     work: str
     seed: int
     max_seconds: float
+    impossible: bool = False
+    necessity: bool = False
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that are asked for."""
+        return tuple(part for part in PARTS if part != "necessity" or self.necessity)
 
 
 @attrs.frozen
@@ -82,7 +94,8 @@ class _Flow:
     def report(self, interrupted: bool) -> FlowReport:
         proof: ProofReport | None = self.got.get("proof")
         campaigns: list[CampaignResult] = [self.got[part] for part in ("campaign", "image") if part in self.got]
-        missing = tuple(self._missing(part) for part in PARTS if part not in self.got) if interrupted or self.error else ()
+        wanted = self.job.parts if interrupted or self.error else ()
+        missing = tuple(self._missing(part) for part in wanted if part not in self.got)
         return FlowReport(
             self.job.topology,
             self.got.get("actions", ()),
@@ -92,6 +105,9 @@ class _Flow:
             missing,
             self.error,
             self.error_code,
+            self.got.get("requirements", ()),
+            self.got.get("necessity"),
+            self.got.get("impossible"),
         )
 
     def _missing(self, part: str) -> str:
@@ -210,15 +226,22 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
     from siteproof.conformance.drivers.bundled import BundledDriver
     from siteproof.conformance.roundtrip import round_trip
     from siteproof.conformance.runner import campaign, promised_for
+    from siteproof.model.impossible import impossibility
+    from siteproof.model.necessity import necessity
     from siteproof.model.promise import promise_model
     from siteproof.model.prove import prove
     from siteproof.model.readings.english import describe_action
+    from siteproof.model.requirement_trace import requirement_trace
 
     tell(STAGES["proof"], "reading the model")
     model = promise_model(job.topology.id, job.topology.facts)
     yield "actions", tuple(describe_action(model, action) for action in model.actions)
     yield "words", tuple((variable.name, variable.doc) for variable in model.variables)
-    yield "proof", prove(job.topology, certificate_dir=Path(job.proofs), on_progress=lambda text: tell(STAGES["proof"], text))
+    proof = prove(job.topology, certificate_dir=Path(job.proofs), on_progress=lambda text: tell(STAGES["proof"], text))
+    yield "proof", proof
+    yield "requirements", requirement_trace(job.topology, proof)
+    if job.impossible:
+        yield "impossible", impossibility(job.topology)
     promised = promised_for(job.topology)
     yield (
         "campaign",
@@ -249,3 +272,5 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
         )
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    if job.necessity:
+        yield "necessity", necessity(job.topology, on_progress=lambda text: tell(STAGES["necessity"], text))

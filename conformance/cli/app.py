@@ -67,6 +67,9 @@ def check(
         "siteproof-report"
     ),
     max_time: MaxTime = "25s",
+    necessity: Annotated[
+        bool, typer.Option("--necessity", help="Also drop each precondition of each action in turn; takes minutes.")
+    ] = False,
 ) -> Exit:
     """Prove, run the bundled implementation, and write a report.
 
@@ -75,7 +78,7 @@ def check(
     """
     from siteproof.conformance.cli import checking
 
-    return checking.check(session, topologies or [], image, report, max_time)
+    return checking.check(session, topologies or [], image, report, max_time, necessity)
 
 
 @app.command(epilog="Example: siteproof prove --what-if hyper-v-to-secondary-site:reverse.requires_commit=false")

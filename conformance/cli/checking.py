@@ -21,7 +21,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from siteproof.conformance.check import FlowJob, Progress, check_flows
+from siteproof.conformance.check import UNPLANNED, FlowJob, Progress, check_flows
 from siteproof.conformance.cli.shared import Session, parse_duration, version
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.image import DiskImage, make_image, open_image, work_folder
@@ -40,8 +40,8 @@ COPIES = 4
 """How often the image may lie in a work folder at once: both sides, a resynchronisation under way, a restored point."""
 
 
-def check(session: Session, names: list[str], image: Path | None, place: Path, max_time: str) -> Exit:
-    """Check flows and write the report. Answers 130 when it was interrupted."""
+def check(session: Session, names: list[str], image: Path | None, place: Path, max_time: str, necessity: bool) -> Exit:
+    """Check flows and write the report, with `necessity` the matrix of each flow as well. Answers 130 when it was interrupted."""
     began, started = time.perf_counter(), now()
     seconds = parse_duration(max_time, "--max-time")
     sources = names or list(builtin_topologies())
@@ -54,11 +54,12 @@ def check(session: Session, names: list[str], image: Path | None, place: Path, m
                 Text.assemble((f"siteproof {version()}", "bold"), f" checks {count(len(sources), 'flow')} on {disk.about}")
             )
             seed = secrets.randbits(31) if session.seed is None else session.seed
+            shows = next((n for n, topology in enumerate(topologies) if topology.facts[UNPLANNED]), None)
             jobs = [
-                FlowJob(topology, source, str(folder.draft / "proofs"), disk, str(work), seed, seconds)
-                for topology, source in zip(topologies, sources, strict=True)
+                FlowJob(topology, source, str(folder.draft / "proofs"), disk, str(work), seed, seconds, n == shows, necessity)
+                for n, (topology, source) in enumerate(zip(topologies, sources, strict=True))
             ]
-            with _Display(session, topologies) as display:
+            with _Display(session, topologies, necessity) as display:
                 flows, interrupted = check_flows(jobs, display.show)
         report = RunReport(
             version(),
@@ -135,6 +136,7 @@ class _Display:
 
     session: Session
     topologies: list[Topology]
+    necessity: bool
     stages: dict[int, Progress] = attrs.Factory(dict)
     began: float = attrs.Factory(time.monotonic)
     live: Live | None = None
@@ -166,7 +168,8 @@ class _Display:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for number, topology in enumerate(self.topologies):
             progress = self.stages.get(number)
-            busy = Spinner("dots", style="cyan") if progress is None or progress.finished != "image" else Text("✓", "green")
+            is_done = progress is not None and progress.finished == ("necessity" if self.necessity else "image")
+            busy = Text("✓", "green") if is_done else Spinner("dots", style="cyan")
             told = text(f"{progress.stage}: {progress.text}" if progress and progress.text else "starting", "dim")
             table.add_row(busy, text(topology.id, "bold"), told)
         return table

@@ -16,6 +16,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from siteproof.conformance.case import command_to_json, describe
+from siteproof.conformance.check import UNPLANNED
 from siteproof.conformance.cli.checking import check_supported, machine_facts, now, short_path
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, parse_duration, version
@@ -72,6 +73,8 @@ def run(
             flows.append(flow)
             if interrupted:
                 break
+        if folder is not None and flows:
+            flows[0] = _with_impossibility(flows[0])
         report = RunReport(
             version(),
             "siteproof " + shlex.join(sys.argv[1:]),
@@ -100,6 +103,14 @@ def run(
     code = Exit.INTERRUPTED if interrupted else report.exit
     session.emit("siteproof.run/1", code, run_json(report))
     return code
+
+
+def _with_impossibility(flow: FlowReport) -> FlowReport:
+    """The flow with the two runs of the assumptions page, which are part of every report; one without an unplanned failover has
+    none."""
+    from siteproof.model.impossible import impossibility
+
+    return attrs.evolve(flow, impossible=impossibility(flow.topology)) if flow.topology.facts[UNPLANNED] else flow
 
 
 @contextlib.contextmanager

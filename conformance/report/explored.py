@@ -12,6 +12,7 @@ from rich.text import Text
 
 from siteproof.conformance.report.terminal import COLOURS, text, trace_rows
 from siteproof.conformance.report.values import count
+from siteproof.conformance.report.whole_model import NEEDS
 from siteproof.conformance.report.words import duration, join
 from siteproof.model.ending import Ending, Found
 from siteproof.model.errors import one_line
@@ -24,8 +25,6 @@ __all__ = ["exploration_story", "necessity_story", "needed_in_words"]
 
 _FOUND = {Found.HOLDS: ("✓", "good"), Found.BROKEN: ("✗", "bad"), Found.UNDETERMINED: ("?", "unsure"),
           Found.NOT_APPLICABLE: ("–", "calm")}
-_NEED = {Need.NEEDED: ("●", "good"), Need.DEFENSIVE: ("◇", "calm"), Need.NOT_NEEDED: ("○", "calm"), Need.SILENT: ("–", "calm"),
-         Need.UNDETERMINED: ("?", "unsure")}
 
 
 def _plain_table(*titles: str) -> Table:
@@ -171,7 +170,7 @@ def necessity_story(report: NecessityReport, *, traces: bool) -> RenderableType:
         table = _plain_table("", "action", "precondition", "code", "requirements", "without it", "promise", "steps")
         last = ""
         for row in (row for row in report.rows if row.level == level):
-            mark, tone = _NEED[row.need]
+            mark, tone = NEEDS[row.need]
             name = row.action.replace("_", " ")
             trace = row.trace or row.accepts
             table.add_row(

@@ -17,9 +17,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from siteproof.conformance.report import words
+from siteproof.conformance.report import whole_model, words
 from siteproof.conformance.report.assumptions import assumptions
 from siteproof.conformance.report.diagram import ARROWS, draw_components, link_words
+from siteproof.conformance.report.explored import needed_in_words
 from siteproof.conformance.report.lifecycle import draw_lifecycle
 from siteproof.conformance.report.timeline import draw_timeline, moments_of_counterexample, moments_of_trace
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
@@ -33,15 +34,15 @@ __all__ = ["markdown", "render_html"]
 
 def render_html(report: RunReport) -> str:
     """The whole page. Links to certificates and counterexamples are relative to the page's folder."""
-    promises = list(dict.fromkeys(p.id for flow in report.flows if flow.proof for p in flow.proof.promises))
+    promises = {p.id for flow in report.flows if flow.proof for p in flow.proof.promises}
     return (
         _environment()
         .get_template("report.html")
         .render(
             report=report,
             headline=words.headline(report),
-            promise_ids=promises,
-            assumptions=assumptions(),
+            promise_ids=sorted(promises, key=lambda id: int(id[1:])),
+            assumptions=_pages(assumptions()),
             arrows=ARROWS,
             Verdict=Verdict,
         )
@@ -88,8 +89,16 @@ def _environment() -> Environment:
         "statements": _statements,
         "actions_of": _actions_of,
         "sentence_of": _sentence_of,
+        "needed_in_words": needed_in_words,
     }
+    environment.globals |= {name: getattr(whole_model, name) for name in whole_model.__all__}
     return environment
+
+
+def _pages(text: str) -> dict[str, str]:
+    """The assumptions page in two parts: the last one stands beside a picture."""
+    before, mark, last = text.rpartition("\n## ")
+    return {"before": before, "last": mark + last}
 
 
 def _percent(coverage: Coverage) -> float:

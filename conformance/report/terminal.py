@@ -71,23 +71,27 @@ def verdict_lines(report: RunReport) -> RenderableType:
 
 
 def final_table(report: RunReport) -> Table:
-    """Flows by promises, with what the campaign came to."""
-    ids = list(dict.fromkeys(p.id for flow in report.flows if flow.proof for p in flow.proof.promises))
+    """For each flow how many promises have which verdict, those that are not kept by name, and what the campaign came to."""
+    proofs = [flow.proof for flow in report.flows if flow.proof]
+    told = [verdict for verdict in Verdict if any(verdict in _verdicts(proof).values() for proof in proofs)]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("flow")
-    for id in ids:
-        table.add_column(id, justify="center")
-    for title in ("certificates", "system under test"):
+    table.add_column("flow", overflow="fold")
+    for verdict in told:
+        table.add_column(SHORT[verdict], justify="right")
+    if broken := any(_not_kept(proof) for proof in proofs):
+        table.add_column("not kept")
+    for title in ("certified", "system"):
         table.add_column(title)
     for title in ("cases", "steps", "time"):
         table.add_column(title, justify="right")
     for flow in report.flows:
-        verdicts = {p.id: flow.proof.verdict_of(p.id) for p in flow.proof.promises} if flow.proof else {}
+        verdicts = list(_verdicts(flow.proof).values()) if flow.proof else []
         seconds = (flow.proof.seconds if flow.proof else 0) + sum(c.seconds for c in flow.campaigns)
         outcome = _word(flow.outcome) if flow.outcome else Text("– not run", "dim")
         table.add_row(
             text(flow.id, "bold"),
-            *(_mark(verdicts[id]) if id in verdicts else Text("·", "dim") for id in ids),
+            *(_number(verdicts.count(verdict), verdict) if flow.proof else Text("–", "dim") for verdict in told),
+            *([_not_kept(flow.proof) if flow.proof else Text()] if broken else []),
             _certificates(flow.proof),
             text("! " + flow.error, COLOURS["broken"]) if flow.error else outcome,
             *(
@@ -99,6 +103,26 @@ def final_table(report: RunReport) -> Table:
     return table
 
 
+SHORT = {Verdict.PROVED: "proved", Verdict.REFUTED: "refuted", Verdict.BY_CONSTRUCTION: "by constr.",
+         Verdict.NOT_APPLICABLE: "n.a.", Verdict.UNDETERMINED: "undet."}
+"""Verdicts as heads of columns."""
+
+
+def _verdicts(proof: ProofReport) -> dict[str, Verdict]:
+    """The verdict on each promise, over all levels."""
+    return {row.id: proof.verdict_of(row.id) for row in proof.promises}
+
+
+def _number(number: int, verdict: Verdict) -> Text:
+    return Text(str(number), COLOURS[TONES[verdict]] if number else "dim")
+
+
+def _not_kept(proof: ProofReport) -> Text:
+    """The promises that are refuted or undetermined, by name."""
+    wrong = [(id, verdict) for id, verdict in _verdicts(proof).items() if verdict in (Verdict.REFUTED, Verdict.UNDETERMINED)]
+    return Text(" ").join(Text(f"{MARKS[verdict]} {id}", COLOURS[TONES[verdict]]) for id, verdict in wrong)
+
+
 def _certificates(proof: ProofReport | None) -> Text:
     if proof is None:
         return Text("–", "dim")
@@ -107,7 +131,7 @@ def _certificates(proof: ProofReport | None) -> Text:
     if not confirmed:
         return Text("not checked", "dim")
     style = "green" if len(confirmed) == len(proved) else "yellow"
-    return Text(f"{len(confirmed)}/{len(proved)} by {join(solvers(confirmed))}", style)
+    return Text(f"{len(confirmed)}/{len(proved)}", style)
 
 
 def proof_story(proof: ProofReport) -> RenderableType:

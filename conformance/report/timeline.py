@@ -32,7 +32,8 @@ SIDES = ("primary", "recovery")
 @attrs.frozen
 class Moment:
     """A step and the state after it. `lane` is the side on which the step acts, or `between`; `running` and `up` are per
-    side (None: not told); `positions` are counts of writes by name, for the curve; `bad` marks the step that breaks a promise."""
+    side (None: not told); `positions` are counts of writes by name, for the curve; `bad` marks the step that breaks a promise,
+    `marked` one that the reader is to look at."""
 
     label: str
     lane: str
@@ -44,6 +45,7 @@ class Moment:
     positions: Mapping[str, int] = attrs.Factory(dict)
     refused: bool = False
     bad: bool = False
+    marked: bool = False
 
 
 # ------------------------------------------------------------------------------------------------- from a model's trace
@@ -92,7 +94,9 @@ def _lane_of_action(action: str, active: str) -> str:
         return "between"
     if action == "set_to_point":
         return active
-    if "former_source" in action or "point" in action or "test_copy" in action or action.startswith("switch_"):
+    if action.startswith(("switch_", "unplanned_failover")):
+        return passive
+    if "former_source" in action or "point" in action or "test_copy" in action:
         return passive
     return active
 
@@ -231,7 +235,7 @@ class _Picture:
         dot = Markup('<circle cx="{0}" cy="{1}" r="9"/><text class="number" x="{0}" y="{2}">{3}</text>').format(x, y, y + 3.5, n)
         if moment.kind == "start":
             dot = Markup('<circle cx="{}" cy="{}" r="3.5"/>').format(x, _y(0))
-        look = " ".join(["step", moment.kind, *(["bad"] if moment.bad else []), *(["refused"] if moment.refused else [])])
+        look = " ".join(["step", moment.kind, *(name for name in ("bad", "marked", "refused") if getattr(moment, name))])
         return Markup('<g class="{}"><title>{}</title>{}<text class="name" x="{}" y="{}">{}</text></g>').format(
             look, moment.label, dot, x, _LANES + _LANE_GAP + 30, name
         )

@@ -10,7 +10,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -19,14 +19,20 @@ from siteproof.conformance.results import CampaignResult, Counterexample, Outcom
 from siteproof.model.results import PromiseResult, ProofReport, Verdict
 from siteproof.model.topology import Topology
 
+if TYPE_CHECKING:
+    from siteproof.model.impossible import Impossibility
+    from siteproof.model.necessity import NecessityReport
+    from siteproof.model.requirement_trace import RequirementRow
+
 __all__ = ["FlowReport", "RunReport", "claims_of", "claims_told", "count"]
 
 
 @attrs.frozen
 class FlowReport:
-    """One flow of a run. `actions` are the model's actions in English,
-    `words` its variables with what they mean; `error` is a failure of the environment or of ours,
-    `error_code` what it means for the exit code; `unfinished` names what was asked for and is missing."""
+    """One flow of a run. `actions` are the model's actions in English, `words` its variables with what they mean. `requirements`
+    are those of the flow with what carries them, `necessity` what its preconditions are there for, `impossible` what no system
+    can do (empty or None where it was not asked for). `error` is a failure of the environment or of ours, `error_code` what it
+    means for the exit code; `unfinished` names what was asked for and is missing."""
 
     topology: Topology
     actions: tuple[dict[str, Any], ...] = ()
@@ -36,6 +42,9 @@ class FlowReport:
     unfinished: tuple[str, ...] = ()
     error: str = ""
     error_code: Exit = Exit.OK
+    requirements: tuple[RequirementRow, ...] = ()
+    necessity: NecessityReport | None = None
+    impossible: Impossibility | None = None
 
     @property
     def id(self) -> str:
@@ -52,6 +61,8 @@ class FlowReport:
         if self.proof is not None:
             codes.append(of_proof(self.proof))
         codes += [of_campaign(campaign) for campaign in self.campaigns]
+        if self.violated:
+            codes.append(Exit.VIOLATION)
         if self.unfinished:
             codes.append(Exit.INCONCLUSIVE)
         return overall(codes)
@@ -65,6 +76,11 @@ class FlowReport:
     @property
     def counterexamples(self) -> tuple[Counterexample, ...]:
         return tuple(c.counterexample for c in self.campaigns if c.counterexample is not None)
+
+    @property
+    def violated(self) -> tuple[RequirementRow, ...]:
+        """The requirements of which something that carries them is wrong."""
+        return tuple(row for row in self.requirements if row.status == "violated")
 
     @property
     def refuted(self) -> tuple[PromiseResult, ...]:
@@ -89,6 +105,11 @@ class RunReport:
     def exit(self) -> Exit:
         """What the run comes to, leaving aside that it was interrupted."""
         return overall(flow.exit for flow in self.flows)
+
+    @property
+    def impossible(self) -> Impossibility | None:
+        """What no system can do, as one of the flows shows it; the argument is the same in all."""
+        return next((flow.impossible for flow in self.flows if flow.impossible is not None), None)
 
 
 def claims_of(proof: ProofReport, verdict: Verdict) -> int:

@@ -246,7 +246,8 @@ def _tone(report: RunReport) -> str:
 
 
 def _title(report: RunReport, proved: bool, campaigns: list[CampaignResult]) -> str:
-    refuted = [f"{promise.id} in {flow.title}" for flow in report.flows for promise in flow.refuted]
+    refuted = [f"{id} in {flow.title}" for flow in report.flows for id in dict.fromkeys(row.id for row in flow.refuted)]
+    violated = [f"{row.id} in {flow.title}" for flow in report.flows for row in flow.violated]
     broken = [flow.title for flow in report.flows if flow.outcome is Outcome.VIOLATION]
     if report.exit not in (Exit.OK, Exit.VIOLATION, Exit.INCONCLUSIVE):
         return "The run could not be carried through."
@@ -256,6 +257,8 @@ def _title(report: RunReport, proved: bool, campaigns: list[CampaignResult]) -> 
         return f"Refuted: {join(refuted)}."
     if broken:
         return f"The system under test breaks a promise in {join(broken)}."
+    if violated:
+        return f"Not met: {join(violated)}."
     if report.exit is Exit.INCONCLUSIVE or report.partial:
         return "Nothing wrong was found, but not everything was settled."
     if proved and campaigns:

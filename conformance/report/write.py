@@ -70,6 +70,8 @@ def run_json(report: RunReport) -> dict[str, Any]:
             "topology": {"id": flow.id, "title": flow.title, "file": flow.topology.file, "facts": dict(flow.topology.facts)},
             "exit": int(flow.exit),
             "proof": emitted(flow.proof),
+            "requirements": emitted(flow.requirements),
+            "necessity": emitted(flow.necessity),
             "campaigns": emitted(flow.campaigns),
             "unfinished": list(flow.unfinished),
             "error": flow.error,
@@ -83,5 +85,6 @@ def run_json(report: RunReport) -> dict[str, Any]:
         "partial": report.partial,
         "machine": report.machine,
         "image": report.image,
+        "impossibility": emitted(report.impossible),
         "flows": flows,
     }

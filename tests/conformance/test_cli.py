@@ -11,10 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
+from siteproof.conformance.check import FlowJob
 from siteproof.conformance.cli import main
 from siteproof.conformance.cli.shared import parse_duration
+from siteproof.conformance.image import DiskImage
 from siteproof.conformance.report.folder import certificate_folder
 from siteproof.model.errors import UsageError
 from siteproof.model.topology import load_topology
@@ -310,6 +313,9 @@ def test_check_leaves_a_whole_report_and_does_not_touch_the_image(tmp_path: Path
     (flow,) = document["flows"]
     assert {p["verdict"] for p in flow["proof"]["promises"]} <= {"proved", "by construction", "not applicable"}
     assert [c["outcome"] for c in flow["campaigns"]][1] == "conforms"
+    assert {row["status"] for row in flow["requirements"]} <= {"carried", "guidance", "uncovered"}
+    assert any(c["standing"] == "proved" for row in flow["requirements"] for c in row["carriers"])
+    assert (flow["necessity"], document["impossibility"]["at"]) == (None, 4)
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "proofs/vmware-to-azure" in page
     assert (tmp_path / "out" / "proofs" / "vmware-to-azure" / "promise" / "manifest.json").is_file()
@@ -330,6 +336,13 @@ def test_an_interrupted_check_leaves_a_valid_partial_report(tmp_path: Path) -> N
     assert document["flows"][0]["unfinished"]
     assert "Not finished" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_matrix_is_missing_only_where_it_was_asked_for(tmp_path: Path) -> None:
+    image = DiskImage(tmp_path / "disk.img", 4096, "an image", False)
+    job = FlowJob(load_topology(HYPER_V), HYPER_V, "proofs", image, str(tmp_path), 1, 1.0)
+    assert "necessity" not in job.parts
+    assert set(attrs.evolve(job, necessity=True).parts) - set(job.parts) == {"necessity"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -5,19 +5,27 @@ from __future__ import annotations
 import html
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+from rich.console import Console
 
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.diagram import draw_components
 from siteproof.conformance.report.html import markdown, render_html
+from siteproof.conformance.report.terminal import final_table
 from siteproof.conformance.report.values import FlowReport, RunReport
+from siteproof.conformance.report.whole_model import moments_of_run, promise_groups, seen_steps
 from siteproof.conformance.report.words import WORDS, concerned, duration, headline, join, readable, told_value
+from siteproof.conformance.report.write import run_json
 from siteproof.conformance.results import CampaignResult, Counterexample, Coverage, Divergence, Outcome, StepRecord
+from siteproof.model.impossible import Impossibility, impossibility
+from siteproof.model.necessity import Necessity, NecessityReport, Need
 from siteproof.model.promise import promise_model
+from siteproof.model.requirement_trace import CarrierRow, RequirementRow, Standing, Status
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, TraceStep, Verdict
 from siteproof.model.topology import builtin_topologies, load_topology
 
@@ -279,6 +287,52 @@ def sample_run(*, red: bool = False, partial: bool = False) -> RunReport:
     )
 
 
+def requirement(id: str, status: Status, *carriers: CarrierRow, reason: str = "") -> RequirementRow:
+    return RequirementRow(id, "capability", f"What {id} says.", "a section", status, carriers, reason)
+
+
+def carrier(standing: Standing, text: str = "a fact", found: str = "") -> CarrierRow:
+    return CarrierRow("topology", text, ("hyper-v-to-secondary-site",), standing, found)
+
+
+def precondition(number: int, need: Need, **found: Any) -> Necessity:
+    given: dict[str, Any] = {"method": "search", "reason": "", "promise": "", "claim": "", "trace": None, "accepts": None}
+    return Necessity("promise", "commit", "command", "Commit", number, f"condition {number}", "JobInProgress", False, ("H2S-29",),
+                     need, seconds=0.1, **(given | found))
+
+
+def sample_matrix() -> NecessityReport:
+    rows = (
+        precondition(1, Need.NEEDED, promise="P3", claim="one authority", trace=sample_trace()),
+        precondition(2, Need.DEFENSIVE),
+        precondition(3, Need.NOT_NEEDED, accepts=sample_trace()),
+        precondition(4, Need.UNDETERMINED, reason="the time limit was reached"),
+    )
+    return NecessityReport("hyper-v-to-secondary-site", "a title", {}, {}, rows, ("promise: one write",), ("z3",), 3.5)
+
+
+@cache
+def sample_impossibility() -> Impossibility:
+    return impossibility(load_topology("vmware-to-azure"))
+
+
+def with_first(run: RunReport, **changes: Any) -> RunReport:
+    """The run with something of its first flow changed."""
+    return attrs.evolve(run, flows=(attrs.evolve(run.flows[0], **changes), *run.flows[1:]))
+
+
+def several_levels() -> ProofReport:
+    """A proof in which two promises have rows at two levels, and P3 is kept at one of them only."""
+    proof = sample_proof("hyper-v-to-secondary-site", "a title")
+    first, third = proof.promises[0], proof.promises[2]
+    lost = attrs.evolve(third.claims[0], verdict=Verdict.UNDETERMINED, reason="time limit of 60 s")
+    more = (
+        attrs.evolve(first, level="requests", scope="one machine, any number of requests", confirmed_by=()),
+        attrs.evolve(third, level="alarm", verdict=Verdict.UNDETERMINED, claims=(lost,), certificate=None, confirmed_by=()),
+    )
+    return attrs.evolve(proof, levels=("promise", "alarm", "requests"), promises=(*reversed(proof.promises), *more))
+
+
 def test_everything_from_outside_is_escaped() -> None:
     run = sample_run(red=True)
     flow = run.flows[0]
@@ -296,8 +350,12 @@ def test_everything_from_outside_is_escaped() -> None:
         divergence=attrs.evolve(found.divergence, found=HOSTILE, sentence=HOSTILE, field=HOSTILE, machine=HOSTILE),
     )
     campaign = attrs.evolve(flow.campaigns[0], driver=HOSTILE, counterexample=bad, warnings=(HOSTILE,), taken={HOSTILE: 1})
+    rows = (requirement("H2S-1", Status.CARRIED, carrier(Standing.HOLDS, HOSTILE, HOSTILE), reason=HOSTILE),)
+    needed = attrs.evolve(sample_matrix().rows[0], text=HOSTILE, action=HOSTILE, claim=HOSTILE)
+    matrix = attrs.evolve(sample_matrix(), rows=(needed,))
     page = render_html(
-        attrs.evolve(run, command=HOSTILE, flows=(attrs.evolve(flow, topology=topology, campaigns=(campaign,), error=HOSTILE),))
+        attrs.evolve(run, command=HOSTILE, flows=(attrs.evolve(flow, topology=topology, campaigns=(campaign,), error=HOSTILE,
+                                            requirements=rows, necessity=matrix),))
     )
     assert "<script" not in page
     assert "7*7" in page
@@ -411,6 +469,146 @@ def test_words() -> None:
     assert [join([]), join(["a"]), join(["a", "b", "c"])] == ["", "a", "a, b and c"]
     assert markdown("a <em>b</em> *c*") == "<p>a &lt;em&gt;b&lt;/em&gt; <em>c</em></p>"
     assert markdown("* one\n* `two`") == "<ul><li>one</li><li><code>two</code></li></ul>"
+
+
+def test_a_promise_is_one_entry_with_a_row_for_each_level() -> None:
+    groups = promise_groups(several_levels())
+    assert [group.id for group in groups] == ["P1", "P2", "P3", "P7", "P12", "P20"]
+    levels = [[row.level for row in group.rows] for group in groups[:3]]
+    assert levels == [["promise", "requests"], ["promise"], ["promise", "alarm"]]
+    assert groups[2].verdict is Verdict.UNDETERMINED
+    page = render_html(with_first(sample_run(), proof=several_levels()))
+    assert page.count('id="flow-1P1"') == page.count('id="flow-1P3"') == 1
+    assert re.search(r'id="flow-1P3" open', page)
+    entry = page[page.index('id="flow-1P1"') : page.index('id="flow-1P2"')]
+    assert "what a customer is promised" in entry
+    assert "retries and lost answers" in entry
+    assert "one machine, any number of requests" in entry
+    assert ">not confirmed<" in entry
+    assert ">cvc5, z3<" in entry or ">z3, cvc5<" in entry
+
+
+def test_links_of_the_glance_table_lead_to_entries() -> None:
+    page = render_html(with_first(sample_run(), proof=several_levels()))
+    asked = set(re.findall(r'href="#([^"]+)"', page))
+    assert len([one for one in asked if re.fullmatch(r"flow-\d+P\d+", one)]) == 12
+    assert asked <= set(re.findall(r'id="([^"]+)"', page))
+
+
+def test_the_method_of_a_row_is_that_of_its_verdict() -> None:
+    proof = sample_proof("hyper-v-to-secondary-site", "a title")
+    claims = (proof.promises[0].claims[0], attrs.evolve(
+        proof.promises[0].claims[1], verdict=Verdict.BY_CONSTRUCTION, method="preconditions and effects"))
+    mixed = attrs.evolve(proof, promises=(attrs.evolve(proof.promises[0], claims=claims),))
+    summary = re.search(r'id="flow-1P1".*?</summary>', render_html(with_first(sample_run(), proof=mixed)), re.DOTALL)
+    assert summary is not None
+    assert "induction with lemmas" in summary[0]
+    assert "preconditions and effects" not in summary[0]
+
+
+def test_promises_that_no_level_speaks_of_are_named_below_the_table() -> None:
+    page = render_html(sample_run())
+    below = page[page.index("Not in this table") :]
+    assert "<b>P11</b>" in below[: below.index("</p>")]
+    assert "<b>P12</b>" not in below[: below.index("</p>")]
+
+
+def test_requirements_that_want_a_look_come_first_and_all_are_counted() -> None:
+    rows = (
+        requirement("H2S-1", Status.CARRIED, carrier(Standing.HOLDS), carrier(Standing.TESTED)),
+        requirement("H2S-2", Status.GUIDANCE, reason="It is advice."),
+        requirement("H2S-3", Status.CARRIED, carrier(Standing.PROVED)),
+        requirement("H2S-4", Status.UNCOVERED, reason="Not modelled."),
+    )
+    run = with_first(sample_run(), requirements=rows)
+    page = render_html(run)
+    part = page[page.index('id="requirements-hyper-v-to-secondary-site"') :]
+    part = part[: part.index("</details>")]
+    assert re.findall(r"<b>(H2S-\d)</b>", part) == ["H2S-4", "H2S-2", "H2S-1", "H2S-3"]
+    words = re.sub(r"<[^>]*>", "", part[: part.index("</summary>")])
+    assert "4 requirements" in words
+    assert "1 uncovered, 1 guidance, 2 carried" in words
+    assert re.match(r'[^>]*open', part) is None
+    assert run.exit is Exit.OK
+
+
+def test_a_violated_requirement_is_open_in_the_headline_and_in_the_exit_code() -> None:
+    rows = (requirement("H2S-1", Status.VIOLATED, carrier(Standing.VIOLATED, found="port 443, which is 444 here")),)
+    run = with_first(sample_run(), requirements=rows)
+    page = render_html(run)
+    assert run.exit is Exit.VIOLATION
+    assert headline(run).title == "Not met: H2S-1 in Hyper-V to a secondary site."
+    assert headline(run).tone == "bad"
+    assert 'id="requirements-hyper-v-to-secondary-site" open' in page
+    assert "port 443, which is 444 here" in page
+
+
+def test_the_necessity_matrix_has_every_precondition_and_what_breaks() -> None:
+    page = render_html(with_first(sample_run(), necessity=sample_matrix()))
+    part = page[page.index('id="necessity-hyper-v-to-secondary-site"') :]
+    part = part[: part.index("<h3", 5)]
+    assert all(f"condition {number}" in part for number in (1, 2, 3, 4))
+    assert "1 undetermined, 1 needed, 1 not needed for these promises, 1 defensive" in part
+    assert "P3 breaks after 12 steps" in part
+    assert "possible without it after 11 steps" in part
+    assert "the time limit was reached" in part
+    assert part.count('<ol class="steps">') == 2
+    assert "What each precondition is there for" not in render_html(sample_run())
+
+
+def test_the_two_runs_differ_in_one_marked_step_and_what_is_seen_is_told_once() -> None:
+    shown = sample_impossibility()
+    steps = seen_steps(shown)
+    assert [step.number for step in steps if step.differs] == [shown.at]
+    assert steps[shown.at - 1].seen == {"the other site answers": "no"}
+    assert set(steps[0].seen) == set(shown.seen[0])
+    for loss in (False, True):
+        moments = moments_of_run(shown, loss=loss)
+        assert [n for n, moment in enumerate(moments) if moment.marked] == [shown.at]
+        assert not any(moment.bad for moment in moments)
+    assert moments_of_run(shown, loss=False)[-1].running == (True, True)
+    assert moments_of_run(shown, loss=True)[-1].up == (False, True)
+
+
+def test_what_no_system_can_do_is_shown_beside_its_words() -> None:
+    page = render_html(with_first(sample_run(), impossible=sample_impossibility()))
+    part = page[page.index('id="impossible"') :]
+    assert "What no system can do" in part
+    assert part.count('<svg class="timeline"') == 2
+    assert part.count('class="differs"') == 1
+    assert 'id="impossible"' in render_html(sample_run())
+    assert '<svg class="timeline"' not in render_html(sample_run())
+
+
+def test_the_document_has_what_the_page_has() -> None:
+    rows = (requirement("H2S-1", Status.CARRIED, carrier(Standing.PROVED)),)
+    run = with_first(sample_run(), requirements=rows, necessity=sample_matrix(), impossible=sample_impossibility())
+    document = json.loads(json.dumps(run_json(run)))
+    first, second = document["flows"]
+    assert first["requirements"][0]["carriers"][0]["standing"] == "proved"
+    assert [row["need"] for row in first["necessity"]["rows"]] == [
+        "needed", "defensive", "not needed for these promises", "undetermined"]
+    assert (second["requirements"], second["necessity"]) == ([], None)
+    assert document["impossibility"]["at"] == sample_impossibility().at
+    assert run_json(sample_run())["impossibility"] is None
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_the_final_table_counts_promises_and_names_those_that_are_not_kept(width: int) -> None:
+    def shown(run: RunReport) -> str:
+        console = Console(width=width, color_system=None)
+        with console.capture() as capture:
+            console.print(final_table(run))
+        return capture.get()
+
+    green = shown(sample_run())
+    assert "P12" not in green
+    assert "not kept" not in green
+    assert max(len(line) for line in green.splitlines()) <= width
+    mixed = shown(with_first(sample_run(red=True), proof=several_levels()))
+    assert "? P3" in mixed
+    assert "P1 " not in mixed
+    assert re.search(r"✗ P3", shown(sample_run(red=True)))
 
 
 def write_samples(folder: Path) -> None:
