@@ -34,7 +34,7 @@ from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
 __all__ = ["ENGINES", "CampaignEvent", "CaseRun", "Engine", "campaign", "promised_for", "run_case"]
 
-FLOOR_TRANSITIONS = 0.5
+FLOOR_TRANSITIONS = 0.4
 FLOOR_ACTIONS = 0.8
 SKIPPED_TOO_MUCH = 0.25
 LACKING_TOO_MUCH = 0.6
