@@ -191,6 +191,15 @@ def test_a_loss_that_is_never_taken_back_is_not_proved() -> None:
     assert len(found.found[key]) == 14
 
 
+@pytest.mark.parametrize("variable", ["loss", "fork"])
+def test_a_loss_that_is_not_counted_anew_after_a_change_of_point_is_refuted(variable: str) -> None:
+    key = "P2.the-reported-loss-counts-from-the-point-that-was-chosen-last"
+    calm = Scope(writes=1, failovers=1, cached=0, more=dict.fromkeys(("reboots", "passive_reboots", "app", "test", "resync"), 0))
+    found = look(without_change(sound(V2A), "set_to_point", variable), calm, key)
+    assert [action for action, _arguments in found.found[key]][-3:] == ["change_pit", "stop_for_change", "set_to_point"]
+    assert len(found.found[key]) == 12
+
+
 @pytest.mark.parametrize("flow", [V2A, H2S])
 def test_the_model_as_it_is_gives_no_counterexample(flow: str) -> None:
     model = sound(flow)
