@@ -134,6 +134,12 @@ MISTAKES += (
     Mistake("a migrated machine can be failed over again", lambda x: without_change(without_change(
         x, "end_replication", "failover"), "end_replication", "protection"),
             both("P7.replication-that-is-ended-at-recovery-is-ended-for-good", 8)),
+    Mistake("a merge although the log was damaged since the comparison", lambda x: without_guard(x, "merge", 3),
+            both("P9.what-had-been-missing-arrives-with-the-merge", 10)),
+    Mistake("an app-consistent point outlives a resynchronisation", lambda x: without_change(x, "finish_resync", "app"),
+            both("P10.at-the-end-there-is-one-new-point", 10)),
+    Mistake("retention removes an app-consistent point while a failover is pending",
+            lambda x: without_guard(x, "prune_app_point", 2), both(STAY, 10)),
     Mistake("an unplanned failover needs the link", lambda x: with_guard(x, "unplanned_failover", 6, m.connected),
             both("P22.with-the-site-gone-an-unplanned-failover-to-the-newest-point-is-granted", 5)),
 )
