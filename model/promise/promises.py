@@ -136,7 +136,7 @@ P7 = promise("P7", (
            given=lambda m: And(m.failover == Failover.COMMITTED, Not(m.copying))),
     step("until commit the points stay as they are",
          lambda a, b: And(b.points, a.latest == b.latest, iff(a.x_latest, b.x_latest), iff(a.point, b.point),
-                          iff(a.x_point, b.x_point)),
+                          iff(a.x_point, b.x_point), iff(a.app, b.app), iff(a.x_app, b.x_app)),
          given=lambda a, _b: And(a.pending, Not(a.job.is_in(*_ENDS)), a.points)),
     step("until commit the old side's disk is not overwritten",
          lambda a, b: And(Implies(a.x_passive, b.x_passive), b.passive >= a.passive),

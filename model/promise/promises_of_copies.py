@@ -76,6 +76,8 @@ P6 = promise("P6", (
          on=_TEST_STEPS, needs=_tested),
     always("the copy holds exactly the content of its point", lambda m: iff(m.x_test, And(m.x_active, m.x_at <= m.test_at)),
            given=lambda m: And(m.test == Test.RUNNING, m.x_fate == Fate.WRITTEN), needs=_tested),
+    always("the copy runs only during its test, where there is power", lambda m: And(m.test == Test.RUNNING, m.passive_up),
+           given=lambda m: m.test_running, needs=_tested),
     always("what the copy wrote never comes back",
            lambda m: Not(Or(m.x_active, m.x_passive, m.x_latest, m.x_point, m.x_app)),
            given=lambda m: And(m.x_test, m.x_fate == Fate.DISCARDED), needs=_tested),

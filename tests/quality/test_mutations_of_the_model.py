@@ -134,6 +134,12 @@ MISTAKES += (
     Mistake("a migrated machine can be failed over again", lambda x: without_change(without_change(
         x, "end_replication", "failover"), "end_replication", "protection"),
             both("P7.replication-that-is-ended-at-recovery-is-ended-for-good", 8)),
+    Mistake("a merge although the log was damaged since the comparison", lambda x: without_guard(x, "merge", 3),
+            both("P9.what-had-been-missing-arrives-with-the-merge", 10)),
+    Mistake("an app-consistent point outlives a resynchronisation", lambda x: without_change(x, "finish_resync", "app"),
+            both("P10.at-the-end-there-is-one-new-point", 10)),
+    Mistake("retention removes an app-consistent point while a failover is pending",
+            lambda x: without_guard(x, "prune_app_point", 2), both(STAY, 10)),
     Mistake("an unplanned failover needs the link", lambda x: with_guard(x, "unplanned_failover", 6, m.connected),
             both("P22.with-the-site-gone-an-unplanned-failover-to-the-newest-point-is-granted", 5)),
 )
@@ -189,6 +195,15 @@ def test_a_loss_that_is_never_taken_back_is_not_proved() -> None:
     assert outcome.dropped[key] == "switch_unplanned"
     found = look(mutant, Scope(writes=0, failovers=2, cached=0), key)
     assert len(found.found[key]) == 14
+
+
+@pytest.mark.parametrize("variable", ["loss", "fork"])
+def test_a_loss_that_is_not_counted_anew_after_a_change_of_point_is_refuted(variable: str) -> None:
+    key = "P2.the-reported-loss-counts-from-the-point-that-was-chosen-last"
+    calm = Scope(writes=1, failovers=1, cached=0, more=dict.fromkeys(("reboots", "passive_reboots", "app", "test", "resync"), 0))
+    found = look(without_change(sound(V2A), "set_to_point", variable), calm, key)
+    assert [action for action, _arguments in found.found[key]][-3:] == ["change_pit", "stop_for_change", "set_to_point"]
+    assert len(found.found[key]) == 12
 
 
 @pytest.mark.parametrize("flow", [V2A, H2S])

@@ -26,7 +26,7 @@ from siteproof.model.engines.obligations import Goal, goals_of, invariant_candid
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Memory, Target, search
 from siteproof.model.mutation import without_change, without_guard
-from siteproof.model.promise import LEMMAS, PROMISES, promise_model
+from siteproof.model.promise import LEMMAS, LEVEL, PROMISES, promise_model
 from siteproof.model.readings import smt
 from siteproof.model.system import Action, Model
 from siteproof.model.topology import load_topology
@@ -34,7 +34,8 @@ from siteproof.model.topology import load_topology
 from .sweep_allowed import ALLOWED
 
 FLOWS = {"A": "vmware-to-azure", "S": "hyper-v-to-secondary-site", "V": "hyper-v-vmm-to-azure"}
-SCOPE, STATES = Scope(writes=1, failovers=1), 40_000
+SCOPES, STATES = (LEVEL.scopes[0], Scope(writes=1, failovers=1)), 40_000
+"""A calm one, which gets deeper, and one with every fault."""
 
 
 @attrs.frozen(eq=False)
@@ -46,7 +47,7 @@ class Base:
     invariant: list[Any]
     later: Any
     targets: list[Target]
-    memory: Memory
+    memory: tuple[Memory, ...]
 
     def solver(self, *rows: Any) -> Any:
         solver = z3.SolverFor("QF_LIA")
@@ -61,7 +62,8 @@ def base(flow: str) -> Base:
     goals = [goal for goal in goals_of(model, PROMISES) if goal.built.applies]
     rows = invariant_candidates(model, LEMMAS, goals)
     targets = [Target("any", z3.Not(g.built.formula), g.claim.is_step, g.claim.on) for g in goals]
-    return Base(model, goals, [row.node for row in rows], z3.And(*(smt.prime(model, row.node) for row in rows)), targets, {})
+    later = z3.And(*(smt.prime(model, row.node) for row in rows))
+    return Base(model, goals, [row.node for row in rows], later, targets, tuple({} for _ in SCOPES))
 
 
 def mutants(model: Model, action: Action) -> Iterator[tuple[str, Model]]:
@@ -86,8 +88,10 @@ def judged(here: Base, name: str, mutant: Model) -> str:
     claims = [g.built.formula for g in here.goals if g.claim.is_step and (g.claim.on is None or name in g.claim.on)]
     if here.solver(becomes, z3.Not(z3.And(here.later, *claims))).check() == z3.unsat:
         return "survives"
-    found = search(mutant, here.targets, SCOPE, max_states=STATES, memory=here.memory)
-    return "noticed" if found.found else "open"
+    for scope, memory in zip(SCOPES, here.memory, strict=True):
+        if search(mutant, here.targets, scope, max_states=STATES, memory=memory).found:
+            return "noticed"
+    return "open"
 
 
 def unnoticed(flow: str, action: str) -> dict[str, str]:
