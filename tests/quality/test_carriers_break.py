@@ -92,14 +92,18 @@ def refutation(model: Model, what: PromiseClaim) -> Target:
 
 @functools.cache
 def found(id: str, flow: str) -> Mapping[str, Run]:
-    """Shortest runs to everything that the carriers of a level ask of a flow, in one search, which ends when it has all."""
+    """Runs to everything that the carriers of a level ask of a flow, each a shortest one of the first scope that has it."""
     model, targets = model_of(id, flow), {}
     for what in (carrier.what for carrier in CARRIERS if carrier.is_about(flow)):
         if isinstance(what, Precondition) and what.code and what.level == id:
             targets[str(what)] = refusal(model, what)
         elif isinstance(what, PromiseClaim) and what.level == id:
             targets[str(what)] = refutation(model, what)
-    return search(model, targets.values(), level(id).scopes[-1], max_states=STATES).found
+    runs: dict[str, Run] = {}
+    for scope in level(id).scopes:
+        if missing := [target for key, target in targets.items() if key not in runs]:
+            runs |= search(model, missing, scope, max_states=STATES).found
+    return runs
 
 
 def at_the_end(machine: CompiledModel, run: Run) -> tuple[int | bool, ...]:

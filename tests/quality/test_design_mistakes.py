@@ -100,7 +100,7 @@ MISTAKES = (
         "The resynchronisation runs from the wrong side", "hyper-v-to-secondary-site",
         "The direction is taken from the role that a site used to have. Reversing replication then overwrites the machine with "
         "the former source.",
-        "P2.an-acknowledged-write-is-on-the-machine-unless-an-unplanned-failover-left-it-behind", 12, mutate=_wrong_side, story=2,
+        "P2.an-acknowledged-write-is-on-the-machine-unless-the-chosen-point-left-it-behind", 12, mutate=_wrong_side, story=2,
         how="when replication is reversed, the base is copied from the former source onto the machine"),
     Mistake(
         "The change log is cleared at the handshake", "vmware-to-azure",
