@@ -22,6 +22,7 @@ from siteproof.model.terms import Not
 from siteproof.model.topology import builtin_topologies, load_topology
 from siteproof.model.way_home import WayHome, way_home
 from siteproof.model.witness import action_witnesses, known_invariant
+from tests.soak import soak
 
 from .exploring import Small, Task, small_model
 from .proving import FLOWS, H2S, V2A, model_of
@@ -142,6 +143,7 @@ def test_a_ranking_that_does_not_rank_is_refused() -> None:
         check_ranking(here, pending, dict.fromkeys(pending, 0), dict.fromkeys(pending, "finish"))
 
 
+@soak
 @pytest.mark.parametrize("flow", FLOWS)
 def test_every_accepted_job_of_a_flow_ends_and_the_ranking_says_why(flow: str) -> None:
     told = jobs_of(model_of(flow))
@@ -168,6 +170,7 @@ def test_a_job_that_stays_pending_after_its_work_is_found() -> None:
 # -------------------------------------------------------------------------------------------------------- the way home
 
 
+@soak
 @pytest.mark.parametrize("flow", builtin_topologies())
 def test_there_is_a_way_home_from_everywhere_and_it_is_told(flow: str) -> None:
     told = home_of(model_of(flow))

@@ -15,6 +15,7 @@ from siteproof.model.prove import prove
 from siteproof.model.readings.python import Accepted, CompiledModel, Refused, State, compile_model
 from siteproof.model.results import Verdict
 from siteproof.model.topology import builtin_topologies, load_topology
+from tests.soak import soak
 
 from .crowds import V2A, crowd_of, targets
 
@@ -62,6 +63,7 @@ def test_the_level_speaks_of_the_flows_that_have_a_temporary_server() -> None:
         "physical-to-azure", V2A]
 
 
+@soak
 @pytest.mark.parametrize("machines", ["ab", "abc", "abcd"])
 def test_its_claims_hold_of_two_three_and_four_machines_in_full(machines: str) -> None:
     model = crowd_of("gateway", tuple(machines))
@@ -104,6 +106,7 @@ def test_the_replica_of_a_disk_in_the_middle_of_its_copy_is_of_no_instant(disks:
     assert disks.get(after(disks, "apply_log", state=state), "a.x_replica")
 
 
+@soak
 @pytest.mark.parametrize(("machines", "depth"), [("ab", None), ("abc", None), ("abcd", 10)])
 def test_the_claims_hold_of_two_three_and_four_disks(machines: str, depth: int | None) -> None:
     model = crowd_of("disks", tuple(machines))

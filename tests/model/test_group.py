@@ -22,6 +22,7 @@ from siteproof.model.readings.smt import Named
 from siteproof.model.results import Verdict
 from siteproof.model.terms import Not, Or
 from siteproof.model.topology import builtin_topologies, load_topology
+from tests.soak import soak
 
 from ..seeds import seed_for
 from .crowds import V2A, bounds, claims_of, crowd_of, targets
@@ -303,6 +304,7 @@ def test_every_action_is_taken_or_proved_impossible(id: str) -> None:
 # -------------------------------------------------------------------------------------------- without any cut-off, in full
 
 
+@soak
 @pytest.mark.parametrize(("machines", "depth"), [("ab", None), ("abc", 13), ("abcd", 12)])
 def test_the_claims_hold_of_two_three_and_four_machines_searched_as_they_are(machines: str, depth: int | None) -> None:
     model = crowd_of("group", tuple(machines))

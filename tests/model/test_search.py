@@ -16,6 +16,7 @@ from siteproof.model.mutation import without_guard
 from siteproof.model.promise import LEVEL
 from siteproof.model.readings.python import compile_model
 from siteproof.model.system import Model
+from tests.soak import soak
 
 from .proving import FLOWS, H2S, V2A, goal, goals, model_of, violations
 
@@ -45,6 +46,7 @@ def plain(model: Model, scope: Scope) -> tuple[int, int, dict[str, int]]:
     return len(seen), depth, taken
 
 
+@soak
 @pytest.mark.parametrize("flow", FLOWS)
 def test_the_generated_search_sees_what_a_plain_one_sees(flow: str) -> None:
     model = model_of(flow)

@@ -22,6 +22,7 @@ from siteproof.model.mutation import with_change, with_guard, without_change, wi
 from siteproof.model.readings.python import compile_model
 from siteproof.model.system import Model
 from siteproof.model.terms import And, If, literal
+from tests.soak import soak
 
 from ..model.crowds import bounds, claims_of, crowd_of, targets
 
@@ -167,6 +168,7 @@ def test_a_mistake_is_not_proved(mistake: Mistake) -> None:
     assert answers[mistake.claim].answer == "sat"
 
 
+@soak
 @pytest.mark.parametrize("machines", [("a", "b"), ("a", "b", "c", "d")], ids=["two", "four"])
 @pytest.mark.parametrize("mistake", MISTAKES, ids=IDS)
 def test_it_shows_after_as_many_steps_however_many_machines_there_are(mistake: Mistake, machines: tuple[str, ...]) -> None:

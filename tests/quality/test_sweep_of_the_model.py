@@ -30,8 +30,11 @@ from siteproof.model.promise import LEMMAS, LEVEL, PROMISES, promise_model
 from siteproof.model.readings import smt
 from siteproof.model.system import Action, Model
 from siteproof.model.topology import load_topology
+from tests.soak import soak
 
 from .sweep_allowed import ALLOWED
+
+pytestmark = soak
 
 FLOWS = {"A": "vmware-to-azure", "S": "hyper-v-to-secondary-site", "V": "hyper-v-vmm-to-azure"}
 SCOPES, STATES = (LEVEL.scopes[0], Scope(writes=1, failovers=1)), 40_000

@@ -1,0 +1,12 @@
+"""Tests that take minutes: they run on demand, and are told as skipped otherwise.
+
+`SITEPROOF_SOAK=1 pytest tests` runs them, too.
+"""
+
+import os
+
+import pytest
+
+__all__ = ["soak"]
+
+soak = pytest.mark.skipif(os.environ.get("SITEPROOF_SOAK") != "1", reason="takes minutes: SITEPROOF_SOAK=1 runs it")
