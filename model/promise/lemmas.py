@@ -89,9 +89,6 @@ LEMMAS: tuple[Claim, ...] = (
            needs=lambda t: t["failback.without_reverse"]),
     always("no_gateway_fails", lambda m: m.gateway_up, needs=lambda t: Not(t["gateway.present"])),
     # Points.
-    always("custom_point_pinned", lambda m: Implies(
-        And(m.job.is_in(Job.UNPLANNED, Job.TEST, Job.CHANGE), m.chosen == Point.CUSTOM), m.point)),
-    always("app_point_pinned", lambda m: Implies(And(m.job.is_in(Job.UNPLANNED, Job.TEST), m.chosen == Point.APP), m.app)),
     always("changed_to_no_app_point", lambda m: Implies(m.job == Job.CHANGE, m.chosen.is_in(Point.PROCESSED, Point.CUSTOM))),
     always("used_point_pinned", lambda m: Implies(
         And(m.failover == Failover.UNPLANNED, m.chosen == Point.CUSTOM, Not(_given_up(m))), m.point)),

@@ -103,10 +103,10 @@ def test_spacer_finds_an_invariant_that_passes_plain_induction(counters: Model) 
     assert proves(counters, found.invariant, [wanted])[wanted.key].answer == "unsat"
 
 
-def test_spacer_carries_a_claim_without_the_lemma_that_it_needs() -> None:
+def test_spacer_carries_a_claim_without_the_other_one_that_it_needs() -> None:
     model = model_of("scout-to-secondary-site")
     wanted = goal(model, "P2.the-content-is-exactly-the-prefix-at-the-point")
-    left = induct(model, [row for row in candidates(model) if row.name != "lemma.custom_point_pinned"]).invariant
+    left = induct(model, [row for row in candidates(model) if row.name != "P4.the-point-that-a-job-was-given-stays"]).invariant
     assert proves(model, left, [wanted])[wanted.key].answer == "sat"
     found = infer(model, wanted, left)
     assert found.invariant is not None
