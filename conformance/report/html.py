@@ -88,6 +88,7 @@ def _environment() -> Environment:
         "statements": _statements,
         "actions_of": _actions_of,
         "sentence_of": _sentence_of,
+        "beside": lambda id: catalogue()[id].beside if id in catalogue() else "",
     }
     return environment
 
