@@ -13,12 +13,15 @@ from enum import StrEnum
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from siteproof.model.claims import Claim, Promise
 from siteproof.model.deployment import read_requirements
 from siteproof.model.specfile import SpecFile
+
+if TYPE_CHECKING:
+    from siteproof.model.claims import Claim, Promise
 
 __all__ = ["Entry", "Judged", "catalogue", "parse_catalogue", "promise"]
 
@@ -72,5 +75,7 @@ def parse_catalogue(text: str, file: str) -> tuple[Entry, ...]:
 
 def promise(id: str, claims: tuple[Claim, ...]) -> Promise:
     """The promise called `id` with the claims that one level makes for it. Raises `KeyError` for an unknown one."""
+    from siteproof.model.claims import Promise  # a claim loads the solver, a word does not
+
     entry = catalogue()[id]
     return Promise(entry.id, entry.title, entry.sentence, entry.requirements, claims)
