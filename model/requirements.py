@@ -97,9 +97,7 @@ def parse_requirements(text: str, file: str) -> tuple[Requirement, ...]:
     """Read requirements from the text of a file called `file`. Raises SpecError with all that is wrong with it."""
     spec = SpecFile.parse(text, file)
     top = spec.top
-    number = top.whole("format")
-    if number is not None and number != FORMAT:
-        spec.complain(("format",), str(number), str(FORMAT), f"write format = {FORMAT}")
+    top.check_format(FORMAT)
     sections = top.table("sections")
     titles = [key for key in sections.values if sections.text(key)]
     found = tuple(_requirements(top, titles))

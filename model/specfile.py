@@ -152,6 +152,13 @@ class Table:
         """A list of whole numbers."""
         return tuple(item for _, item in self._items(name, "whole numbers", _is_whole, optional))
 
+    def check_format(self, expected: int) -> None:
+        """Complain unless this table, the top of a file, says `format = expected`."""
+        number = self.whole("format")
+        if number is not None and number != expected:
+            mend = f"write format = {expected}, or use a siteproof that knows it"
+            self.file.complain((*self.key, "format"), str(number), str(expected), mend)
+
     def texts(self, name: str, *, optional: bool = False) -> tuple[str, ...]:
         """A list of strings, none empty and none twice."""
         found: dict[str, None] = {}

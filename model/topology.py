@@ -248,7 +248,7 @@ def parse_topology(text: str, file: str, folder: Path | None = None, overlays: I
         whole.finish()
     spec = whole.over(_decisions(), IDENTITY, REMOVABLE)
     top = spec.top
-    _check_format(top)
+    top.check_format(FORMAT)
     top.text("extends", optional=True)
     topology = Topology(
         id=slug(top, top.text("id"), ("id",)),
@@ -297,13 +297,6 @@ def _why_unreadable(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else "not a file name") or "it cannot be read"
 
 
-def _check_format(top: Table) -> None:
-    number = top.whole("format")
-    if number is not None and number != FORMAT:
-        mend = f"write format = {FORMAT}, or use a siteproof that knows it"
-        top.file.complain(("format",), str(number), str(FORMAT), mend)
-
-
 # ------------------------------------------------------------------------------------------------------ extending
 
 OWN: Final = ("format", "id")
@@ -325,7 +318,7 @@ def _on_its_base(spec: SpecFile, folder: Path | None, seen: tuple[str, ...]) -> 
     assert found is not None, "a base that is not found has been complained of"
     place, text, file, inner = found
     base = _on_its_base(SpecFile.parse(text, file), inner, (*seen, place))
-    _check_format(base.top)
+    base.top.check_format(FORMAT)
     base.data = {key: value for key, value in base.data.items() if key not in OWN}
     merged = spec.over(base, IDENTITY, REMOVABLE)
     merged.finish()

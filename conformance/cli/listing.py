@@ -71,7 +71,7 @@ def _properties() -> Rows:
             "id": entry.id,
             "title": entry.title,
             "judged": "proved" if entry.judged is Judged.PROVED else "tested on systems",
-            "promise": entry.sentence,
+            "promise": f"{entry.sentence} {entry.beside}".rstrip(),
             "claims": sum(claims.values()),
             "levels": list(claims),
             "requirements": list(entry.requirements),

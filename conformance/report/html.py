@@ -90,6 +90,7 @@ def _environment() -> Environment:
         "actions_of": _actions_of,
         "sentence_of": _sentence_of,
         "needed_in_words": needed_in_words,
+        "beside": lambda id: catalogue()[id].beside if id in catalogue() else "",
     }
     environment.globals |= {name: getattr(whole_model, name) for name in whole_model.__all__}
     return environment

@@ -33,6 +33,7 @@ from siteproof.conformance.report.words import (
     topology_of,
 )
 from siteproof.conformance.results import CampaignResult, Counterexample
+from siteproof.model.catalogue import catalogue
 from siteproof.model.errors import one_line
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, TraceStep, Verdict, is_kept
 
@@ -166,6 +167,8 @@ def proof_story(proof: ProofReport) -> RenderableType:
         table,
         text(f"{join(claims_told([proof]))}; took {duration(proof.seconds)}.", "dim"),
     ]
+    told = {promise.id: catalogue()[promise.id].beside for promise in proof.promises if promise.id in catalogue()}
+    parts += [text(f"· {id}: {beside}", "dim") for id, beside in told.items() if beside]
     for promise in proof.promises:
         for claim in promise.claims:
             if claim.verdict is Verdict.REFUTED and claim.trace is not None:

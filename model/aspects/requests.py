@@ -52,7 +52,7 @@ class Service(Vocabulary):
     told = choice(Answer.NONE, "the answer that the operator has received first", place="operator")
     record = choice(Answer.NONE, "the answer that the service has written down", place="service")
     runs = nat(0, "how often the request has started a job", place="service")
-    running = flag(False, "the request's job runs", place="service")
+    at_work = flag(False, "the request's job is at work", place="service")
     busy = flag(False, "another job runs on the machine", place="service")
 
 
@@ -79,14 +79,14 @@ def decide(_t: Facts, m: Service, again: Bool) -> Step:
     """The service gets the request: it begins the job, refuses, or repeats the answer that it has written down. The network may
     deliver the request `again`."""
     new = m.record == Answer.NONE
-    free = Not(Or(m.busy, m.running))
+    free = Not(Or(m.busy, m.at_work))
     begins = And(new, free)
     answer = If(new, If(free, Answer.ACCEPTED, Answer.REJECTED), m.record)
     return Step(
         requires=[m.underway],
         changes=[
             m.underway.becomes(again), m.record.becomes(answer), m.answering.becomes(answer),
-            m.runs.becomes(If(begins, m.runs + 1, m.runs)), m.running.becomes(Or(m.running, begins)),
+            m.runs.becomes(If(begins, m.runs + 1, m.runs)), m.at_work.becomes(Or(m.at_work, begins)),
         ],
     )
 
@@ -109,13 +109,13 @@ def hear(_t: Facts, m: Service) -> Step:
 @internal(())
 def end_job(_t: Facts, m: Service) -> Step:
     """The request's job ends."""
-    return Step(requires=[m.running], changes=[m.running.becomes(False)])
+    return Step(requires=[m.at_work], changes=[m.at_work.becomes(False)])
 
 
 @environment()
 def other_job(_t: Facts, m: Service) -> Step:
     """Another request begins a job on the machine."""
-    return Step(requires=[Not(m.busy), Not(m.running)], changes=[m.busy.becomes(True)])
+    return Step(requires=[Not(m.busy), Not(m.at_work)], changes=[m.busy.becomes(True)])
 
 
 @internal(())
@@ -147,7 +147,7 @@ P16 = promise("P16", (
     always("a rejected request has begun none", lambda m: m.runs == 0, given=lambda m: m.told == Answer.REJECTED),
     step("every answer to a request is the same", lambda a, _b: a.answering == a.told,
          given=lambda a, _b: a.told != Answer.NONE, on=("hear",)),
-    always("one job runs on a machine at a time", lambda m: Not(And(m.running, m.busy))),
+    always("one job runs on a machine at a time", lambda m: Not(And(m.at_work, m.busy))),
     step("a crash forgets no answer", lambda a, b: a.record == b.record, on=("crash",)),
 ))
 
@@ -156,7 +156,7 @@ LEMMAS: tuple[Claim, ...] = (
         Implies(m.answering != Answer.NONE, m.answering == m.record), Implies(m.told != Answer.NONE, m.told == m.record))),
     always("runs_are_written_down", lambda m: And(
         Implies(m.runs > 0, m.record == Answer.ACCEPTED), Implies(m.record == Answer.ACCEPTED, m.runs == 1),
-        Implies(m.running, m.runs > 0))),
+        Implies(m.at_work, m.runs > 0))),
 )
 
 

@@ -386,3 +386,8 @@ def test_a_report_of_ours_is_replaced(tmp_path: Path) -> None:
         (folder.draft / "index.html").write_text(word, encoding="utf-8")
         assert folder.publish().read_text(encoding="utf-8") == word
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_proof_leaves_out_of_a_promise_is_told_beside_its_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prove", "vmware-to-azure", "--property", "P4"]) == 0
+    assert "tested on systems" in " ".join(capsys.readouterr().out.split())

@@ -66,3 +66,10 @@ judged = "tested"
     assert "V2A-99" in told
     assert "guessed" in told
     assert "an id of its own" in told
+
+
+def test_what_the_claims_leave_out_is_said_beside_the_sentence() -> None:
+    said = {id: entry.beside for id, entry in catalogue().items() if entry.beside}
+    assert {id for id in said if catalogue()[id].judged is Judged.TESTED} == set()
+    assert "not proved" in said["P15"]
+    assert "tested on systems" in said["P4"]

@@ -852,7 +852,7 @@ def _outcome(text: str) -> Topology | SpecError:
         return error
 
 
-def _survives(text: str) -> None:
+def _assert_that_it_loads_or_says_what_is_wrong(text: str) -> None:
     outcome = _outcome(text)
     if isinstance(outcome, SpecError):
         assert outcome.problems
@@ -872,14 +872,14 @@ def test_deleting_or_retyping_any_key_loads_or_is_a_spec_error(data: st.DataObje
         name, sign, _ = lines[at].partition(" = ")
         kept = f"{name} = {data.draw(st.sampled_from(VALUES))}" if sign and data.draw(st.booleans()) else ""
         lines[at] = kept
-    _survives("\n".join(lines))
+    _assert_that_it_loads_or_says_what_is_wrong("\n".join(lines))
 
 
 @pytest.mark.parametrize("id", [V2A, H2S])
 def test_every_single_line_can_be_deleted_without_a_traceback(id: str) -> None:
     lines = TEXT[id].splitlines()
     for at in range(len(lines)):
-        _survives("\n".join(lines[:at] + lines[at + 1 :]))
+        _assert_that_it_loads_or_says_what_is_wrong("\n".join(lines[:at] + lines[at + 1 :]))
 
 
 OPTIONAL = {
