@@ -236,8 +236,8 @@ def test_an_unsafe_name_is_never_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("{", "not JSON"), ("[]", "format list"), ("{}", "format None"), ('{"format": 1}', "format 1; expected format 2"),
-    ('{"format": 2}', "expected the keys of format 2"),
+    ("{", "not JSON"), ("[]", "format list"), ("{}", "format None"), ('{"format": 1}', "format 1; expected format 3"),
+    ('{"format": 3}', "expected the keys of format 3"),
 ])
 def test_a_manifest_that_is_none_is_refused(certificate: Path, text: str, message: str) -> None:
     (certificate / "manifest.json").write_text(text, "utf-8")
