@@ -327,8 +327,9 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     caller's."""
     began, of = time.perf_counter(), level(model.level)
     chosen = [p for p in of.promises if promises is None or p.id in promises]
-    everything = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
-    goals = [goal for goal in goals_of(model, chosen) if goal.built.applies]
+    claimed = goals_of(model, of.promises)
+    everything = [goal for goal in claimed if goal.built.applies]
+    goals = [goal for goal in everything if any(goal.promise is promise for promise in chosen)]
     race = _Race(of, model, goals, on_progress or (lambda _text: None), began + time_limit)
     race.look(of.wide, FIRST_STATES, race.open, goals)
     candidates = invariant_candidates(model, of.lemmas, everything)
@@ -338,7 +339,7 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     rows = []
     for promise in chosen:
         claims = []
-        for goal in goals_of(model, [promise]):
+        for goal in (goal for goal in claimed if goal.promise is promise):
             if not goal.built.applies:
                 claims.append(ClaimResult(goal.built.name, Verdict.NOT_APPLICABLE, "", 0.0, goal.built.because,
                                           claim_text(model, goal)))

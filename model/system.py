@@ -29,6 +29,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from typing import Any, Generic, TypeVar, overload
 
 import attrs
@@ -54,6 +55,12 @@ class Kind(enum.Enum):
     INTERNAL = "internal"
 
 
+@cache
+def _constant(is_truth: bool, name: str) -> Any:
+    """Asked for some hundred thousand times, of a few hundred names."""
+    return z3.Bool(name) if is_truth else z3.Int(name)
+
+
 @attrs.frozen
 class Domain:
     """What a variable or parameter may hold: `bool`, `int` (a natural number) or an enumeration."""
@@ -74,8 +81,8 @@ class Domain:
         return range(len(list(self.of)))  # type: ignore[call-overload]
 
     def constant(self, name: str) -> Any:
-        """A z3 constant of this domain."""
-        return z3.Bool(name) if self.of is bool else z3.Int(name)
+        """The z3 constant of this domain that has this name."""
+        return _constant(self.of is bool, name)
 
     def term(self, name: str) -> Term:
         node = self.constant(name)
