@@ -119,6 +119,12 @@ class Promised:
         at = self.at
         self.lifecycle_at = (at.protection, at.active, at.failover, at.job, at.direction, at.test, at.resync)
         self.points_coded = {point.value: code for code, point in enumerate(Point)}
+        self.coded: dict[int, dict[str, int]] = {
+            i: {str(variable.domain.decode(code).value): code for code in variable.domain.values or ()}
+            for i, variable in enumerate(self.model.variables)
+            if variable.domain.of not in (bool, int)
+        }
+        """The code of each word, by the position of the variable that can have it."""
 
     def _kind_of(self, action: CompiledAction) -> int:
         changes = action.action.changes

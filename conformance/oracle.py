@@ -378,9 +378,10 @@ class Factor(Tests):
         at = self._at
         if seen.job is UNKNOWN:
             return None
-        job = self._code(at.job, seen.job or "none")
+        coded = self.promised.coded
+        job = coded[at.job][seen.job or "none"]
         frozen = tuple(
-            (i, self._code(i, value))
+            (i, coded[i][value])
             for i, value in (
                 (at.active, seen.active),
                 (at.failover, seen.failover),
@@ -392,8 +393,8 @@ class Factor(Tests):
         )
         quiet = seen.alerts is not UNKNOWN and ALERT not in seen.alerts
         loss, received = seen.loss, seen.received
-        counting = tuple(self._code(at.job, name) for name in ("UnplannedFailover", "ChangePit"))
-        resync = -1 if seen.resync is UNKNOWN else self._code(at.resync, str(seen.resync))
+        counting = tuple(coded[at.job][name] for name in ("UnplannedFailover", "ChangePit"))
+        resync = -1 if seen.resync is UNKNOWN else coded[at.resync][str(seen.resync)]
         i_job, i_alerted, i_loss, i_loss_known, i_resync = at.job, at.alerted, at.loss, at.loss_known, at.resync
         i_received, i_received_known = at.received, at.received_known
 
@@ -418,8 +419,3 @@ class Factor(Tests):
             return False
 
         return dead
-
-    def _code(self, index: int, value: str) -> int:
-        variable = self.promised.model.variables[index]
-        names = [variable.domain.decode(code).value for code in variable.domain.values or ()]
-        return names.index(value) if value in names else -1
