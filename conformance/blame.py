@@ -21,7 +21,7 @@ from siteproof.conformance.content import Log, View
 from siteproof.conformance.driver import UNKNOWN, Accepted, Rejected
 from siteproof.conformance.oracle import Event, Factor
 from siteproof.conformance.results import Divergence
-from siteproof.conformance.sight import ALERT, GIVES_UP, KINDS, Node, PointSeen, Sight
+from siteproof.conformance.sight import ALERT, KINDS, Node, PointSeen, Sight
 from siteproof.model.catalogue import catalogue
 from siteproof.model.system import Kind
 
@@ -277,7 +277,7 @@ def _plain(
         UNKNOWN if seen.alerts is UNKNOWN else ALERT in seen.alerts,
         *seen.running,
         seen.test,
-        UNKNOWN if seen.job == GIVES_UP else seen.resync,
+        seen.resync,
     ]
     for i in order:
         if found[i] is UNKNOWN:
