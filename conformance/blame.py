@@ -27,6 +27,9 @@ from siteproof.model.system import Kind
 
 __all__ = ["changed_point", "diagnose", "never_rests"]
 
+FENCING = "contact"
+"""The model's step with which a former source that can be reached again is fenced."""
+
 _LIFECYCLE, _REPORTED = (4, 1, 3, 10, 11, 0, 2, 8, 9), (5, 6, 7)
 """In which order the plain fields (positions in `_SHOWN`) are looked at: before content, and after it."""
 
@@ -586,6 +589,16 @@ def _rest(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Fou
     could: list[str] = []
     if sight.seen.resync == "none" and any(n[0][factor.promised.at.spoiled] for n in nodes):
         return _resync(machine, "none", "required")
+    fenced = factor.promised.compiled.actions[FENCING]
+    if all(fenced.step(n[0]) is not None for n in nodes):
+        return _Found(
+            "progress",
+            "the former source is not fenced",
+            fenced.action.doc,
+            "P3",
+            "fenced on contact",
+            f"The former source of {machine} can be reached again and is not fenced: it may run, or start to, beside the machine.",
+        )
     for action in factor.promised.compiled.of_kind(Kind.INTERNAL):
         arguments = (False,) * len(action.action.parameters)
         if action.action.fair and any(action.step(n[0], *arguments) is not None for n in nodes):
