@@ -597,7 +597,7 @@ def _rest(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Fou
             fenced.action.doc,
             "P3",
             "fenced on contact",
-            f"The former source of {machine} can be reached again and is not fenced: it may run, or start to, beside the machine.",
+            f"The former source of {machine} can be reached again and is not fenced: it may run beside the machine.",
         )
     for action in factor.promised.compiled.of_kind(Kind.INTERNAL):
         arguments = (False,) * len(action.action.parameters)

@@ -61,6 +61,7 @@ class Index:
     point_at: int
     pinned: int
     spoiled: int
+    app: int
     app_at: int
     test_at: int
     staged: int
@@ -249,6 +250,12 @@ class Promised:
     def tracks(self, s: State) -> bool:
         """Whether the active side keeps a change log in `s`, so that it can be damaged."""
         return self.environment["damage_change_log"].step(s) is not None
+
+    def with_app_point(self, s: State, position: int | None) -> State:
+        """`s` with the newest app-consistent point at `position`, or with none."""
+        row = list(s)
+        row[self.at.app], row[self.at.app_at] = position is not None, position or 0
+        return tuple(row)
 
     def with_point(self, s: State, advertised: bool, position: int) -> State:
         """`s` with the kept point being the one that a request names."""

@@ -11,6 +11,7 @@ never be accused. Those of what lies beside the main cycle are in `bugs_beside`.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from siteproof.conformance.drivers.bugs_beside import BESIDE, CAUTIOUS
 from siteproof.conformance.drivers.bugs_common import AGENTS, COORDINATORS, H2S, TARGETS, V2A, Bug, Variant, everywhere
@@ -25,6 +26,7 @@ from siteproof.impl.vault import MachineRecord, Vault
 from siteproof.impl.vm_host import VmHost
 
 __all__ = ["BUGS", "VARIANTS", "Bug", "Variant"]
+
 
 class _SwitchesBeforeDrain(Provider):
     def step_stop_source(self, job: Job, now: float) -> StepResult:

@@ -1,9 +1,10 @@
 """Which commands make sense now: the model's answer, from the oracle's present explanations.
 
 Every engine draws from here. Commands come with a weight and a group (`operation`, `write`, `fault`…), so that an engine can
-turn groups up and down. What the campaign has not met in the present lifecycle state yet is likelier. Faults are weighted and budgeted: an unweighted engine keeps the system broken and finds nothing. While
-something is on its way to the replica, small steps and faults are likelier (found by this: `acknowledged-on-hand-over`). What
-ends a machine's replication (`DisableProtection`, `CompleteMigration`) is rare, since a case can show little after it.
+turn groups up and down. What the campaign has not met in the present lifecycle state yet is likelier. Faults are weighted and
+budgeted: an unweighted engine keeps the system broken and finds nothing. While something is on its way to the replica, small
+steps and faults are likelier (found by this: `acknowledged-on-hand-over`). What ends a machine's replication
+(`DisableProtection`, `CompleteMigration`) is rare, since a case can show little after it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from siteproof.model.readings.python import State
 
 __all__ = ["Mood", "Option", "choices", "homeward", "pool_of"]
 
-NAMED = ("point:0", "point:-1", "point:1", "point:gone", "point:unknown")
+OFFERED = ("point:0", "point:-1", "point:1")
+NAMED = ("latest-app-consistent", *OFFERED, "point:gone", "point:unknown")
 
 
 WEIGHTS = {
@@ -50,6 +52,9 @@ WEIGHTS = {
 """How likely an operation is where it is allowed, against 1.5 for those of the way there and back. What lets a machine go on
 (a cleanup, a repair) is likely, so that the main cycle does not starve."""
 
+
+UNPROCESSED = 2.0
+"""How much likelier “latest” is named while it is another point than the newest."""
 
 NEW = 2.5
 """How much likelier a command is in a lifecycle state in which the campaign has not met it yet."""
@@ -147,11 +152,13 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
             code = promised.points_coded.get(point or "", promised.points_coded["custom"])
             asked = (
                 promised.with_point(state, True, 0)
-                if point is not None and factor.points and not state[at.point] and point not in ("point:unknown", "point:gone")
+                if point is not None and factor.points and not state[at.point] and str(point) in OFFERED
                 else state
             )
             legal = action.step(asked, *((code,) if action.action.parameters else ())) is not None
             weight = WEIGHTS.get(operation, 1.5) * (_new(session, here, operation, "accepted") if legal else 1.0)
+            if point == "latest" and state[at.passive] > state[at.latest]:
+                weight *= UNPROCESSED
             if not legal:
                 weight = (1.2 if _unmet(session, promised, asked, operation, point) else 0.08) * wish("illegal", 1.0)
             yield weight * (0.7 if point else 1.0), Operate(machine, operation, point)
@@ -161,8 +168,7 @@ def _points_for(operation: str, chance: random.Random) -> tuple[str | None, ...]
     """Points that a request may name."""
     if operation not in POINTED:
         return (None,)
-    some = ("latest-processed", chance.choice(NAMED))
-    return some if operation == "ChangePit" else ("latest", *some)
+    return "latest", "latest-processed", chance.choice(NAMED)
 
 
 def _unmet(session: Session, promised: Promised, asked: State, operation: str, point: str | None) -> bool:

@@ -3,9 +3,10 @@
 Rules
 1. The next command is drawn by weight from those that make sense in the state that the oracle believes the system to be in, and
    some that must be refused.
-2. A corpus keeps the shortest way to each abstract state (lifecycle, faults, whether the replica lags) that was ever met. Half of
-   the cases begin with the way to a state that has been chosen seldom so far, and in whose lifecycle few commands were given,
-   and go on from there; most others begin with a machine that is protected, since little is promised before.
+2. A corpus keeps the shortest way to each abstract state (lifecycle, faults, whether the replica lags, or has received what is in
+   no point yet) that was ever met. Half of the cases begin with the way to a state that has been chosen seldom so far, and in
+   whose lifecycle few commands were given, and go on from there; most others begin with a machine that is protected, since
+   little is promised before.
 3. Every third case is one of the sweep (`engines.sweep`) until that is done. One case in seven makes one to three quick round
    trips first: some failures need many failovers.
 4. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more. Every case
@@ -144,6 +145,7 @@ class RandomEngine:
             key += [
                 lifecycle,
                 state[at.head] > state[at.passive],
+                state[at.passive] > state[at.latest],
                 state[at.running],
                 state[at.passive_running],
                 state[at.epoch] == state[at.passive_epoch],

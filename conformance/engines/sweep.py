@@ -6,6 +6,7 @@ Rules
    took.
 2. For each operation, each fault and each number of steps k there is one short case: the operation, k steps, the fault, a
    minute, healing, rest. A job that is stuck then is stuck for ever.
+3. Before those, an unplanned failover at every step of one write's way.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ MOST_MOMENTS = 14
 """Most moments of one job at which faults strike; of a longer job some, spread evenly, its last step among them."""
 LONGEST = 80
 """Most steps that a scout takes one by one."""
+WAY = 8
+"""Most internal steps that a write's way to the other side is followed."""
 FAILOVER, HEAL = "failover", "heal"
 BESIDE: dict[str, tuple[str, ...]] = {
     "test failover": ("TestFailover", "TestFailoverCleanup"),
@@ -128,6 +131,17 @@ def _moments(steps: int) -> list[int]:
     return [-(-steps * k // some) for k in range(1, some + 1)]
 
 
+def _on_the_way(session: Session, machine: str) -> list[Swept]:
+    """An unplanned failover at every moment of one write's way to the other side, to “latest” and to the newest point."""
+    protect: tuple[Command, ...] = (Operate(machine, "EnableProtection"), Settle())
+    write: Command = Write(machine, "primary", 0)
+    return [
+        Swept((*protect, write, Steps(count), Operate(machine, "UnplannedFailover", point), Settle()), session.seed)
+        for point in ("latest", "latest-processed")
+        for count in range(1, WAY + 1)
+    ]
+
+
 class Sweep:
     """The cases of the sweep: `next` gives one, or None when all have been given; `scout` is a case that finds more."""
 
@@ -135,6 +149,8 @@ class Sweep:
         self.chance = chance
         self.scouts = ["UnplannedFailover", "PlannedFailover", *BESIDE]
         self.todo: list[Swept] = []
+        self.early: list[Swept] = []
+        """Cases that are few, and go first."""
         self.swept = 0
 
     def scout(self, session: Session, first: str) -> bool:
@@ -153,6 +169,8 @@ class Sweep:
             goes = round_trip(session, machine, first, 1, counted=counted)
         if not goes:
             return False
+        if first == "UnplannedFailover":
+            self.early += _on_the_way(session, machine)
         known = {s.commands for s in self.todo}
         done = tuple(session.commands)
         for at, steps in counted.items():
@@ -170,7 +188,8 @@ class Sweep:
 
     def next(self) -> Swept | None:
         """The next case of the sweep."""
-        if not self.todo:
+        cases = self.early or self.todo
+        if not cases:
             return None
         self.swept += 1
-        return self.todo.pop()
+        return cases.pop()
