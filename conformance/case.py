@@ -2,7 +2,8 @@
 
 Rules
 1. A command names things symbolically, from small fixed pools: machine `m0`, point `latest`, `latest-processed`,
-   `latest-app-consistent`, `point:0` (the oldest that is advertised), `point:-1` (the newest), `point:gone` (one that was advertised once), `point:unknown`;
+   `latest-app-consistent`, `point:0` (the oldest that is advertised), `point:-1` (the newest), `point:gone` (one that was
+   advertised once), `point:unknown`;
    place `test`, the copy of a test failover, whatever runs there or does not. So a shrunk or edited case still means
    something, and one case runs on every driver.
 2. Cases are made without running anything. Engine, shrinker, replayer, printer and reports share them.

@@ -91,7 +91,7 @@ class Factor(Tests):
         name = self._named(point) if pointed else ""
 
         def apply(candidate: Candidate) -> Iterable[Candidate]:
-            state, log, old, aside = candidate
+            _, log, old, aside = candidate
             found: list[Candidate] = []
             for asked in self.asked(candidate, operation, point):
                 after = action.step(asked, *arguments)

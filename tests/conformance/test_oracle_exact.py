@@ -8,7 +8,7 @@ and what none of them shows must be rejected.
 import copy
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -20,8 +20,8 @@ from siteproof.conformance.driver import Answer, Observation
 from siteproof.conformance.drivers.model import ModelDriver, Style, _Machine
 from siteproof.conformance.engines.choice import Mood, choices
 from siteproof.conformance.oracle import Event, Factor
-from siteproof.conformance.sight import Sight
 from siteproof.conformance.session import Session
+from siteproof.conformance.sight import Sight
 from siteproof.model.promise.vocabulary import Job, Point
 from tests.seeds import seed_for
 
@@ -153,7 +153,7 @@ class Checked(Factor):
 
     driver: Reference
     chance: random.Random
-    compared = [0, 0]
+    compared: ClassVar[list[int]] = [0, 0]
 
     def accepts(self, event: Event | None, sight: Sight) -> bool:
         return self.orderly(sight) and any(self.explains(n, sight) for n in self.search(event, sight))
