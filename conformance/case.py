@@ -3,9 +3,8 @@
 Rules
 1. A command names things symbolically, from small fixed pools: machine `m0`, point `latest`, `latest-processed`,
    `latest-app-consistent`, `point:0` (the oldest that is advertised), `point:-1` (the newest), `point:gone` (one that was
-   advertised once), `point:unknown`;
-   place `test`, the copy of a test failover, whatever runs there or does not. So a shrunk or edited case still means
-   something, and one case runs on every driver.
+   advertised once), `point:unknown`; place `test`, the copy of a test failover, whatever runs there or does not. So a
+   shrunk or edited case still means something, and one case runs on every driver.
 2. Cases are made without running anything. Engine, shrinker, replayer, printer and reports share them.
 3. Cases are plain JSON, versioned. Reading is strict: an unknown key or word is an error that says where it stands and what
    was expected. `Case.from_json(case.to_json()) == case`.

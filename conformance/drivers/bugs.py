@@ -123,7 +123,9 @@ def _commit_keeps(of: type[Coordinator]) -> type:
 def _points_stay(of: type[ReplicationTarget]) -> type:
     class Stay(of):  # type: ignore[valid-type, misc]
         def delete_points(self) -> None:
-            """Keeps them."""
+            """Keeps them at the active side; a replica's own, at the end of a resynchronisation, go."""
+            if self.accepting:
+                super().delete_points()
 
     return Stay
 
