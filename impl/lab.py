@@ -25,7 +25,7 @@ from .diskset import BaseImage, DiskSet
 from .errors import UsageError
 from .extents import ExtentSpace
 from .flows import flow_of
-from .loader import load_topology
+from .loader import Topology, load_topology
 from .process_server import ProcessServer
 from .simulation import Network, Receiver, Simulation
 from .target import MasterTarget, ReplicaHost, StorageAccount
@@ -63,7 +63,7 @@ class Lab:
     """A running system. Closing it closes all files; they stay in the work folder.
 
     Args:
-        topology: path of a topology TOML file.
+        topology: path of a topology TOML file, or what was loaded from one.
         machines: disk images of each machine, opened read-only; sizes are positive multiples of 4096 bytes.
         workdir: folder for everything that is written; must not hold these machines already.
         seed: decides every delay and every generated id, so that the same calls give the same run; the bytes of
@@ -83,7 +83,7 @@ class Lab:
 
     def __init__(
         self,
-        topology: Path | str,
+        topology: Topology | Path | str,
         machines: Mapping[str, Sequence[Path]],
         workdir: Path,
         seed: int = 0,
@@ -94,7 +94,7 @@ class Lab:
         network: Network | None = None,
         least_log: int = LEAST_LOG,
     ) -> None:
-        self.topology = load_topology(Path(topology))
+        self.topology = topology if isinstance(topology, Topology) else load_topology(Path(topology))
         self.flow = flow_of(self.topology)
         given = dict(components or {})
         unknown = sorted(set(given) - set(ROLES))
