@@ -42,11 +42,11 @@ class Level:
     lemmas: tuple[Claim, ...]
     wide: Scope
     scopes: tuple[Scope, ...]
-    narrow: tuple[Scope, ...] = ()
     needs: Callable[[Facts], Bool] | None = None
     pending: Callable[[Any], Bool] | None = None
     home: Callable[[Any], Bool] | None = None
     ended: Callable[[Any], Bool] | None = None
+    narrow: tuple[Scope, ...] = ()
 
     def applies(self, facts: Mapping[str, bool]) -> bool:
         """Whether the level says anything about a flow with these facts."""
