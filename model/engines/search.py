@@ -249,6 +249,12 @@ class _Generator:
     @cached_property
     def conditions(self) -> list[tuple[str, str]]:
         """Keys and tests of the targets on states."""
+        key = ("conditions",)
+        if key not in self.memory:
+            self.memory[key] = self._conditions()
+        return self.memory[key]  # type: ignore[no-any-return]
+
+    def _conditions(self) -> list[tuple[str, str]]:
         return [(t.key, expression(z3.simplify(t.node), self.names)) for t in self.targets if not t.is_step]
 
     def expansion(self, farther: Callable[[Action], bool] | None, far: Scope | None) -> Callable[..., None]:
