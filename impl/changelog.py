@@ -32,7 +32,7 @@ from . import hrl
 from .errors import DamagedLogError
 from .extents import Extent, ExtentSpace, digest_of
 
-__all__ = ["ChangeLog", "LogFile", "Tracked", "read_log"]
+__all__ = ["ChangeLog", "LogFile", "Tracked", "check_journal", "read_log"]
 
 _JOURNAL = struct.Struct("<QQQI16s16s")
 _PROTECTED = struct.Struct("<QQQI16s")
@@ -316,6 +316,22 @@ class ChangeLog:
     def files(self) -> list[Path]:
         """The ``.hrl`` files that exist, oldest first."""
         return [log.path for log in (self.in_transit, self.recording) if log is not None]
+
+
+def check_journal(name: str, raw: bytes, header: hrl.FileHeader, data: bytes | mmap.mmap) -> int:
+    """How many writes the journal of a log proves, each by the digest of its bytes in the log.
+
+    Raises:
+        DamagedLogError: a record is damaged or out of place, bytes do not match, or a closed log has more or fewer writes.
+    """
+    count = 0
+    for found in _journal_records(name, raw, header.unique_id, header.disk_size):
+        if digest_of(data[found.at : found.at + found.length]) != found.digest:
+            raise DamagedLogError(f"{name}: data at {found.at} do not match their digest; resynchronise the disk")
+        count += 1
+    if header.end_of_log and count != header.entries:
+        raise DamagedLogError(f"{name}: journal has {count} records, the header says {header.entries} writes")
+    return count
 
 
 def _read(path: Path) -> Iterator[tuple[_Found, hrl.LogEntry, bytes]]:

@@ -274,6 +274,22 @@ def list_(
     return listing.listing(session, what.value, names or [], uncovered)
 
 
+@app.command(epilog="Example: siteproof hrl work/web/primary-disk0-000003.hrl")
+@shared
+def hrl(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A change log (.hrl).")],
+    everything: Annotated[bool, typer.Option("--all", help="Show every write, not the first ones only.")] = False,
+) -> Exit:
+    """Show a change log: header, chain, writes, and the first bad byte with what it means.
+
+    The exit code is 0 for a log that is whole and closed, 1 for a damaged one, and 2 for one that was never closed.
+    """
+    from siteproof.conformance.cli import logs
+
+    return logs.hrl(session, file, everything)
+
+
 @app.command(epilog="Example: siteproof doctor")
 @shared
 def doctor(session: Session) -> Exit:
