@@ -23,12 +23,15 @@ from __future__ import annotations
 import mmap
 import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from . import hrl
+from .disk import Disk, RealDisk
 from .errors import DamagedLogError
 from .extents import Extent, ExtentSpace, digest_of
 
@@ -90,8 +93,17 @@ class LogFile:
     """One ``.hrl`` file that is being written, with its journal."""
 
     def __init__(
-        self, space: ExtentSpace, path: Path, disk: int, size: int, ids: tuple[bytes, bytes, bytes], now: float
+        self,
+        space: ExtentSpace,
+        path: Path,
+        disk: int,
+        size: int,
+        ids: tuple[bytes, bytes, bytes],
+        now: float,
+        *,
+        exists: bool = False,
     ) -> None:
+        journal = path.with_name(path.name + ".journal")
         self.path = path
         self.disk = disk
         self.tracked: list[Tracked] = []
@@ -100,11 +112,16 @@ class LogFile:
         self._size = size
         self._created = int(now)
         self._space = space
-        self._area = space.open(path)
-        self._journal = space.open(path.with_name(path.name + ".journal"))
+        self._area = space.reopen(path) if exists else space.open(path)
+        self._journal = space.reopen(journal) if exists else space.open(journal)
         self._pending: list[hrl.LogEntry] = []
         self._last_block = 0
-        space.append(self._area, hrl.encode_header(self._header(0, now)))
+        if not exists:
+            space.append(self._area, hrl.encode_header(self._header(0, now)))
+
+    def head(self) -> dict[str, Any]:
+        """What has to survive beside the files; plain values."""
+        return {"file": self.path.name, "ids": [i.hex() for i in self._ids], "created": self._created}
 
     def _header(self, end: int, now: float) -> hrl.FileHeader:
         unique, previous, disk_id = self._ids
@@ -155,6 +172,36 @@ class LogFile:
         """Delete log and journal: everything in them is acknowledged end to end, or discarded for good."""
         self._space.drop(self._area)
         self._space.drop(self._journal)
+
+    def undo_after(self, last: int) -> None:
+        """After a crash of the program: what was recorded after the write ``last``, or begun after it, did not happen.
+
+        A write whose acknowledgement was not durable may be in the files whole, torn or not at all; a close that was not
+        durable may have changed the header. All of that goes, so that the log can be appended to again. Damage to anything
+        before it is left alone: reading the log tells.
+        """
+        if self._space.end(self._area) < hrl.HEADER_SIZE:
+            return
+        raw = self._space.read(Extent(self._journal, 0, self._space.end(self._journal)))
+        whole = raw[: len(raw) // _JOURNAL.size * _JOURNAL.size]
+        count, end = 0, hrl.HEADER_SIZE
+        try:
+            for found in _journal_records(self.path.name, whole, self.unique_id, self._size):
+                if found.sequence > last:
+                    break
+                count += 1
+                end = found.at + found.length + (hrl.BLOCK_SIZE if count % hrl.ENTRIES_PER_BLOCK == 0 else 0)
+        except DamagedLogError:
+            pass
+        for area, size in ((self._journal, count * _JOURNAL.size), (self._area, end)):
+            if self._space.end(area) > size:
+                self._space.cut_off(area, size)
+        try:
+            closed = hrl.decode_header(self._space.read(Extent(self._area, 0, hrl.HEADER_SIZE))).end_of_log != 0
+        except DamagedLogError:
+            return
+        if closed:
+            self._space.overwrite(self._area, 0, hrl.encode_header(self._header(0, self._created)))
 
     def recover(self) -> None:
         """After a crash: rebuild what the log holds from the bytes on disk alone.
@@ -213,7 +260,7 @@ class LogFile:
         """
         said = [
             Tracked(f.sequence, self.disk, f.offset, Extent(self._area, f.at, f.length), f.digest)
-            for f, _, _ in _read(self.path)
+            for f, _, _ in _read(self.path, self._space.disk)
         ]
         if said != self.tracked:
             raise DamagedLogError(f"{self.path.name}: the file does not say what was tracked; resynchronise the disk")
@@ -244,6 +291,35 @@ class ChangeLog:
         path = self._folder / f"{self._name}-disk{self._disk}-{self._count:06d}.hrl"
         ids = (self._rng.randbytes(16), self._previous, self._disk_id)
         return LogFile(self._space, path, self._disk, self._size, ids, now)
+
+    def head(self) -> dict[str, Any]:
+        """What has to survive beside the files; plain values."""
+        return {
+            "disk_id": self._disk_id.hex(), "previous": self._previous.hex(), "count": self._count,
+            "recording": None if self.recording is None else self.recording.head(),
+            "in_transit": None if self.in_transit is None else self.in_transit.head(),
+        }  # fmt: skip
+
+    def restore(self, head: Mapping[str, Any], last: int) -> None:
+        """Become what was kept; ``last`` is the last write whose tracking is durable.
+
+        The logs are not read yet: see :meth:`recover`. A file that is missing is damage, and there is nothing left to read.
+        """
+        self._disk_id, self._previous = bytes.fromhex(head["disk_id"]), bytes.fromhex(head["previous"])
+        self._count = head["count"]
+        self.in_transit = self._reopened(head["in_transit"])
+        self.recording = self._reopened(head["recording"])
+        if self.recording is not None:
+            self.recording.undo_after(last)
+
+    def _reopened(self, head: Mapping[str, Any] | None) -> LogFile | None:
+        if head is None:
+            return None
+        unique, previous, disk_id = (bytes.fromhex(text) for text in head["ids"])
+        path = self._folder / head["file"]
+        return LogFile(
+            self._space, path, self._disk, self._size, (unique, previous, disk_id), head["created"], exists=True
+        )
 
     def append(self, sequence: int, offset: int, data: bytes, now: float) -> None:
         """Track one write; with ``sync`` it is on stable storage when this returns."""
@@ -334,10 +410,22 @@ def check_journal(name: str, raw: bytes, header: hrl.FileHeader, data: bytes | m
     return count
 
 
-def _read(path: Path) -> Iterator[tuple[_Found, hrl.LogEntry, bytes]]:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+def _journal_of(path: Path, disk: Disk) -> bytes:
+    try:
+        with disk.view(path.with_name(path.name + ".journal")) as raw:
+            return raw[:]
+    except ValueError:
+        return b""
+
+
+def _read(path: Path, disk: Disk) -> Iterator[tuple[_Found, hrl.LogEntry, bytes]]:
+    with ExitStack() as stack:
+        try:
+            data = stack.enter_context(disk.view(path))
+        except ValueError as error:
+            raise DamagedLogError(f"{path.name}: the file is empty; resynchronise the disk") from error
         header, records = hrl.decode(data)
-        raw = path.with_name(path.name + ".journal").read_bytes()
+        raw = _journal_of(path, disk)
         if len(raw) != len(records) * _JOURNAL.size:
             raise DamagedLogError(f"{path.name}: journal has {len(raw)} bytes, {len(records) * _JOURNAL.size} expected")
         journal = _journal_records(path.name, raw, header.unique_id, header.disk_size)
@@ -356,7 +444,4 @@ def read_log(path: Path) -> list[tuple[int, hrl.LogEntry, bytes]]:
     Raises:
         DamagedLogError: the log or its journal is damaged, or they disagree.
     """
-    try:
-        return [(found.sequence, entry, content) for found, entry, content in _read(path)]
-    except ValueError as error:
-        raise DamagedLogError(f"{path.name}: the file is empty; resynchronise the disk") from error
+    return [(found.sequence, entry, content) for found, entry, content in _read(path, RealDisk())]
