@@ -78,6 +78,11 @@ class DiskSet:
         self._branch_at: int | None = None
         self._branch: list[dict[int, int]] = [{} for _ in sizes]
 
+    @property
+    def name(self) -> str:
+        """Name of the set's file."""
+        return self._path.name
+
     # ---------------------------------------------------------------------------------------------------- writing
 
     def check(self, disk: int, block: int) -> None:
