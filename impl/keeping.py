@@ -49,8 +49,7 @@ __all__ = ["Keeper"]
 _SETS = ("in_use", "to_clean")
 
 
-def _text(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _record(record: MachineRecord) -> dict[str, Any]:

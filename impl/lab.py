@@ -26,7 +26,7 @@ from .errors import UsageError
 from .extents import ExtentSpace
 from .flows import flow_of
 from .keeping import Keeper
-from .loader import load_topology
+from .loader import Topology, load_topology
 from .process_server import ProcessServer
 from .simulation import Network, Receiver, Simulation
 from .store import RealStorage, Storage
@@ -65,7 +65,7 @@ class Lab:
     """A running system. Closing it closes all files; they stay in the work folder.
 
     Args:
-        topology: path of a topology TOML file.
+        topology: path of a topology TOML file, or a topology that has been loaded.
         machines: disk images of each machine, opened read-only; sizes are positive multiples of 4096 bytes.
         workdir: folder for everything that is written; must not hold these machines already.
         seed: decides every delay and every generated id, so that the same calls give the same run; the bytes of
@@ -76,7 +76,7 @@ class Lab:
             anybody hears of it, control state in SQLite files (``vault``, ``primary``, ``recovery``).
         resume: go on with the durable system in the work folder, after the program has ended or crashed: all machines have
             lost power, and have it again. Give the same topology and images.
-        down: sites that have no power when the system is resumed (``primary-site``, ``recovery-site``).
+        down: faults that are not over when the system is resumed, such as a site without power.
         storage: where a durable system is kept, in place of files in the work folder.
         reproducible: derive the keys from the seed as well. For tests alone: it uses a key again for other content.
         network: how often the network delivers late copies of messages, and how late.
@@ -91,7 +91,7 @@ class Lab:
 
     def __init__(
         self,
-        topology: Path | str,
+        topology: Path | str | Topology,
         machines: Mapping[str, Sequence[Path]],
         workdir: Path,
         seed: int = 0,
@@ -106,7 +106,7 @@ class Lab:
         down: Collection[str] = (),
         storage: Storage | None = None,
     ) -> None:
-        self.topology = load_topology(Path(topology))
+        self.topology = topology if isinstance(topology, Topology) else load_topology(Path(topology))
         self.flow = flow_of(self.topology)
         given = dict(components or {})
         unknown = sorted(set(given) - set(ROLES))

@@ -44,7 +44,9 @@ class Store(Protocol):
 class Storage(Protocol):
     """Where a system keeps everything: its files, and a store for each place."""
 
-    disk: Disk
+    @property
+    def disk(self) -> Disk:
+        """The files."""
 
     def store(self, place: str) -> Store:
         """The store of a place; made if there is none."""
@@ -113,7 +115,7 @@ class RealStorage:
     """Files of the operating system under a work folder, and a SQLite file there for each place."""
 
     def __init__(self, folder: Path) -> None:
-        self.disk: Disk = RealDisk()
+        self.disk = RealDisk()
         self._folder = folder
 
     def store(self, place: str) -> Store:

@@ -274,6 +274,28 @@ def list_(
     return listing.listing(session, what.value, names or [], uncovered)
 
 
+@app.command(epilog="Example: siteproof crash hyper-v-to-secondary-site")
+@shared
+def crash(
+    session: Session,
+    topologies: Topologies = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One restart for each crash point, of another kind each time; not all nine.")
+    ] = False,
+    again: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Crash a second time, after every n-th effect of the restart; 0: never.")
+    ] = 0,
+) -> Exit:
+    """Crash the bundled implementation after every durable effect of short histories, and see that nothing is lost.
+
+    Each time the system starts again on what a crash leaves, with all sites or with one of them dark for a while, and is judged
+    on content. All flows take about ten minutes; with --quick about one.
+    """
+    from siteproof.conformance.cli import crashing
+
+    return crashing.crash(session, topologies or [], quick, again)
+
+
 @app.command(epilog="Example: siteproof hrl work/web/primary-disk0-000003.hrl")
 @shared
 def hrl(

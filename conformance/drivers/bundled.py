@@ -25,7 +25,7 @@ from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observa
 from siteproof.impl.lab import Lab
 from siteproof.model.topology import load_topology
 
-__all__ = ["BundledDriver"]
+__all__ = ["BundledDriver", "topology_file"]
 
 
 @functools.cache
@@ -38,7 +38,7 @@ def _folder() -> Path:
 
 
 @functools.cache
-def _topology_file(source: str) -> Path:
+def topology_file(source: str) -> Path:
     """The implementation reads a file. It gets a built-in flow, or one that extends another, as one self-contained text."""
     topology = load_topology(source)
     path = Path(tempfile.mkdtemp(dir=_folder())) / f"{topology.id}.toml"
@@ -61,7 +61,7 @@ class BundledDriver:
         self.folder = Path(tempfile.mkdtemp(prefix="case-", dir=self.work or _folder()))
         image = self._image(base)
         self.lab = Lab(
-            _topology_file(scenario.topology),
+            topology_file(scenario.topology),
             {m: [image] * scenario.disks for m in scenario.machines},
             self.folder,
             seed,
