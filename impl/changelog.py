@@ -32,7 +32,7 @@ import attrs
 
 from . import hrl
 from .disk import Disk, RealDisk
-from .errors import DamagedLogError
+from .errors import DamagedLogError, UsageError
 from .extents import Extent, ExtentSpace, digest_of
 
 __all__ = ["ChangeLog", "LogFile", "Tracked", "check_journal", "read_log"]
@@ -280,6 +280,8 @@ class ChangeLog:
         self._size = size
         self._rng = rng
         self._sync = sync
+        self._missing: str | None = None
+        """A file that was kept and is gone."""
         self._disk_id = rng.randbytes(16)
         self._previous = bytes(16)
         self._count = 0
@@ -317,9 +319,13 @@ class ChangeLog:
             return None
         unique, previous, disk_id = (bytes.fromhex(text) for text in head["ids"])
         path = self._folder / head["file"]
-        return LogFile(
-            self._space, path, self._disk, self._size, (unique, previous, disk_id), head["created"], exists=True
-        )
+        try:
+            return LogFile(
+                self._space, path, self._disk, self._size, (unique, previous, disk_id), head["created"], exists=True
+            )
+        except UsageError:
+            self._missing = path.name
+            return None
 
     def append(self, sequence: int, offset: int, data: bytes, now: float) -> None:
         """Track one write; with ``sync`` it is on stable storage when this returns."""
@@ -363,7 +369,7 @@ class ChangeLog:
         for log in (self.in_transit, self.recording):
             if log is not None:
                 log.drop()
-        self.in_transit = self.recording = None
+        self.in_transit = self.recording = self._missing = None
 
     @property
     def size(self) -> int:
@@ -384,7 +390,13 @@ class ChangeLog:
                     log.lose_unsynced()
 
     def recover(self) -> None:
-        """After a crash of the side, read both logs again from disk."""
+        """After a crash of the side, read both logs again from disk.
+
+        Raises:
+            IntegrityError: one of them is damaged, or gone.
+        """
+        if self._missing is not None:
+            raise DamagedLogError(f"{self._missing}: the log or its journal is gone; resynchronise the disk")
         for log in (self.in_transit, self.recording):
             if log is not None:
                 log.recover()
