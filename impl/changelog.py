@@ -24,7 +24,6 @@ import mmap
 import random
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -423,19 +422,15 @@ def check_journal(name: str, raw: bytes, header: hrl.FileHeader, data: bytes | m
 
 
 def _journal_of(path: Path, disk: Disk) -> bytes:
+    file = disk.open(path.with_name(path.name + ".journal"))
     try:
-        with disk.view(path.with_name(path.name + ".journal")) as raw:
-            return raw[:]
-    except ValueError:
-        return b""
+        return disk.read(file, disk.size(file), 0)
+    finally:
+        disk.close(file)
 
 
 def _read(path: Path, disk: Disk) -> Iterator[tuple[_Found, hrl.LogEntry, bytes]]:
-    with ExitStack() as stack:
-        try:
-            data = stack.enter_context(disk.view(path))
-        except ValueError as error:
-            raise DamagedLogError(f"{path.name}: the file is empty; resynchronise the disk") from error
+    with disk.view(path) as data:
         header, records = hrl.decode(data)
         raw = _journal_of(path, disk)
         if len(raw) != len(records) * _JOURNAL.size:

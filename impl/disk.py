@@ -21,8 +21,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -83,7 +82,7 @@ class Disk(Protocol):
         """Names of the files in a folder, sorted."""
 
     def view(self, path: Path) -> AbstractContextManager[bytes | mmap.mmap]:
-        """The content of a file that is not empty, without a copy of it where possible; ValueError if it is empty."""
+        """The content of a file, without a copy of it where possible."""
 
 
 class RealDisk:
@@ -137,10 +136,14 @@ class RealDisk:
     def names(self, folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir() if path.is_file())
 
-    @contextmanager
-    def view(self, path: Path) -> Iterator[bytes | mmap.mmap]:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield data
+    def view(self, path: Path) -> AbstractContextManager[bytes | mmap.mmap]:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            if os.fstat(file).st_size == 0:
+                return nullcontext(b"")
+            return mmap.mmap(file, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(file)
 
 
 class CarefulDisk:

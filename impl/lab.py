@@ -170,6 +170,9 @@ class Lab:
             self._keeper.watch(self._vault, self._simulation.coordinators)
             self._simulation.keep = self._keeper.commit
         if self._resumes:
+            # Virtual time is not kept. It goes on from the newest point, so that the age of points still means something.
+            cuts = [p.cut_at for c in self._simulation.coordinators.values() for p in self._points(c)]
+            self._simulation.now = max(cuts, default=0.0)
             self._simulation.resume()
         else:
             for coordinator in self._simulation.coordinators.values():

@@ -147,6 +147,21 @@ def test_disks_that_are_gone_are_told_and_nothing_begins(begin: Begin, tmp_path:
         begin("v2a", resume=True)
 
 
+def test_points_still_expire_after_a_restart(begin: Begin) -> None:
+    lab = protected(begin("h2s"))
+    for number in range(4):
+        lab.write("m", "primary", 0, number, block(f"x{number}"))
+        lab.advance(400)
+    assert lab.settle()
+    points = lab.status("m").points
+    assert len(points) == 5
+    lab = begin("h2s", resume=True)
+    lab.advance(3600)
+    assert lab.status("m").points == points
+    lab.advance(2 * 3600)
+    assert lab.status("m").points == points[-1:]
+
+
 def test_files_that_nothing_refers_to_are_swept(begin: Begin, tmp_path: Path) -> None:
     protected(begin("v2a")).close()
     stray = tmp_path / "work" / "m" / "recovery.resync-9"
