@@ -28,7 +28,8 @@ module                 one idea
 ``simulated_disk``     both in memory, to be copied as a crash would leave them
 ``keeping``            what each place keeps, how an event becomes durable at several places, and the restart
 ``codec``              compression and encryption on the way, encryption at rest
-``hrl``, ``changelog`` the ``.hrl`` format; the chain of logs of a disk; ``inspection``: a look into a file of them
+``hrl``, ``logfile``   the ``.hrl`` format; one file of it, with its journal (``inspection``: a look into one)
+``changelog``          the chain of logs of a disk
 =====================  ================================================================================================
 
 Any component can be replaced by its role (``Lab(components={"process-server": Mine})``); subclasses usually override one

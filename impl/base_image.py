@@ -10,7 +10,7 @@ from .disk import read_all
 from .errors import UsageError
 from .values import BLOCK
 
-__all__ = ["Base", "BaseImage"]
+__all__ = ["Base", "BaseImage", "DiskView"]
 
 
 class Base(Protocol):
@@ -50,3 +50,30 @@ class BaseImage:
     def close(self) -> None:
         """Close the image."""
         os.close(self._file)
+
+
+class Disks(Protocol):
+    """Disks with versions, as a view needs them."""
+
+    def read(self, disk: int, offset: int, length: int, at: int | None = None) -> bytes:
+        """Bytes of the live view, or of the state at a position that is cut."""
+
+    def may_hold_data(self, disk: int, start: int, blocks: int) -> bool:
+        """Whether any block of a range may differ from zeros."""
+
+
+class DiskView:
+    """One disk of a set, live or at a cut position, as something that can only be read: the base of an overlay."""
+
+    def __init__(self, disks: Disks, disk: int, at: int | None) -> None:
+        self._disks = disks
+        self._disk = disk
+        self._at = at
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the disk."""
+        return self._disks.read(self._disk, offset, length, self._at)
+
+    def may_hold_data(self, offset: int, length: int) -> bool:
+        """Whether a range of whole blocks may hold other bytes than zeros."""
+        return self._disks.may_hold_data(self._disk, offset // BLOCK, length // BLOCK)

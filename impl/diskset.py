@@ -27,7 +27,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .base_image import Base, BaseImage
+from .base_image import Base, BaseImage, DiskView
 from .codec import BlockCipher
 from .disk import Disk, RealDisk
 from .errors import UsageError
@@ -410,20 +410,3 @@ class DiskSet:
             overlay.close()
         self.overlays.clear()
         self._disk.close(self._file)
-
-
-class DiskView:
-    """One disk of a set, live or at a cut position, as something that can only be read: the base of an overlay."""
-
-    def __init__(self, disks: DiskSet, disk: int, at: int | None) -> None:
-        self._disks = disks
-        self._disk = disk
-        self._at = at
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes of the disk."""
-        return self._disks.read(self._disk, offset, length, self._at)
-
-    def may_hold_data(self, offset: int, length: int) -> bool:
-        """Whether a range of whole blocks may hold other bytes than zeros."""
-        return self._disks.may_hold_data(self._disk, offset // BLOCK, length // BLOCK)

@@ -24,9 +24,9 @@ from pathlib import Path
 import attrs
 
 from . import hrl
-from .changelog import check_journal
 from .errors import DamagedLogError, UsageError
 from .hrl import BLOCK_SIZE, HEADER_SIZE, FileHeader, LogEntry
+from .logfile import check_journal
 
 __all__ = ["BlockFound", "EntryFound", "Fault", "Inspection", "inspect", "inspect_file"]
 
