@@ -22,6 +22,8 @@ Rules:
   learns of a change that the vault does not know, and there is no crash that leaves half of an event: a fenced source and no
   new machine, or two machines (P1, P3, P17). A site that stays down carries it out when it comes back; nobody can look at the
   site before that, so the simulation does it at the start;
+* an event that cannot be made durable (a full disk) or that fails in the middle stops the system: nothing is kept any more, no
+  answer is given, and what is durable is a state between two events, from which it can be resumed;
 * what is not kept is made again: messages under way, caches, staging areas, the place where a base copy stood, keys of channels.
 """
 
@@ -38,7 +40,7 @@ from .control import Job, Side
 from .coordinator import Coordinator
 from .disk import CarefulDisk
 from .diskset import DiskSet
-from .errors import UsageError
+from .errors import StoppedError, UsageError
 from .store import PLACES, VAULT, Storage
 from .testfailover import IsolatedCopy
 from .values import SIDES, Point
@@ -91,6 +93,7 @@ class Keeper:
         storage.make_folder(folder)
         self.make_folder = storage.make_folder
         self.disk = CarefulDisk(storage.disk)
+        self.stopped = False
         self.starts = 0
         """How often the system has been started before."""
         self._folder = folder
@@ -159,8 +162,26 @@ class Keeper:
         rows = self._rows_of_vault() if place == VAULT else self._rows_of_side(place)
         return {key: value for key, value in rows if kept.get(key) != value}
 
+    def stop(self) -> None:
+        """An event has failed in the middle: what is in memory is not to be trusted, and is never kept."""
+        self.stopped = True
+
     def commit(self) -> None:
-        """Make everything that has happened since the last time durable."""
+        """Make everything that has happened since the last time durable.
+
+        Raises:
+            OSError: that was not possible. What is durable is whole; the system has stopped, and has to be resumed.
+            StoppedError: the system has stopped before.
+        """
+        if self.stopped:
+            raise StoppedError(f"{self._folder}: the system has stopped, since an event could not be kept; resume it")
+        try:
+            self._commit()
+        except OSError:
+            self.stop()
+            raise
+
+    def _commit(self) -> None:
         changes = {place: self._changes(place) for place in PLACES}
         sides = [place for place in SIDES if changes[place]]
         if sides or changes[VAULT]:

@@ -168,7 +168,7 @@ class Lab:
     def _begin(self) -> None:
         if self._keeper is not None:
             self._keeper.watch(self._vault, self._simulation.coordinators)
-            self._simulation.keep = self._keeper.commit
+            self._simulation.keep, self._simulation.stop = self._keeper.commit, self._keeper.stop
         if self._resumes:
             # Virtual time is not kept. It goes on from the newest point, so that the age of points still means something.
             cuts = [p.cut_at for c in self._simulation.coordinators.values() for p in self._points(c)]
@@ -272,10 +272,10 @@ class Lab:
         else:
             answer = Code.NOT_SUPPORTED
         self._vault.remember(machine, request_id, answer)
-        if answer is None:
-            coordinator.begin(operation, point, self._simulation.now)
-            self._simulation.kick(machine)
-        self._simulation.keep()
+        with self._simulation.event():
+            if answer is None:
+                coordinator.begin(operation, point, self._simulation.now)
+                self._simulation.kick(machine)
         return answer
 
     # -------------------------------------------------------------------------------------------------- environment
@@ -310,25 +310,30 @@ class Lab:
 
     def start_machine(self, machine: str, side: str) -> bool:
         """Somebody powers the machine on at a side. ``False`` means refused."""
-        started = self._host(machine, side).start()
-        if started:
-            self._simulation.kick(machine)
-        self._simulation.keep()
+        with self._simulation.event():
+            started = self._host(machine, side).start()
+            if started:
+                self._simulation.kick(machine)
         return started
 
     def fault(self, kind: str) -> None:
         """A fault strikes: ``primary-site``, ``recovery-site``, ``link`` or ``gateway``; striking twice is once. Or
         ``change-log``: bytes of every machine's change log at its active side turn, if it keeps one.
         """
-        self._simulation.fault(kind)
-        self._simulation.keep()
+        with self._simulation.event():
+            self._simulation.fault(kind)
 
     def heal(self, kind: str) -> None:
         """A fault is over. There is nothing to heal in a change log: see ``RepairReplication``."""
-        self._simulation.heal(kind)
-        self._simulation.keep()
+        with self._simulation.event():
+            self._simulation.heal(kind)
 
     # --------------------------------------------------------------------------------------------------------- time
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a kept system has stopped, since it could not make an event durable; it has to be resumed."""
+        return self._keeper is not None and self._keeper.stopped
 
     @property
     def now(self) -> float:

@@ -10,11 +10,13 @@ What a crash does to a file:
 
 What a crash does to a store: its transactions are there. So a *durable effect* is any of: a write, a cut-off, a force, a
 created or deleted name, a forced folder, a transaction. :class:`SimulatedStorage` counts them, and tells a listener after
-each one: that is where an exhaustive crash test copies the world.
+each one: that is where an exhaustive crash test copies the world. It can also let one effect fail, as a full disk does: a
+write is then made in part.
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
 import random
 from collections.abc import Callable, Mapping
@@ -60,6 +62,10 @@ class _Inode:
     pending: list[_Written | _Cut] = attrs.Factory(list)
 
 
+def _nothing() -> None:
+    """Lets every effect happen."""
+
+
 def _apply(data: bytearray, piece: _Written | _Cut) -> None:
     if isinstance(piece, _Cut):
         del data[piece.size :]
@@ -93,10 +99,16 @@ def _after(inode: _Inode, crash: Crash, rng: random.Random) -> _Inode:
 
 
 class SimulatedDisk:
-    """Files in memory; see the module. ``effect`` is called after each durable effect, with its name."""
+    """Files in memory; see the module.
 
-    def __init__(self, effect: Callable[[str], None]) -> None:
+    Args:
+        effect: called after each durable effect, with its name.
+        about: called before each one; an OSError that it raises is what the effect comes to.
+    """
+
+    def __init__(self, effect: Callable[[str], None], about: Callable[[], None] | None = None) -> None:
         self._effect = effect
+        self._about = about or _nothing
         self._open: dict[int, _Inode] = {}
         self._names: dict[Path, _Inode] = {}
         self._forced: dict[Path, _Inode] = {}
@@ -125,6 +137,7 @@ class SimulatedDisk:
     def create(self, path: Path, *, lasting: bool = True) -> int:  # noqa: ARG002
         if path in self._names:
             raise UsageError(f"{path}: exists already and is not overwritten; give an empty work folder")
+        self._about()
         self._names[path] = _Inode()
         file = self._opened(self._names[path])
         self._effect(f"create {path.name}")
@@ -138,6 +151,13 @@ class SimulatedDisk:
     def write(self, file: int, data: bytes, offset: int) -> None:
         inode = self._open[file]
         piece = _Written(offset, bytes(data))
+        try:
+            self._about()
+        except OSError:
+            part = _Written(offset, piece.data[: len(data) // 2])
+            _apply(inode.data, part)
+            inode.pending.append(part)
+            raise
         _apply(inode.data, piece)
         inode.pending.append(piece)
         self._effect("write")
@@ -154,6 +174,7 @@ class SimulatedDisk:
     def truncate(self, file: int, size: int) -> None:
         inode = self._open[file]
         if len(inode.data) > size:
+            self._about()
             piece = _Cut(size)
             _apply(inode.data, piece)
             inode.pending.append(piece)
@@ -161,6 +182,7 @@ class SimulatedDisk:
 
     def sync(self, file: int) -> None:
         inode = self._open[file]
+        self._about()
         inode.forced = bytes(inode.data)
         inode.pending.clear()
         self._effect("sync")
@@ -169,10 +191,13 @@ class SimulatedDisk:
         del self._open[file]
 
     def remove(self, path: Path) -> None:
-        if self._names.pop(path, None) is not None:
+        if path in self._names:
+            self._about()
+            del self._names[path]
             self._effect(f"remove {path.name}")
 
     def sync_folder(self, folder: Path) -> None:
+        self._about()
         self._forced = {p: i for p, i in self._forced.items() if p.parent != folder}
         self._forced.update((p, i) for p, i in self._names.items() if p.parent == folder)
         self._effect("sync folder")
@@ -187,9 +212,16 @@ class SimulatedDisk:
 class SimulatedStore:
     """Rows in memory: a transaction is there as soon as it is made."""
 
-    def __init__(self, place: str, effect: Callable[[str], None], rows: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        place: str,
+        effect: Callable[[str], None],
+        rows: Mapping[str, str] | None = None,
+        about: Callable[[], None] | None = None,
+    ) -> None:
         self._place = place
         self._effect = effect
+        self._about = about or _nothing
         self._rows = dict(rows or {})
 
     def load(self) -> dict[str, str]:
@@ -198,6 +230,7 @@ class SimulatedStore:
 
     def commit(self, changes: Mapping[str, str | None]) -> None:
         """One transaction."""
+        self._about()
         for key, value in changes.items():
             if value is None:
                 self._rows.pop(key, None)
@@ -218,9 +251,16 @@ class SimulatedStorage:
 
     def __init__(self, listener: Callable[[str], None] | None = None) -> None:
         self.effects = 0
+        self.fail_at: int | None = None
+        """Number of the effect that fails, once."""
         self.listener = listener
-        self.disk = SimulatedDisk(self._happened)
-        self._stores = {place: SimulatedStore(place, self._happened) for place in PLACES}
+        self.disk = SimulatedDisk(self._happened, self._fails)
+        self._stores = {place: SimulatedStore(place, self._happened, about=self._fails) for place in PLACES}
+
+    def _fails(self) -> None:
+        if self.fail_at == self.effects + 1:
+            self.fail_at = None
+            raise OSError(errno.ENOSPC, "no space left")
 
     def _happened(self, name: str) -> None:
         self.effects += 1

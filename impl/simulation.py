@@ -24,7 +24,8 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -95,6 +96,8 @@ class Simulation:
         self.events = 0
         self.keep: Callable[[], None] = _nothing
         """Makes an event durable; called at its end."""
+        self.stop: Callable[[], None] = _nothing
+        """Called when an event fails in the middle."""
         self.network = network or Network()
         self._rng = rng
         self._noise = random.Random(rng.getstate()[1][0])
@@ -327,11 +330,25 @@ class Simulation:
 
     # --------------------------------------------------------------------------------------------------------- time
 
+    @contextmanager
+    def event(self) -> Iterator[None]:
+        """What happens within it is durable at its end, or has stopped the system."""
+        try:
+            yield
+        except OSError:
+            self.stop()
+            raise
+        self.keep()
+
     def _run_next(self) -> None:
         time, _, action = heapq.heappop(self._queue)
         self.now = max(self.now, time)
         self.events += 1
-        action()
+        try:
+            action()
+        except OSError:
+            self.stop()
+            raise
         self.keep()
 
     def step(self) -> bool:

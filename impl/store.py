@@ -9,6 +9,7 @@ would leave it, is in :mod:`.simulated_disk`.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ class Store(Protocol):
         """All rows."""
 
     def commit(self, changes: Mapping[str, str | None]) -> None:
-        """Set rows, or delete them (``None``): all of it, durably, or nothing."""
+        """Set rows, or delete them (``None``): all of it, durably, or nothing; OSError if it cannot."""
 
     def close(self) -> None:
         """Close the store."""
@@ -95,6 +96,12 @@ class SqliteStore:
 
     def commit(self, changes: Mapping[str, str | None]) -> None:
         """One transaction."""
+        try:
+            self._transaction(changes)
+        except sqlite3.OperationalError as error:
+            raise OSError(errno.EIO, f"{self._path}: {error}") from error
+
+    def _transaction(self, changes: Mapping[str, str | None]) -> None:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             self._database.executemany("DELETE FROM kept WHERE key = ?", [(k,) for k, v in changes.items() if v is None])
@@ -103,7 +110,8 @@ class SqliteStore:
             )
             self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
             raise
 
     def close(self) -> None:

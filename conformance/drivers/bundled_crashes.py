@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -39,7 +39,7 @@ from siteproof.impl.loader import Topology
 from siteproof.impl.simulated_disk import Crash, SimulatedStorage
 from siteproof.impl.values import BLOCK, PRIMARY, Operation, Status, other
 
-__all__ = ["Finding", "Plan", "Tally", "explore"]
+__all__ = ["Finding", "Plan", "Tally", "explore", "explore_failures"]
 
 _NOWHERE = Path("/nowhere/siteproof")
 """A simulated disk needs a folder by name only."""
@@ -118,6 +118,38 @@ class Explorer:
             self._topology, {MACHINE: self._images}, _NOWHERE, self._seed, storage=storage, resume=resume, down=down,
             reproducible=True,
         )  # fmt: skip
+
+    def run_failing(self, at: int) -> bool:
+        """Run the history, and let the ``at``-th effect of it fail, as a full disk does. A write that fails is not acknowledged,
+        and the system goes on; any other event that fails stops it, and it is resumed. ``False``: there is no such effect.
+        """
+        storage = self._storage
+        with self._lab(storage, resume=False) as lab:
+            for number, step in enumerate(self._history.steps):
+                self._step = number
+                if step[0] == "from here":
+                    storage.fail_at = storage.effects + at
+                    storage.listener = None
+                    continue
+                with suppress(OSError):
+                    self._take(lab, step)
+                if storage.fail_at is None and storage.effects > 0 and self._armed(number):
+                    break
+            else:
+                return False
+            self.tally.points += 1
+            self._known.damaged = True
+            if not lab.stopped:
+                self._judged("a write", "the store was full", _DARK_NONE, lambda judge: judge.goes_on(
+                    lab, sorted(self._known.faults), _nothing, crashed=False
+                ))  # fmt: skip
+                return True
+        crash = list(Crash)[at % len(Crash)]
+        self._world(storage.after_crash(crash, self._rng), "an event", crash, _DARK_NONE, 0)
+        return True
+
+    def _armed(self, number: int) -> bool:
+        return ("from here", None) in self._history.steps[:number]
 
     def run(self) -> Tally:
         """Run the history. What it shows itself, without any crash, is judged as well."""
@@ -233,20 +265,27 @@ class Explorer:
                 yield crash, dark
 
     def _world(self, storage: SimulatedStorage, name: str, crash: Crash, dark: str, again: int) -> None:
-        self.tally.worlds += 1
-        judge = Judge(self._known, self._sizes)
-        try:
-            if again:
-                storage.listener = self._crash_again(storage, name, dark, again)
-            active = self._known.status.active if self._known.status else PRIMARY
-            side = {_DARK_NONE: (), _DARK_ACTIVE: (f"{active}-site",), _DARK_PASSIVE: (f"{other(active)}-site",)}[dark]
-            down = sorted({*side, *self._known.faults})
+        if again:
+            storage.listener = self._crash_again(storage, name, dark, again)
+        active = self._known.status.active if self._known.status else PRIMARY
+        side = {_DARK_NONE: (), _DARK_ACTIVE: (f"{active}-site",), _DARK_PASSIVE: (f"{other(active)}-site",)}[dark]
+        down = sorted({*side, *self._known.faults})
+
+        def restarted(judge: Judge) -> None:
             with self._lab(storage, resume=True, down=down) as lab:
                 judge.goes_on(lab, down, lambda: setattr(storage, "listener", None))
+
+        self._judged(name, crash.value, dark, restarted)
+
+    def _judged(self, name: str, crash: str, dark: str, story: Callable[[Judge], None]) -> None:
+        """Let one world go on, and note what is wrong with it."""
+        self.tally.worlds += 1
+        try:
+            story(Judge(self._known, self._sizes))
         except (Broken, ImplError, AssertionError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
             text = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
             self.tally.findings.append(Finding(
-                self._history.name, self._step, self._storage.effects, name, crash.value, dark, text
+                self._history.name, self._step, self._storage.effects, name, crash, dark, text
             ))  # fmt: skip
 
     def _crash_again(self, storage: SimulatedStorage, name: str, dark: str, again: int) -> Callable[[str], None]:
@@ -263,14 +302,17 @@ def _silent(tally: Tally) -> None:
     """Shows nothing."""
 
 
-@contextmanager
-def _images(folder: Path, disks: int, blocks: int) -> Iterator[list[Path]]:
+def _nothing() -> None:
+    """Nothing is left to do."""
+
+
+def _images(folder: Path, disks: int, blocks: int) -> list[Path]:
     paths = [folder / f"base-{number}.img" for number in range(disks)]
     for number, path in enumerate(paths):
         path.write_bytes(b"".join(
             f"base {number} {block} ".encode().ljust(BLOCK, b"=") if block % 3 else bytes(BLOCK) for block in range(blocks)
         ))  # fmt: skip
-    yield paths
+    return paths
 
 
 def explore(
@@ -291,5 +333,21 @@ def explore(
     Raises:
         Broken: the history itself goes wrong, without any crash.
     """
-    with _images(folder, 2, 8) as images:
-        return Explorer(topology, images, history, seed, plan or Plan(), progress).run()
+    return Explorer(topology, _images(folder, 2, 8), history, seed, plan or Plan(), progress).run()
+
+
+def explore_failures(topology: Topology, history: History, folder: Path, seed: int = 0, every: int = 1) -> Tally:
+    """Let each effect of a history fail in turn (every n-th), with a run of its own.
+
+    Args and errors are those of :func:`explore`.
+    """
+    images, total = _images(folder, 2, 8), Tally()
+    at = 1
+    while True:
+        explorer = Explorer(topology, images, history, seed, Plan(), _silent)
+        if not explorer.run_failing(at):
+            return total
+        total.points += explorer.tally.points
+        total.worlds += explorer.tally.worlds
+        total.findings += explorer.tally.findings
+        at += every

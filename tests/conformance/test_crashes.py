@@ -13,7 +13,7 @@ import pytest
 
 from siteproof.conformance.cli import main
 from siteproof.conformance.drivers.bundled import topology_file
-from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore
+from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
 from siteproof.conformance.drivers.bundled_histories import History, histories
 from siteproof.impl import agent, keeping, simulation, target
 from siteproof.impl.changelog import LogFile
@@ -71,6 +71,39 @@ def test_nothing_is_lost_in_a_second_crash_while_the_system_starts_again(flow: s
     print(f"{flow}: {total.points} crash points, {total.second} second crashes, {total.worlds} restarts")
     assert not found
     assert total.second >= 500
+
+
+def failed(flow: str, every: int, folder: Path, seed: int) -> tuple[int, list[str]]:
+    """All histories of a flow, with effects that fail: how many, and what was found, in words."""
+    points, found = 0, []
+    for history in histories(FLOWS[flow]):
+        tally = explore_failures(load_topology(topology_file(flow)), history, folder, seed, every)
+        points += tally.points
+        found += [f"{f.history}, effect {f.effect} ({f.name}), {f.crash}: {f.text}" for f in tally.findings]
+    return points, found
+
+
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_when_an_effect_fails_as_on_a_full_disk(flow: str, tmp_path: Path) -> None:
+    points, found = failed(flow, 13, tmp_path, seed_for(f"full {flow}"))
+    print(f"{flow}: {points} effects failed")
+    assert not found
+    assert points >= 50
+
+
+@soak
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_whichever_effect_fails(flow: str, tmp_path: Path) -> None:
+    points, found = failed(flow, 1, tmp_path, seed_for(f"full {flow}"))
+    print(f"{flow}: {points} effects failed")
+    assert not found
+    assert points >= 700
+
+
+def test_a_system_that_does_not_stop_when_an_event_fails_is_found(tmp_path: Path) -> None:
+    with mock.patch.object(Keeper, "stop"):
+        _, found = failed(HYPER_V, 5, tmp_path, 1)
+    assert found
 
 
 # --------------------------------------------------------------------------------- would the test notice? it does

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from siteproof.impl.errors import UsageError
+from siteproof.impl.disk import RealDisk
+from siteproof.impl.errors import StoppedError, UsageError
 from siteproof.impl.lab import Lab
+from siteproof.impl.store import SqliteStore
 from siteproof.impl.values import BLOCK
 
 from .conftest import ALL, block, make_image, repair
@@ -185,6 +188,32 @@ def test_a_site_that_is_down_at_the_restart_starts_later(begin: Begin) -> None:
     lab.heal("primary-site")
     assert not lab.running("m", "primary")
     assert lab.status("m").loss == 0
+
+
+@pytest.mark.parametrize("broken", ["write", "sync", "commit"])
+def test_an_event_that_cannot_be_kept_stops_the_system_until_it_is_resumed(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    lab = protected(begin("v2a"))
+    assert lab.write("m", "primary", 0, 5, block("before"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteStore if broken == "commit" else RealDisk, broken, full)
+        with pytest.raises(OSError, match="no space"):
+            lab.settle()
+    assert lab.stopped
+    with pytest.raises(StoppedError, match="resume it"):
+        lab.write("m", "primary", 0, 6, block("too late"))
+    lab = begin("v2a", resume=True)
+    assert not lab.stopped
+    assert lab.read("m", "primary", 0, 5 * BLOCK, 2 * BLOCK) == block("before") + bytes(BLOCK)
+    assert lab.settle()
+    assert (lab.status("m").job, lab.status("m").resync) == (None, "none")
+    point = lab.status("m").points[-1].id
+    assert lab.read("m", point, 0, 5 * BLOCK, BLOCK) == block("before")
 
 
 PROGRAM = """
