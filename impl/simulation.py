@@ -40,7 +40,7 @@ from .messages import Message, Send
 from .process_server import ProcessServer, ProcessServerRoute
 from .values import PRIMARY, RECOVERY, SIDES, other
 
-__all__ = ["FAULTS", "Network", "Receiver", "Simulation"]
+__all__ = ["CHANGE_LOG", "FAULTS", "Network", "Receiver", "Simulation"]
 
 CHANGE_LOG = "change-log"
 FAULTS = ("primary-site", "recovery-site", "link", "gateway", CHANGE_LOG)

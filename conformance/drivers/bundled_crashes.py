@@ -37,6 +37,7 @@ from siteproof.impl.errors import ImplError
 from siteproof.impl.lab import Lab
 from siteproof.impl.loader import Topology
 from siteproof.impl.simulated_disk import Crash, SimulatedStorage
+from siteproof.impl.simulation import CHANGE_LOG
 from siteproof.impl.values import BLOCK, PRIMARY, Operation, Status, other
 
 __all__ = ["Finding", "Plan", "Tally", "explore", "explore_failures"]
@@ -57,6 +58,7 @@ class Plan:
         crashes: what happens to what was not forced.
         dark: which site stays without power for a while after the crash: none, the active or the passive one.
         every: take every n-th effect only; 1 takes all.
+        enough: after so many findings of a history nothing more is tried in it.
         again: after how many effects of the restart a second crash is tried: every n-th; 0 for none.
     """
 
@@ -65,6 +67,7 @@ class Plan:
     dark: tuple[str, ...] = (_DARK_NONE, _DARK_ACTIVE, _DARK_PASSIVE)
     every: int = 1
     again: int = 0
+    enough: int = 1000
 
 
 @attrs.frozen
@@ -181,10 +184,14 @@ class Explorer:
             known.point = point or None
             answer = lab.request(MACHINE, known.asked, known.point)
             demand(answer is None, f"{value} is refused: {answer}")
+        elif kind == "any":
+            self._anything(lab, random.Random(value))
         elif kind == "fault":
-            known.damaged = known.damaged or value == "change-log"
-            known.faults |= {str(value)} - {"change-log"}
+            known.damaged = known.damaged or value == CHANGE_LOG
+            known.faults |= {str(value)} - {CHANGE_LOG}
             lab.fault(str(value))
+            if not lab.running(MACHINE, lab.status(MACHINE).active):
+                del known.contents[known.acked + 1 :]
         elif kind == "heal":
             lab.heal(str(value))
             known.faults.discard(str(value))
@@ -196,9 +203,23 @@ class Explorer:
                 count = None if count is None else count - 1
                 self._observe(lab)
         self._observe(lab)
-        if kind == "settle":
+        if kind == "settle" and not known.faults:
             demand(lab.status(MACHINE).job is None, "a job is stuck without any crash")
             known.asked = None
+
+    def _anything(self, lab: Lab, draw: random.Random) -> None:
+        known, status = self._known, lab.status(MACHINE)
+        if not status.allowed_operations:
+            return
+        operation = draw.choice(status.allowed_operations)
+        point = None
+        if operation in (Operation.UNPLANNED, Operation.TEST, Operation.CHANGE):
+            general = ["latest-processed"] if operation == Operation.CHANGE else ["latest", "latest-processed"]
+            point = draw.choice([*general, *(p.id for p in status.points)])
+        before = known.asked
+        known.asked, known.point = operation, point
+        if lab.request(MACHINE, operation, point) is not None:
+            known.asked = before
 
     def _next_block(self) -> tuple[int, int, bytes]:
         self._written += 1
@@ -232,9 +253,16 @@ class Explorer:
             demand(known.test[0] in known.points.values(), "the copy of the test failover is no point")
         elif status.test != "running":
             known.test, known.test_acked = [], 0
-        if before is not None and (before.active, before.failover_point) != (status.active, status.failover_point):
-            if status.active != before.active or status.failover_point is not None:
-                self._switched(lab, status)
+        if before is not None and self._set_back(before, status):
+            self._switched(lab, status)
+
+    @staticmethod
+    def _set_back(before: Status, now: Status) -> bool:
+        """Whether the machine is at another side or point; a change of point may also lead to the same one again."""
+        if before.job == Operation.CHANGE and now.job is None:
+            return True
+        moved = now.failover_point not in (None, before.failover_point)
+        return now.active != before.active or moved
 
     def _switched(self, lab: Lab, status: Status) -> None:
         known, live = self._known, image_of(lab, status.active, self._sizes)
@@ -248,7 +276,7 @@ class Explorer:
 
     def _effect(self, name: str) -> None:
         number = self._storage.effects
-        if number % self._plan.every:
+        if number % self._plan.every or len(self.tally.findings) >= self._plan.enough:
             return
         ways = list(self._ways(self._storage))
         if self._plan.in_turn:

@@ -10,6 +10,8 @@ A step is one of
 ``advance s``        so many seconds pass
 ``fault``, ``heal``  a fault strikes, or is over
 ``test write``       the workload of a test failover's copy writes
+``any``              one of the operations that are allowed now is asked for; which one, and to which point, is drawn by
+                     that seed. It may be refused for what the infrastructure is like
 ===================  ===============================================================================================
 
 What comes before ``from here`` brings the machine into the state in which the history begins; crashes in it are those of
@@ -18,14 +20,16 @@ another history. Which histories a flow has follows from what it offers.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import attrs
 
 from siteproof.impl.flows import Flow
+from siteproof.impl.simulation import CHANGE_LOG
 from siteproof.impl.values import PRIMARY, RECOVERY, Operation
 
-__all__ = ["History", "Step", "histories"]
+__all__ = ["History", "Step", "drawn_history", "histories"]
 
 Step = tuple[str, str | int | None]
 
@@ -42,6 +46,7 @@ def _ask(operation: str, point: str | None = None) -> tuple[Step, ...]:
     return (("request", operation if point is None else f"{operation} {point}"),)
 
 
+_FAULTS = ("link", "gateway", "primary-site", "recovery-site", CHANGE_LOG)
 _WRITE: Step = ("write", None)
 _CACHED: Step = ("cached", None)
 _SETTLE: Step = ("settle", None)
@@ -68,6 +73,26 @@ def _way_home(flow: Flow) -> tuple[Step, ...]:
     steps += (*_ask(back), *_BUSY, *_ask(Operation.COMMIT), _SETTLE, _WRITE)
     again = Operation.ENABLE if flow.failback_ends_protection else Operation.REVERSE
     return (*steps, *_ask(again), _SETTLE, *_CUT)
+
+
+def drawn_history(seed: int, length: int = 25) -> History:
+    """A history that nobody thought of: writes, requests, faults and time, as the seed draws them."""
+    draw = random.Random(seed)
+    steps: list[Step] = [*_PROTECTED, _HERE] if draw.random() < 0.7 else [_HERE]
+    for _ in range(length):
+        kinds = ("write", "cached", "events", "settle", "advance", "any", "fault", "heal")
+        kind = draw.choices(kinds, (8, 1, 6, 2, 1, 4, 1, 2))[0]
+        value: str | int | None = "if running" if kind in ("write", "cached") else None
+        if kind == "events":
+            value = draw.randint(1, 4)
+        elif kind == "advance":
+            value = 301
+        elif kind == "any":
+            value = draw.randrange(1 << 30)
+        elif kind in ("fault", "heal"):
+            value = draw.choice(_FAULTS if kind == "fault" else _FAULTS[:-1])
+        steps.append((kind, value))
+    return History(f"drawn {seed}", tuple(steps))
 
 
 def histories(flow: Flow) -> Iterator[History]:

@@ -129,7 +129,8 @@ class Judge:
     def _take_over(self, lab: Lab, down: Sequence[str]) -> None:
         """The active site is dark: a protected machine can be failed over, where its flow offers that from here."""
         status, known = lab.status(MACHINE), self._known
-        if f"{status.active}-site" in down and Operation.UNPLANNED in status.allowed_operations:
+        dark = f"{status.active}-site" in down and f"{other(status.active)}-site" not in down
+        if dark and Operation.UNPLANNED in status.allowed_operations:
             newest = status.points[-1].id
             answer = lab.request(MACHINE, Operation.UNPLANNED, "latest")
             demand(answer is None, f"the active site is dark, and an unplanned failover is refused: {answer}")
