@@ -285,15 +285,19 @@ def crash(
     again: Annotated[
         int, typer.Option(min=0, metavar="N", help="Crash a second time, after every n-th effect of the restart; 0: never.")
     ] = 0,
+    drawn: Annotated[int, typer.Option(min=0, metavar="N", help="Also N histories that are drawn (--seed), with faults.")] = 0,
+    full_disk: Annotated[
+        bool, typer.Option("--full-disk", help="Also let each effect fail in turn, as on a full disk; with --quick a tenth.")
+    ] = False,
 ) -> Exit:
     """Crash the bundled implementation after every durable effect of short histories, and see that nothing is lost.
 
     Each time the system starts again on what a crash leaves, with all sites or with one of them dark for a while, and is judged
-    on content. All flows take about ten minutes; with --quick about one.
+    on content. All flows take some minutes; with --quick less than one.
     """
     from siteproof.conformance.cli import crashing
 
-    return crashing.crash(session, topologies or [], quick, again)
+    return crashing.crash(session, topologies or [], quick, again, drawn, full_disk)
 
 
 @app.command(epilog="Example: siteproof hrl work/web/primary-disk0-000003.hrl")

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -134,8 +133,13 @@ class Explorer:
                     storage.fail_at = storage.effects + at
                     storage.listener = None
                     continue
-                with suppress(OSError):
+                try:
                     self._take(lab, step)
+                except OSError:
+                    pass
+                except Broken as error:
+                    self._note("nothing", "there was no crash", _DARK_NONE, str(error))
+                    return False
                 if storage.fail_at is None and storage.effects > 0 and self._armed(number):
                     break
             else:
@@ -157,9 +161,12 @@ class Explorer:
     def run(self) -> Tally:
         """Run the history. What it shows itself, without any crash, is judged as well."""
         with self._lab(self._storage, resume=False) as lab:
-            for number, step in enumerate(self._history.steps):
-                self._step = number
-                self._take(lab, step)
+            try:
+                for number, step in enumerate(self._history.steps):
+                    self._step = number
+                    self._take(lab, step)
+            except Broken as error:
+                self._note("nothing", "there was no crash", _DARK_NONE, str(error))
         self._storage.listener = None
         self.tally.effects = self._storage.effects
         return self.tally
@@ -266,9 +273,9 @@ class Explorer:
 
     def _switched(self, lab: Lab, status: Status) -> None:
         known, live = self._known, image_of(lab, status.active, self._sizes)
-        if status.failover_point is not None and status.failover == "unplanned":
+        if status.failover_point is not None:
             demand(live == known.points[status.failover_point], "the machine is not what its point was")
-        elif status.failover == "planned" and known.asked != Operation.CHANGE:
+        elif status.failover == "planned":
             demand(live == known.contents[-1], "a planned failover has lost a write")
         known.contents, known.acked = [live], 0
 
@@ -312,9 +319,12 @@ class Explorer:
             story(Judge(self._known, self._sizes))
         except (Broken, ImplError, AssertionError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
             text = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
-            self.tally.findings.append(Finding(
-                self._history.name, self._step, self._storage.effects, name, crash, dark, text
-            ))  # fmt: skip
+            self._note(name, crash, dark, text)
+
+    def _note(self, name: str, crash: str, dark: str, text: str) -> None:
+        self.tally.findings.append(Finding(
+            self._history.name, self._step, self._storage.effects, name, crash, dark, text
+        ))  # fmt: skip
 
     def _crash_again(self, storage: SimulatedStorage, name: str, dark: str, again: int) -> Callable[[str], None]:
         def strike(second: str) -> None:
@@ -357,25 +367,20 @@ def explore(
         topology: the flow.
         folder: where two small base images are made; nothing else is written.
         progress: called after each crash point.
-
-    Raises:
-        Broken: the history itself goes wrong, without any crash.
     """
     return Explorer(topology, _images(folder, 2, 8), history, seed, plan or Plan(), progress).run()
 
 
 def explore_failures(topology: Topology, history: History, folder: Path, seed: int = 0, every: int = 1) -> Tally:
-    """Let each effect of a history fail in turn (every n-th), with a run of its own.
-
-    Args and errors are those of :func:`explore`.
-    """
+    """Let each effect of a history fail in turn (every n-th), with a run of its own. Arguments are those of :func:`explore`."""
     images, total = _images(folder, 2, 8), Tally()
     at = 1
     while True:
         explorer = Explorer(topology, images, history, seed, Plan(), _silent)
-        if not explorer.run_failing(at):
-            return total
+        going_on = explorer.run_failing(at)
         total.points += explorer.tally.points
         total.worlds += explorer.tally.worlds
         total.findings += explorer.tally.findings
+        if not going_on:
+            return total
         at += every

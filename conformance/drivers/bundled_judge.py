@@ -148,7 +148,7 @@ class Judge:
         """The active side's image is what it may be."""
         known, live = self._known, image_of(lab, status.active, self._sizes)
         before = known.status
-        point = self._seen.get(status.failover_point or "") if status.failover == "unplanned" else None
+        point = self._seen.get(status.failover_point or "")
         was = (before.active, before.failover_point) if before is not None else (PRIMARY, None)
         if point is not None and (status.active, status.failover_point) != was:
             demand(live == point, "the machine is not what its point was")

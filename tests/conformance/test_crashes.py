@@ -234,10 +234,10 @@ def test_a_mistake_in_keeping_is_found(mistake: str, tmp_path: Path) -> None:
 
 
 def test_the_crash_test_also_judges_a_history_without_any_crash(tmp_path: Path) -> None:
-    """A history that asks for what is refused is an error of its own, not a run without findings."""
-    history = History("wrong", (("request", "Commit"),))
-    with pytest.raises(Exception, match="Commit is refused: NoFailoverToCommit"):
-        explore(load_topology(topology_file(HYPER_V)), history, tmp_path)
+    """A history that asks for what is refused is a finding, not a run without findings."""
+    topology, history = load_topology(topology_file(HYPER_V)), History("wrong", (("request", "Commit"), ("from here", None)))
+    for tally in (explore(topology, history, tmp_path), explore_failures(topology, history, tmp_path)):
+        assert [f.text for f in tally.findings] == ["Commit is refused: NoFailoverToCommit"]
 
 
 def test_points_of_the_same_history_do_not_depend_on_what_is_tried_there(tmp_path: Path) -> None:
