@@ -23,9 +23,13 @@ module                 one idea
 ``process_server``     the gateway: cache, compress, encrypt, send
 ``target``             applying at the other side, recovery points, pruning
 ``vm_host``            power, guest, cached writes, epoch and authority of a side
-``diskset``            disks with versions; ``extents``: bytes by reference
+``diskset``            disks with versions, over a ``base_image``; ``extents``: bytes by reference
+``disk``, ``store``    the seams through which everything durable goes: files, and control state in SQLite
+``simulated_disk``     both in memory, to be copied as a crash would leave them
+``keeping``            what each place keeps, how an event becomes durable at several places, and the restart
 ``codec``              compression and encryption on the way, encryption at rest
-``hrl``, ``changelog`` the ``.hrl`` format; the chain of logs of a disk
+``hrl``, ``logfile``   the ``.hrl`` format; one file of it, with its journal (``inspection``: a look into one)
+``changelog``          the chain of logs of a disk
 =====================  ================================================================================================
 
 Any component can be replaced by its role (``Lab(components={"process-server": Mine})``); subclasses usually override one

@@ -27,8 +27,9 @@ sealing         where no gateway stands between and the channel is to be encrypt
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import merge
+from typing import Any
 
 import attrs
 
@@ -48,6 +49,9 @@ CHUNK_BLOCKS = 256
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Most bytes of content in one batch; a single longer write goes alone."""
+
+
+_KEPT = ("tracking", "resync_required", "epoch", "sending_to", "number", "shipped", "last_tracked")
 
 
 @attrs.define(slots=True)
@@ -97,6 +101,17 @@ class ReplicationAgent:
         """With what the agent itself seals content; ``None`` where a gateway does, or nobody."""
         self._log_limit = log_limit
         """Bytes of all logs together beyond which a resynchronisation costs less than sending them; ``None``: no limit."""
+
+    def head(self) -> dict[str, Any]:
+        """What has to survive beside the logs; plain values. What is under way is made again."""
+        return {**{name: getattr(self, name) for name in _KEPT}, "copy": None if self.copy is None else self.copy.compare}
+
+    def restore(self, head: Mapping[str, Any]) -> None:
+        """Become what was kept; a base copy begins again."""
+        for name in _KEPT:
+            setattr(self, name, head[name])
+        self.in_flight = None
+        self.copy = None if head["copy"] is None else BaseCopy(head["copy"])
 
     # -------------------------------------------------------------------------------------------------- tracking
 

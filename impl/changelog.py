@@ -4,220 +4,24 @@ Rules:
 
 * one file *records*; when it is closed it becomes the log *in transit* and a new file records (domain rule: while one
   log is in transit a second log records). Each file names its predecessor's unique id;
-* a tracked write is in the log's files before it is acknowledged (forced to stable storage only with ``sync``): its
-  bytes go to the ``.hrl`` file and one fixed record to the journal
-  ``NAME.hrl.journal`` (sequence number, place on the disk, place in the log, length, digest of the data, digest
-  of the record itself together with the log's unique id). Metadata blocks of the ``.hrl`` follow its data, as the
-  format wants, and the header's end of log is written at a clean close;
-* after a crash the header still says 0. The log is then rebuilt from its journal: a write is taken over only if its
-  journal record and its data match their digests, its number is higher than the one before, its place is inside the
-  disk, and its data lie exactly where the ones before end, and only if header and metadata blocks are those of this
-  log in this chain; otherwise the log is damaged and a resynchronisation is
-  required (P9). That no number is missing can only be seen over all disks together: the agent looks at that;
-* a closed log is read back from its file, and what the file says is what is shipped;
-* the sequence number in the journal orders writes across all disks of the machine, which the format itself cannot.
+* a tracked write is in the log's files before it is acknowledged (forced to stable storage only with ``sync``, or when the
+  system is kept). What is in a file, and how it is read back after a crash, is the matter of :mod:`.logfile`;
+* that no number is missing can only be seen over all disks together: the agent looks at that;
+* a closed log is read back from its file, and what the file says is what is shipped.
 """
 
 from __future__ import annotations
 
-import mmap
 import random
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-import attrs
-
-from . import hrl
-from .errors import DamagedLogError
-from .extents import Extent, ExtentSpace, digest_of
+from .errors import DamagedLogError, UsageError
+from .extents import ExtentSpace
+from .logfile import LogFile, Tracked, read_log
 
 __all__ = ["ChangeLog", "LogFile", "Tracked", "read_log"]
-
-_JOURNAL = struct.Struct("<QQQI16s16s")
-_PROTECTED = struct.Struct("<QQQI16s")
-
-
-def _pack(unique_id: bytes, *fields: object) -> bytes:
-    record = _PROTECTED.pack(*fields)
-    return record + digest_of(unique_id + record)
-
-
-@attrs.frozen(slots=True)
-class _Found:
-    """A journal record that is whole and stands where it must."""
-
-    sequence: int
-    offset: int
-    at: int
-    length: int
-    digest: bytes
-
-
-def _journal_records(name: str, raw: bytes, unique_id: bytes, size: int) -> Iterator[_Found]:
-    """The records of a journal.
-
-    Raises:
-        DamagedLogError: one is torn, damaged, of another log, out of order, or out of place.
-    """
-    if len(raw) % _JOURNAL.size:
-        raise DamagedLogError(f"{name}: torn journal record at the end; resynchronise the disk")
-    expected, last = hrl.HEADER_SIZE, 0
-    for number, place in enumerate(range(0, len(raw), _JOURNAL.size), 1):
-        record = raw[place : place + _PROTECTED.size]
-        if digest_of(unique_id + record) != raw[place + _PROTECTED.size : place + _JOURNAL.size]:
-            raise DamagedLogError(f"{name}: journal record {number} does not match its digest; resynchronise")
-        found = _Found(*_PROTECTED.unpack(record))
-        if found.sequence <= last or found.at != expected or found.offset + found.length > size:
-            raise DamagedLogError(f"{name}: journal record {number} is out of order or out of place; resynchronise")
-        last = found.sequence
-        expected += found.length + (hrl.BLOCK_SIZE if number % hrl.ENTRIES_PER_BLOCK == 0 else 0)
-        yield found
-
-
-@attrs.frozen(slots=True)
-class Tracked:
-    """One tracked write: its number on the branch, its place, where its bytes lie in the log, and their digest."""
-
-    sequence: int
-    disk: int
-    offset: int
-    extent: Extent
-    digest: bytes
-
-
-class LogFile:
-    """One ``.hrl`` file that is being written, with its journal."""
-
-    def __init__(
-        self, space: ExtentSpace, path: Path, disk: int, size: int, ids: tuple[bytes, bytes, bytes], now: float
-    ) -> None:
-        self.path = path
-        self.disk = disk
-        self.tracked: list[Tracked] = []
-        self.unique_id = ids[0]
-        self._ids = ids
-        self._size = size
-        self._created = int(now)
-        self._space = space
-        self._area = space.open(path)
-        self._journal = space.open(path.with_name(path.name + ".journal"))
-        self._pending: list[hrl.LogEntry] = []
-        self._last_block = 0
-        space.append(self._area, hrl.encode_header(self._header(0, now)))
-
-    def _header(self, end: int, now: float) -> hrl.FileHeader:
-        unique, previous, disk_id = self._ids
-        return hrl.FileHeader(
-            unique_id=unique, previous_unique_id=previous, disk_id=disk_id, created=self._created, modified=int(now),
-            disk_size=self._size, current_size=max(end, hrl.HEADER_SIZE), end_of_log=end,
-            entries=len(self.tracked) if end else 0,
-        )  # fmt: skip
-
-    def append(self, sequence: int, offset: int, data: bytes, now: float) -> Tracked:
-        """Record one write; when this returns it is in the log."""
-        extent = self._space.append(self._area, data)
-        tracked = Tracked(sequence, self.disk, offset, extent, digest_of(data))
-        self._space.append(
-            self._journal, _pack(self.unique_id, sequence, offset, extent.offset, extent.length, tracked.digest)
-        )
-        self.tracked.append(tracked)
-        self._pending.append(hrl.LogEntry(offset, len(data), int(now), hrl.byte_checksum(data)))
-        if len(self._pending) == hrl.ENTRIES_PER_BLOCK:
-            self._write_block()
-        return tracked
-
-    def _write_block(self) -> None:
-        at = self._space.end(self._area)
-        previous = at - self._last_block if self._last_block else 0
-        self._space.append(self._area, hrl.encode_block(previous, self._pending))
-        self._last_block = at
-        self._pending.clear()
-
-    def sync(self) -> None:
-        """Force log and journal to stable storage."""
-        self._space.sync(self._area)
-        self._space.sync(self._journal)
-
-    def lose_unsynced(self) -> None:
-        """Power fails: what was not forced to stable storage is gone."""
-        self._space.lose_unsynced(self._area)
-        self._space.lose_unsynced(self._journal)
-
-    def finish(self, now: float) -> None:
-        """Close the log cleanly: the last metadata block, then the true end in the header."""
-        if self._pending:
-            self._write_block()
-        end = self._space.end(self._area)
-        self._space.overwrite(self._area, 0, hrl.encode_header(self._header(end, now)))
-
-    def drop(self) -> None:
-        """Delete log and journal: everything in them is acknowledged end to end, or discarded for good."""
-        self._space.drop(self._area)
-        self._space.drop(self._journal)
-
-    def recover(self) -> None:
-        """After a crash: rebuild what the log holds from the bytes on disk alone.
-
-        Raises:
-            IntegrityError: the header is damaged or another log's, a journal record is torn, damaged or out of place, or
-                data or metadata are missing or do not match.
-        """
-        header = hrl.decode_header(self._space.read(Extent(self._area, 0, hrl.HEADER_SIZE)))
-        if (header.unique_id, header.previous_unique_id, header.disk_id) != self._ids or header.disk_size != self._size:
-            raise DamagedLogError(f"{self.path.name}: the header is not that of this log in its chain; resynchronise")
-        raw = self._space.read(Extent(self._journal, 0, self._space.end(self._journal)))
-        self.tracked = []
-        self._pending = []
-        blocks = 0
-        for found in _journal_records(self.path.name, raw, self.unique_id, self._size):
-            extent = Extent(self._area, found.at, found.length)
-            data = self._space.read(extent)
-            if digest_of(data) != found.digest:
-                raise DamagedLogError(f"{self.path.name}: data at {found.at} do not match their digest; resynchronise")
-            self.tracked.append(Tracked(found.sequence, self.disk, found.offset, extent, found.digest))
-            self._pending.append(hrl.LogEntry(found.offset, found.length, self._created, hrl.byte_checksum(data)))
-            if len(self._pending) == hrl.ENTRIES_PER_BLOCK:
-                at = found.at + found.length
-                self._check_block(at, at - blocks if blocks else 0)
-                self._pending = []
-                blocks = at
-        if header.end_of_log and self._pending:
-            at = self._space.end(self._area) - hrl.BLOCK_SIZE
-            self._check_block(at, at - blocks if blocks else 0)
-        self._last_block = blocks
-
-    def _check_block(self, at: int, previous: int) -> None:
-        told, entries = hrl.decode_block(self._space.read(Extent(self._area, at, hrl.BLOCK_SIZE)))
-        expected = [(e.offset, e.length, e.data_checksum) for e in self._pending]
-        if told != previous or [(e.offset, e.length, e.data_checksum) for e in entries] != expected:
-            raise DamagedLogError(f"{self.path.name}: metadata at {at} do not say what was tracked; resynchronise")
-
-    @property
-    def size(self) -> int:
-        """Bytes of the log's file."""
-        return self._space.end(self._area)
-
-    def damage(self, rng: random.Random) -> None:
-        """The store goes bad: one bit of the log's file or of its journal turns."""
-        area = rng.choice([a for a in (self._area, self._journal) if self._space.end(a)])
-        at = rng.randrange(self._space.end(area))
-        (byte,) = self._space.read(Extent(area, at, 1))
-        self._space.overwrite(area, at, bytes([byte ^ 1 << rng.randrange(8)]))
-
-    def read_back(self) -> None:
-        """After closing: what the log tracks is what its file says.
-
-        Raises:
-            DamagedLogError: the file is damaged, or does not say what was tracked.
-        """
-        said = [
-            Tracked(f.sequence, self.disk, f.offset, Extent(self._area, f.at, f.length), f.digest)
-            for f, _, _ in _read(self.path)
-        ]
-        if said != self.tracked:
-            raise DamagedLogError(f"{self.path.name}: the file does not say what was tracked; resynchronise the disk")
-        self.tracked = said
 
 
 class ChangeLog:
@@ -233,6 +37,8 @@ class ChangeLog:
         self._size = size
         self._rng = rng
         self._sync = sync
+        self._missing: str | None = None
+        """A file that was kept and is gone."""
         self._disk_id = rng.randbytes(16)
         self._previous = bytes(16)
         self._count = 0
@@ -244,6 +50,39 @@ class ChangeLog:
         path = self._folder / f"{self._name}-disk{self._disk}-{self._count:06d}.hrl"
         ids = (self._rng.randbytes(16), self._previous, self._disk_id)
         return LogFile(self._space, path, self._disk, self._size, ids, now)
+
+    def head(self) -> dict[str, Any]:
+        """What has to survive beside the files; plain values."""
+        return {
+            "disk_id": self._disk_id.hex(), "previous": self._previous.hex(), "count": self._count,
+            "recording": None if self.recording is None else self.recording.head(),
+            "in_transit": None if self.in_transit is None else self.in_transit.head(),
+        }  # fmt: skip
+
+    def restore(self, head: Mapping[str, Any], last: int) -> None:
+        """Become what was kept; ``last`` is the last write whose tracking is durable.
+
+        The logs are not read yet: see :meth:`recover`. A file that is missing is damage, and there is nothing left to read.
+        """
+        self._disk_id, self._previous = bytes.fromhex(head["disk_id"]), bytes.fromhex(head["previous"])
+        self._count = head["count"]
+        self.in_transit = self._reopened(head["in_transit"])
+        self.recording = self._reopened(head["recording"])
+        if self.recording is not None:
+            self.recording.undo_after(last)
+
+    def _reopened(self, head: Mapping[str, Any] | None) -> LogFile | None:
+        if head is None:
+            return None
+        unique, previous, disk_id = (bytes.fromhex(text) for text in head["ids"])
+        path = self._folder / head["file"]
+        try:
+            return LogFile(
+                self._space, path, self._disk, self._size, (unique, previous, disk_id), head["created"], exists=True
+            )
+        except UsageError:
+            self._missing = path.name
+            return None
 
     def append(self, sequence: int, offset: int, data: bytes, now: float) -> None:
         """Track one write; with ``sync`` it is on stable storage when this returns."""
@@ -287,7 +126,7 @@ class ChangeLog:
         for log in (self.in_transit, self.recording):
             if log is not None:
                 log.drop()
-        self.in_transit = self.recording = None
+        self.in_transit = self.recording = self._missing = None
 
     @property
     def size(self) -> int:
@@ -308,7 +147,13 @@ class ChangeLog:
                     log.lose_unsynced()
 
     def recover(self) -> None:
-        """After a crash of the side, read both logs again from disk."""
+        """After a crash of the side, read both logs again from disk.
+
+        Raises:
+            IntegrityError: one of them is damaged, or gone.
+        """
+        if self._missing is not None:
+            raise DamagedLogError(f"{self._missing}: the log or its journal is gone; resynchronise the disk")
         for log in (self.in_transit, self.recording):
             if log is not None:
                 log.recover()
@@ -316,31 +161,3 @@ class ChangeLog:
     def files(self) -> list[Path]:
         """The ``.hrl`` files that exist, oldest first."""
         return [log.path for log in (self.in_transit, self.recording) if log is not None]
-
-
-def _read(path: Path) -> Iterator[tuple[_Found, hrl.LogEntry, bytes]]:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        header, records = hrl.decode(data)
-        raw = path.with_name(path.name + ".journal").read_bytes()
-        if len(raw) != len(records) * _JOURNAL.size:
-            raise DamagedLogError(f"{path.name}: journal has {len(raw)} bytes, {len(records) * _JOURNAL.size} expected")
-        journal = _journal_records(path.name, raw, header.unique_id, header.disk_size)
-        for record, found in zip(records, journal, strict=True):
-            content = data[found.at : found.at + found.length]
-            if (found.offset, found.at, found.length) != (record.entry.offset, record.at, record.entry.length) or (
-                digest_of(content) != found.digest
-            ):
-                raise DamagedLogError(f"{path.name}: entry at {found.at} does not match its journal record")
-            yield found, record.entry, content
-
-
-def read_log(path: Path) -> list[tuple[int, hrl.LogEntry, bytes]]:
-    """Read a closed log with its journal: (sequence, entry, bytes) for each write, in order.
-
-    Raises:
-        DamagedLogError: the log or its journal is damaged, or they disagree.
-    """
-    try:
-        return [(found.sequence, entry, content) for found, entry, content in _read(path)]
-    except ValueError as error:
-        raise DamagedLogError(f"{path.name}: the file is empty; resynchronise the disk") from error

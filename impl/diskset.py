@@ -11,6 +11,9 @@ Rules:
 * an *overlay* is a set of disks of its own, in a file of its own, that shows the state of this one, live or at a cut,
   under what is written to the overlay. All it knows of this one is a view that can only be read;
 * *flattening* makes the live view the only one: what a commit does;
+* a set that has to survive a crash (``careful``) never overwrites a block: each write takes a free slot, and a slot that has
+  become free is used again only after :meth:`DiskSet.kept`, when the rows that no longer name it are durable. So the rows
+  (:meth:`DiskSet.head`, :meth:`DiskSet.rows`) decide what the content is, whatever a crash does to blocks that no row names;
 * a write that fails leaves every view as it was, and bytes that are missing from a file are an error, never other data;
 * where the flow says so, every block is encrypted in the slot file (H2A-18).
 
@@ -19,60 +22,21 @@ The read cost of a point does not depend on how many points there are: one dicti
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
+from .base_image import Base, BaseImage, DiskView
 from .codec import BlockCipher
+from .disk import Disk, RealDisk
 from .errors import UsageError
-from .extents import create, read_all, sync_folder, write_all
 from .values import BLOCK
 
 __all__ = ["Base", "BaseImage", "DiskSet", "DiskView"]
 
 ZERO = bytes(BLOCK)
 _TOP = float("inf")
-
-
-class Base(Protocol):
-    """What lies under the blocks of one disk. It can be read, and nothing else."""
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes of the disk."""
-
-    def may_hold_data(self, offset: int, length: int) -> bool:
-        """Whether a range may hold other bytes than zeros."""
-
-
-class BaseImage:
-    """A disk image opened read-only. Its size must be a multiple of 4096 bytes."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._file = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise UsageError(f"{path}: disk image cannot be opened: {error.strerror}") from error
-        self.size = os.fstat(self._file).st_size
-        if self.size == 0 or self.size % BLOCK:
-            os.close(self._file)
-            raise UsageError(f"{path}: disk image has {self.size} bytes; a positive multiple of {BLOCK} expected")
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes of the image."""
-        return read_all(self._file, length, offset)
-
-    def may_hold_data(self, offset: int, length: int) -> bool:
-        """Whether a range may hold other bytes than zeros. Cheap for the holes of a sparse file."""
-        try:
-            return os.lseek(self._file, offset, os.SEEK_DATA) < offset + length
-        except OSError:
-            return False
-
-    def close(self) -> None:
-        """Close the image."""
-        os.close(self._file)
 
 
 class DiskSet:
@@ -86,15 +50,26 @@ class DiskSet:
         *,
         sync: bool = False,
         cipher: BlockCipher | None = None,
+        disk: Disk | None = None,
+        careful: bool = False,
+        exists: bool = False,
     ) -> None:
         self.sizes = tuple(sizes)
         self.position = 0
+        self.overlays: dict[str, DiskSet] = {}
+        """The overlays, by the names of their files."""
+        self._disk: Disk = RealDisk() if disk is None else disk
+        self._careful = careful
+        self._leaving: list[int] = []
+        self._changed: set[tuple[int, int]] = set()
+        self._made = 0
+        self._at: int | None = None
+        """Where an overlay looks at what is below it."""
         self._path = path
         self._sync = sync
         self._cipher = cipher
         self._bases: list[Base | None] = list(bases)
-        self._file = create(path)
-        self._overlays: list[DiskSet] = []
+        self._file = self._disk.open(path) if exists else self._disk.create(path)
         self._slots = 0
         self._free: list[int] = []
         self._versions: list[dict[int, list[tuple[int, int]]]] = [{} for _ in sizes]
@@ -102,6 +77,11 @@ class DiskSet:
         self._cuts: list[int] = []
         self._branch_at: int | None = None
         self._branch: list[dict[int, int]] = [{} for _ in sizes]
+
+    @property
+    def name(self) -> str:
+        """Name of the set's file."""
+        return self._path.name
 
     # ---------------------------------------------------------------------------------------------------- writing
 
@@ -122,6 +102,9 @@ class DiskSet:
         self._slots += 1
         return self._slots - 1
 
+    def _let_go(self, slots: Iterable[int]) -> None:
+        (self._leaving if self._careful else self._free).extend(slots)
+
     def write(self, disk: int, block: int, data: bytes) -> None:
         """Write one block to the live view."""
         chain = self._versions[disk].get(block)
@@ -131,16 +114,21 @@ class DiskSet:
         else:
             in_place = chain is not None and (not self._cuts or chain[-1][0] > self._cuts[-1])
             known = chain[-1][1] if chain and in_place else None
-        slot = self._slot() if known is None else known
+        slot = self._slot() if known is None or self._careful else known
         try:
-            write_all(self._file, data if self._cipher is None else self._cipher.encrypt(slot, data), slot * BLOCK)
+            self._disk.write(
+                self._file, data if self._cipher is None else self._cipher.encrypt(slot, data), slot * BLOCK
+            )
             if self._sync:
-                os.fdatasync(self._file)
+                self._disk.sync(self._file)
         except OSError:
-            if known is None:
+            if slot != known:
                 self._free.append(slot)
             raise
+        if known not in (None, slot):
+            self._leaving.append(known)
         self.position += 1
+        self._changed.add((disk, block))
         if self._branch_at is not None:
             self._branch[disk][block] = slot
         elif chain is None:
@@ -155,7 +143,7 @@ class DiskSet:
     # ---------------------------------------------------------------------------------------------------- reading
 
     def _load(self, slot: int) -> bytes:
-        data = read_all(self._file, BLOCK, slot * BLOCK)
+        data = self._disk.read(self._file, BLOCK, slot * BLOCK)
         return data if self._cipher is None else self._cipher.decrypt(slot, data)
 
     def _find(self, disk: int, block: int, at: int | None) -> int | None:
@@ -250,9 +238,10 @@ class DiskSet:
                 if low < len(seen) and seen[low] < chain[index + 1][0]:
                     kept.append(version)
                 else:
-                    self._free.append(version[1])
+                    self._let_go([version[1]])
             if len(kept) != len(chain):
                 self._versions[disk][block] = kept
+                self._changed.add((disk, block))
                 if len(kept) == 1:
                     done.append((disk, block))
         self._many.difference_update(done)
@@ -262,13 +251,15 @@ class DiskSet:
         earlier branch are forgotten.
         """
         self._branch_at = position
-        for blocks in self._branch:
-            self._free.extend(blocks.values())
+        for disk, blocks in enumerate(self._branch):
+            self._let_go(blocks.values())
+            self._changed.update((disk, block) for block in blocks)
             blocks.clear()
 
     def flatten(self) -> None:
         """Make the live view the only one; all cuts are gone."""
         used: set[int] = set()
+        self._all_changed()
         for disk, versions in enumerate(self._versions):
             fresh: dict[int, list[tuple[int, int]]] = {}
             for block in versions.keys() | self._branch[disk].keys():
@@ -278,7 +269,7 @@ class DiskSet:
                     used.add(slot)
             self._versions[disk] = fresh
             self._branch[disk] = {}
-        self._free = [s for s in range(self._slots) if s not in used]
+        self._only(used)
         self._many.clear()
         self._cuts.clear()
         self._branch_at = None
@@ -286,14 +277,73 @@ class DiskSet:
     def clear(self) -> None:
         """Forget all content: every disk reads as zeros. The base images stay untouched."""
         self._bases = [None] * len(self.sizes)
+        self._all_changed()
         self._versions = [{} for _ in self.sizes]
         self._branch = [{} for _ in self.sizes]
         self._many.clear()
         self._cuts.clear()
         self._branch_at = None
-        self._free.clear()
-        self._slots = 0
-        os.ftruncate(self._file, 0)
+        if self._careful:
+            self._only(())
+        else:
+            self._free.clear()
+            self._slots = 0
+            self._disk.truncate(self._file, 0)
+
+    def _only(self, used: Collection[int]) -> None:
+        """All slots but these are free, now or as soon as no durable row names them."""
+        if self._careful:
+            still = {*used, *self._free, *self._leaving}
+            self._leaving.extend(s for s in range(self._slots) if s not in still)
+        else:
+            self._free = [s for s in range(self._slots) if s not in used]
+
+    # ------------------------------------------------------------------------------------------- what survives
+
+    def _all_changed(self) -> None:
+        for disk, versions in enumerate(self._versions):
+            self._changed.update((disk, block) for block in versions.keys() | self._branch[disk].keys())
+
+    def head(self) -> dict[str, Any]:
+        """What has to survive of the set as a whole; plain values."""
+        return {
+            "position": self.position, "cuts": list(self._cuts), "branch_at": self._branch_at,
+            "based": [base is not None for base in self._bases], "made": self._made,
+            "overlays": [[name, overlay._at] for name, overlay in self.overlays.items()],
+        }  # fmt: skip
+
+    def changes(self) -> dict[str, list[Any] | None]:
+        """Rows that have changed since the last time, by place: versions and branch of a block, or ``None`` if it has none."""
+        result: dict[str, list[Any] | None] = {}
+        for disk, block in sorted(self._changed):
+            chain, slot = self._versions[disk].get(block), self._branch[disk].get(block)
+            result[f"{disk}/{block}"] = None if chain is None and slot is None else [chain or [], slot]
+        self._changed.clear()
+        return result
+
+    def kept(self) -> None:
+        """The rows are durable: what they no longer name may be used again."""
+        self._free.extend(self._leaving)
+        self._leaving.clear()
+
+    def restore(self, head: Mapping[str, Any], rows: Mapping[str, list[Any]]) -> None:
+        """Become what was kept. The overlays are made again by :meth:`restore_overlay`."""
+        self.position, self._cuts, self._branch_at = head["position"], list(head["cuts"]), head["branch_at"]
+        self._made = head["made"]
+        self._bases = [base if shown else None for base, shown in zip(self._bases, head["based"], strict=True)]
+        used: set[int] = set()
+        for place, (chain, slot) in rows.items():
+            disk, block = map(int, place.split("/"))
+            if chain:
+                self._versions[disk][block] = [(at, s) for at, s in chain]
+                used.update(s for _, s in chain)
+                if len(chain) > 1:
+                    self._many.add((disk, block))
+            if slot is not None:
+                self._branch[disk][block] = slot
+                used.add(slot)
+        self._slots = max(used, default=-1) + 1
+        self._free = [s for s in range(self._slots) if s not in used]
 
     # -------------------------------------------------------------------------------------------------- overlays
 
@@ -307,13 +357,28 @@ class DiskSet:
         Raises:
             UsageError: there is such an overlay already.
         """
-        made = type(self)(
-            self._path.with_suffix(f".{name}"), self.sizes, [DiskView(self, n, at) for n in range(len(self.sizes))],
-            sync=self._sync, cipher=None if self._cipher is None else self._cipher.derived(name),
-        )  # fmt: skip
+        self._made += 1
+        # An overlay that has just been removed still has its file until that is durable: so no name is used twice.
+        ending = f"{name}-{self._made}" if self._careful else name
+        made = self._overlay(f"{self._path.stem}.{ending}", at, exists=False)
         if self._sync:
-            sync_folder(self._path.parent)
-        self._overlays.append(made)
+            self._disk.sync_folder(self._path.parent)
+        return made
+
+    def restore_overlay(self, name: str, at: int | None) -> DiskSet:
+        """An overlay as :meth:`head` told of it, on the file that it has already; it has to be restored in turn."""
+        return self._overlay(name, at, exists=True)
+
+    def _overlay(self, name: str, at: int | None, *, exists: bool) -> DiskSet:
+        options: dict[str, Any] = {}
+        if self._careful:
+            options = {"disk": self._disk, "careful": True, "exists": exists}
+        made = type(self)(
+            self._path.with_name(name), self.sizes, [DiskView(self, n, at) for n in range(len(self.sizes))],
+            sync=self._sync, cipher=None if self._cipher is None else self._cipher.derived(name), **options,
+        )  # fmt: skip
+        made._at = at
+        self.overlays[name] = made
         return made
 
     def move_to(self, below: DiskSet, blocks: int) -> bool:
@@ -326,37 +391,22 @@ class DiskSet:
             while versions and blocks:
                 block = next(iter(versions))
                 below.write(disk, block, self.read(disk, block * BLOCK, BLOCK))
-                self._free.extend(slot for _, slot in versions.pop(block))
+                self._let_go(slot for _, slot in versions.pop(block))
+                self._changed.add((disk, block))
                 blocks -= 1
         return any(self._versions)
 
     def remove(self, overlay: DiskSet) -> None:
         """Delete an overlay with everything that was written to it."""
-        self._overlays.remove(overlay)
+        del self.overlays[overlay._path.name]
         overlay.close()
-        overlay._path.unlink()
+        self._disk.remove(overlay._path)
         if self._sync:
-            sync_folder(self._path.parent)
+            self._disk.sync_folder(self._path.parent)
 
     def close(self) -> None:
         """Close the slot file, and those of the overlays. Base images belong to the caller."""
-        while self._overlays:
-            self._overlays.pop().close()
-        os.close(self._file)
-
-
-class DiskView:
-    """One disk of a set, live or at a cut position, as something that can only be read: the base of an overlay."""
-
-    def __init__(self, disks: DiskSet, disk: int, at: int | None) -> None:
-        self._disks = disks
-        self._disk = disk
-        self._at = at
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes of the disk."""
-        return self._disks.read(self._disk, offset, length, self._at)
-
-    def may_hold_data(self, offset: int, length: int) -> bool:
-        """Whether a range of whole blocks may hold other bytes than zeros."""
-        return self._disks.may_hold_data(self._disk, offset // BLOCK, length // BLOCK)
+        for overlay in self.overlays.values():
+            overlay.close()
+        self.overlays.clear()
+        self._disk.close(self._file)

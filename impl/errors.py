@@ -5,7 +5,7 @@ Every message says what was found, what was expected and how to mend it. A mista
 
 from __future__ import annotations
 
-__all__ = ["DamagedLogError", "ImplError", "IntegrityError", "TopologyError", "UnknownFlowError", "UsageError"]
+__all__ = ["DamagedLogError", "ImplError", "IntegrityError", "StoppedError", "TopologyError", "UnknownFlowError", "UsageError"]
 
 
 class ImplError(Exception):
@@ -22,6 +22,10 @@ class UnknownFlowError(TopologyError):
 
 class UsageError(ImplError):
     """The caller is at fault: an unknown machine, a block outside the disk, an image of a wrong size."""
+
+
+class StoppedError(ImplError):
+    """A kept system has stopped, because it could not make an event durable. It has to be resumed."""
 
 
 class IntegrityError(ImplError):

@@ -6,7 +6,8 @@ Layout, all integers little-endian:
   that says 0 was never closed and is not read. ``unique_id`` and ``previous_unique_id`` chain the logs of one disk;
 * data extents, back to back, each group followed by a metadata block of 4096 bytes that describes it: a block header of
   32 bytes (distance back to the previous block, 0 in the first; number of valid entries; checksum) and up to 127
-  entries of 32 bytes (byte offset on the disk, length, time stamp, operation, checksums).
+  entries of 32 bytes (byte offset on the disk, length, time stamp, operation, checksums). A block may describe nothing:
+  the published example begins with such a one.
 
 A checksum is the one's complement of the sum of the bytes, its own field left out. It cannot see swapped bytes, so
 :mod:`siteproof.impl.changelog` keeps a digest of every extent beside the log.
@@ -30,7 +31,10 @@ from .errors import DamagedLogError
 
 __all__ = [
     "BLOCK_SIZE",
+    "CONSTANTS",
+    "ENTRIES_AT",
     "ENTRIES_PER_BLOCK",
+    "ERROR_AT",
     "HEADER_SIZE",
     "FileHeader",
     "LogEntry",
@@ -43,6 +47,7 @@ __all__ = [
     "encode_block",
     "encode_header",
     "entry_checksum",
+    "header_checksums",
 ]
 
 HEADER_SIZE = 4096
@@ -56,6 +61,16 @@ MASK = 0xFFFFFFFF
 
 _HEADER = struct.Struct("<8sII4sIQQIQII16s16sIQII16s")
 _CHECKSUM_AT = struct.calcsize("<8sII4sIQQ")
+ERROR_AT = struct.calcsize("<8sII4sIQQIQ")
+ENTRIES_AT = struct.calcsize("<8sII4sIQQIQII16s16sI")
+"""Places of the error code and of the number of entries in a file header."""
+CONSTANTS = (
+    (0, "cookie", COOKIE),
+    (8, "format version", FORMAT_VERSION.to_bytes(4, "little")),
+    (16, "creator", CREATOR),
+    (ERROR_AT + 4, "metadata size", BLOCK_SIZE.to_bytes(4, "little")),
+)
+"""What every file header has at the same place: offset, name, bytes."""
 _BLOCK_HEADER = struct.Struct("<QII16x")
 _ENTRY = struct.Struct("<QIIIBIB6x")
 
@@ -125,13 +140,19 @@ def decode_header(data: bytes | mmap.mmap) -> FileHeader:
     f = _HEADER.unpack_from(data)
     if f[0] != COOKIE or f[1] != FORMAT_VERSION or f[3] != CREATOR or f[10] != BLOCK_SIZE:
         raise DamagedLogError("log header: cookie, version, creator or metadata size is not that of an .hrl file")
-    expected = byte_checksum(data[:_CHECKSUM_AT] + bytes(4) + data[_CHECKSUM_AT + 4 : HEADER_SIZE])
-    if f[7] != expected:
-        raise DamagedLogError(f"log header: checksum {f[7]:#010x} found, {expected:#010x} expected")
+    found, expected = header_checksums(data)
+    if found != expected:
+        raise DamagedLogError(f"log header: checksum {found:#010x} found, {expected:#010x} expected")
     return FileHeader(
         unique_id=f[11], previous_unique_id=f[12], disk_id=f[17], created=f[2], modified=f[13], disk_size=f[5],
         current_size=f[6], end_of_log=f[8], entries=f[14], error=f[9],
     )  # fmt: skip
+
+
+def header_checksums(data: bytes | mmap.mmap) -> tuple[int, int]:
+    """The checksum that a file header of full length says, and the one that its bytes have."""
+    (found,) = struct.unpack_from("<I", data, _CHECKSUM_AT)
+    return found, byte_checksum(data[:_CHECKSUM_AT] + bytes(4) + data[_CHECKSUM_AT + 4 : HEADER_SIZE])
 
 
 def block_checksum(previous: int, valid: int) -> int:
@@ -168,7 +189,7 @@ def decode_block(data: bytes) -> tuple[int, tuple[LogEntry, ...]]:
     if len(data) != BLOCK_SIZE:
         raise DamagedLogError(f"metadata block: {len(data)} bytes found, {BLOCK_SIZE} expected")
     previous, valid, checksum = _BLOCK_HEADER.unpack_from(data)
-    if checksum != block_checksum(previous, valid) or not 0 < valid <= ENTRIES_PER_BLOCK:
+    if checksum != block_checksum(previous, valid) or valid > ENTRIES_PER_BLOCK:
         raise DamagedLogError(f"metadata block: header damaged (previous {previous}, entries {valid})")
     entries = []
     for slot in range(valid):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,9 +25,11 @@ from .diskset import BaseImage, DiskSet
 from .errors import UsageError
 from .extents import ExtentSpace
 from .flows import flow_of
+from .keeping import Keeper
 from .loader import Topology, load_topology
 from .process_server import ProcessServer
 from .simulation import Network, Receiver, Simulation
+from .store import RealStorage, Storage
 from .target import MasterTarget, ReplicaHost, StorageAccount
 from .values import BLOCK, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, other
 from .vault import Situation, Vault
@@ -63,13 +65,19 @@ class Lab:
     """A running system. Closing it closes all files; they stay in the work folder.
 
     Args:
-        topology: path of a topology TOML file, or what was loaded from one.
+        topology: path of a topology TOML file, or a topology that has been loaded.
         machines: disk images of each machine, opened read-only; sizes are positive multiples of 4096 bytes.
         workdir: folder for everything that is written; must not hold these machines already.
         seed: decides every delay and every generated id, so that the same calls give the same run; the bytes of
             encrypted frames and stores differ all the same, since keys are new each time.
         sync: force each tracked write to stable storage before it is acknowledged. By default nothing is forced: what
             the operating system has not written yet when the real host fails is then lost.
+        durable: keep everything that must survive, so that the system outlives the program: each event is durable before
+            anybody hears of it, control state in SQLite files (``vault``, ``primary``, ``recovery``).
+        resume: go on with the durable system in the work folder, after the program has ended or crashed: all machines have
+            lost power, and have it again. Give the same topology and images.
+        down: faults that are not over when the system is resumed, such as a site without power.
+        storage: where a durable system is kept, in place of files in the work folder.
         reproducible: derive the keys from the seed as well. For tests alone: it uses a key again for other content.
         network: how often the network delivers late copies of messages, and how late.
         least_log: bytes that a machine's change logs may always take, however small its disks; beyond that, and beyond
@@ -83,7 +91,7 @@ class Lab:
 
     def __init__(
         self,
-        topology: Topology | Path | str,
+        topology: Path | str | Topology,
         machines: Mapping[str, Sequence[Path]],
         workdir: Path,
         seed: int = 0,
@@ -93,6 +101,10 @@ class Lab:
         components: Mapping[str, type] | None = None,
         network: Network | None = None,
         least_log: int = LEAST_LOG,
+        durable: bool = False,
+        resume: bool = False,
+        down: Collection[str] = (),
+        storage: Storage | None = None,
     ) -> None:
         self.topology = topology if isinstance(topology, Topology) else load_topology(Path(topology))
         self.flow = flow_of(self.topology)
@@ -105,19 +117,28 @@ class Lab:
         self._classes: dict[str, Any] = {**ROLES, **given}
         self._sync = sync
         self._least_log = least_log
-        self._rng = random.Random(seed)
-        self._space = ExtentSpace()
+        self._workdir = Path(workdir)
         self._bases: list[BaseImage] = []
         self._disks: list[DiskSet] = []
-        self._workdir = Path(workdir)
+        self._resumes = resume
+        self._keeper: Keeper | None = None
+        if durable or resume or storage is not None:
+            kept_in = RealStorage(self._workdir) if storage is None else storage
+            self._keeper = Keeper(kept_in, self._workdir, resume=resume)
+        # A system that starts again draws other ids and keys than before.
+        again = f" {self._keeper.starts}" if self._keeper is not None and self._keeper.starts else ""
+        self._rng = random.Random(f"{seed}{again}" if again else seed)
+        self._space = ExtentSpace(None if self._keeper is None else self._keeper.disk)
         sealing = self.flow.sealing
-        self._keys = random.Random(f"keys {seed}").randbytes if reproducible else os.urandom
+        self._keys = random.Random(f"keys {seed}{again}").randbytes if reproducible else os.urandom
         self._vault: Vault = self._classes["vault"](self.flow)
         self._vault.channel_key = self._keys(32)
         self._codec = Codec(self._vault.channel_key, compresses=sealing.compresses, encrypts=sealing.encrypts)
         self._simulation = Simulation(self.flow, self._rng, network)
+        self._simulation.faults.update(down)
         try:
             self._build(machines)
+            self._begin()
         except BaseException:
             self.close()
             raise
@@ -128,15 +149,35 @@ class Lab:
         for machine in machines:
             if not _NAME.match(machine):
                 raise UsageError(f"machine id '{machine}' is not usable; letters, digits, '.', '_' and '-' expected")
-            if (self._workdir / machine).exists():
+            if (self._workdir / machine).exists() and not self._resumes:
                 raise UsageError(f"{self._workdir / machine}: exists already; give an empty work folder")
         bases = {machine: self._open_images(machine, images) for machine, images in machines.items()}
-        self._workdir.mkdir(parents=True, exist_ok=True)
+        if self._keeper is None:
+            self._workdir.mkdir(parents=True, exist_ok=True)
+        elif self._resumes:
+            if self._keeper.machines != sorted(machines):
+                raise UsageError(f"machines {', '.join(sorted(machines))} given; {', '.join(self._keeper.machines)} expected")
+            self._keeper.discard(self._workdir, set())
+            self._keeper.restore_vault(self._vault)
         for role, site in {g.role: g.site for g in self.flow.gateways.values()}.items():
-            cache = self._space.open(self._workdir / f"{role}.cache")
+            cache = self._space.open(self._workdir / f"{role}.cache", lasting=False)
             self._simulation.add_gateway(site, self._classes[role](role, self._space, cache, self._codec))
         for machine in machines:
             self._add_machine(machine, bases[machine])
+
+    def _begin(self) -> None:
+        if self._keeper is not None:
+            self._keeper.watch(self._vault, self._simulation.coordinators)
+            self._simulation.keep, self._simulation.stop = self._keeper.commit, self._keeper.stop
+        if self._resumes:
+            # Virtual time is not kept. It goes on from the newest point, so that the age of points still means something.
+            cuts = [p.cut_at for c in self._simulation.coordinators.values() for p in self._points(c)]
+            self._simulation.now = max(cuts, default=0.0)
+            self._simulation.resume()
+        else:
+            for coordinator in self._simulation.coordinators.values():
+                coordinator.sides[PRIMARY].host.start()
+        self._simulation.keep()
 
     def _open_images(self, machine: str, images: Sequence[Path]) -> list[BaseImage]:
         if not images:
@@ -148,9 +189,16 @@ class Lab:
 
     def _add_machine(self, machine: str, bases: Sequence[BaseImage]) -> None:
         folder = self._workdir / machine
-        folder.mkdir()
         record = self._vault.register(machine)
-        if self.flow.encrypted_at_rest:
+        keeping: dict[str, Any] = {}
+        if self._keeper is None:
+            folder.mkdir()
+        else:
+            self._keeper.make_folder(folder)
+            keeping = {"disk": self._keeper.disk, "careful": True, "exists": self._resumes}
+            if self._resumes:
+                self._keeper.sweep(machine)
+        if self.flow.encrypted_at_rest and not self._resumes:
             record.store_key = self._keys(64)
         sizes = [base.size for base in bases]
         sides: dict[str, Side] = {}
@@ -158,14 +206,14 @@ class Lab:
         for side in SIDES:
             disks = self._classes["disk-set"](
                 folder / f"{side}.disks", sizes, bases if side == PRIMARY else [None] * len(sizes), sync=self._sync,
-                cipher=BlockCipher(record.store_key) if side in self.flow.encrypted_at_rest else None,
+                cipher=BlockCipher(record.store_key) if side in self.flow.encrypted_at_rest else None, **keeping,
             )  # fmt: skip
             self._disks.append(disks)
             logs = [
                 self._classes["change-log"](self._space, folder, side, n, size, self._rng, sync=self._sync)
                 for n, size in enumerate(sizes)
             ]
-            staging = self._space.open(folder / f"{side}.staging")
+            staging = self._space.open(folder / f"{side}.staging", lasting=False)
             agent = self._classes[self.flow.agents[side]](
                 machine, side, disks, logs, self._space, staging, self._codec if self.flow.sealing.by_agent else None,
                 max(self._least_log, sum(sizes) // 2),
@@ -176,11 +224,14 @@ class Lab:
             sides[side] = at
             receivers[at.agent_address] = agent
             receivers[at.target_address] = target
+            if self._keeper is not None and self._resumes:
+                self._keeper.restore_side(machine, side, at)
         coordinator = self._classes[self.flow.coordinator](
             record, sides, self.flow, self.topology.policy, self._simulation
         )
+        if self._keeper is not None and self._resumes:
+            self._keeper.restore_coordinator(machine, coordinator)
         self._simulation.add(coordinator, receivers)
-        sides[PRIMARY].host.start()
 
     def _machine(self, machine: str) -> Coordinator:
         found = self._simulation.coordinators.get(machine)
@@ -221,9 +272,10 @@ class Lab:
         else:
             answer = Code.NOT_SUPPORTED
         self._vault.remember(machine, request_id, answer)
-        if answer is None:
-            coordinator.begin(operation, point, self._simulation.now)
-            self._simulation.kick(machine)
+        with self._simulation.event():
+            if answer is None:
+                coordinator.begin(operation, point, self._simulation.now)
+                self._simulation.kick(machine)
         return answer
 
     # -------------------------------------------------------------------------------------------------- environment
@@ -241,35 +293,47 @@ class Lab:
             raise UsageError(f"write of {len(data)} bytes; exactly {BLOCK} expected")
         if side == TEST:
             copy = self._machine(machine).copy
-            return copy is not None and copy.write(disk, block, data, cached=cached)
+            written = copy is not None and copy.write(disk, block, data, cached=cached)
+            self._simulation.keep()
+            return written
         host = self._host(machine, side)
         try:
             done = host.write(disk, block, data, cached=cached, now=self._simulation.now)
         except OSError:
             self._simulation.in_doubt(machine)
+            self._simulation.keep()
             raise
         if done and not cached:
             self._simulation.kick(machine)
+        self._simulation.keep()
         return done
 
     def start_machine(self, machine: str, side: str) -> bool:
         """Somebody powers the machine on at a side. ``False`` means refused."""
-        started = self._host(machine, side).start()
-        if started:
-            self._simulation.kick(machine)
+        with self._simulation.event():
+            started = self._host(machine, side).start()
+            if started:
+                self._simulation.kick(machine)
         return started
 
     def fault(self, kind: str) -> None:
         """A fault strikes: ``primary-site``, ``recovery-site``, ``link`` or ``gateway``; striking twice is once. Or
         ``change-log``: bytes of every machine's change log at its active side turn, if it keeps one.
         """
-        self._simulation.fault(kind)
+        with self._simulation.event():
+            self._simulation.fault(kind)
 
     def heal(self, kind: str) -> None:
         """A fault is over. There is nothing to heal in a change log: see ``RepairReplication``."""
-        self._simulation.heal(kind)
+        with self._simulation.event():
+            self._simulation.heal(kind)
 
     # --------------------------------------------------------------------------------------------------------- time
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a kept system has stopped, since it could not make an event durable; it has to be resumed."""
+        return self._keeper is not None and self._keeper.stopped
 
     @property
     def now(self) -> float:
@@ -358,6 +422,8 @@ class Lab:
     def close(self) -> None:
         """Close all files. Closing twice is harmless."""
         self._space.close()
+        if self._keeper is not None:
+            self._keeper.close()
         while self._disks:
             self._disks.pop().close()
         while self._bases:

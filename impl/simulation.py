@@ -12,7 +12,9 @@ Rules:
 * points expire as time passes, without an event of their own;
 * a site fault takes power and network away, guests with their caches and what gateways hold. Bytes written to files
   stay, also those that were not forced to stable storage; only if the laboratory forces writes (``sync``), log bytes
-  that were not forced are lost. What the control components know is in memory and stays;
+  that were not forced are lost. What the control components know stays. A crash of everything at once, with what was not
+  forced, is not a fault of this list: it ends the program, and :meth:`Simulation.resume` begins again from what was kept
+  (:mod:`.keeping`);
 * on healing, first power (machines may start by themselves), then contact (a stale side is fenced), then what an ended
   replication has left behind is cleaned up, then all else.
 """
@@ -22,12 +24,14 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
 import attrs
 
+from .agent import ReplicationAgent
 from .control import StepResult
 from .coordinator import Coordinator
 from .errors import IntegrityError, UsageError
@@ -36,7 +40,7 @@ from .messages import Message, Send
 from .process_server import ProcessServer, ProcessServerRoute
 from .values import PRIMARY, RECOVERY, SIDES, other
 
-__all__ = ["FAULTS", "Network", "Receiver", "Simulation"]
+__all__ = ["CHANGE_LOG", "FAULTS", "Network", "Receiver", "Simulation"]
 
 CHANGE_LOG = "change-log"
 FAULTS = ("primary-site", "recovery-site", "link", "gateway", CHANGE_LOG)
@@ -56,6 +60,10 @@ class Network:
 
     duplicates: float = 0.05
     latest: float = 10.0
+
+
+def _nothing() -> None:
+    """Keeps nothing."""
 
 
 class Receiver(Protocol):
@@ -86,6 +94,10 @@ class Simulation:
         self.gateways: dict[str, ProcessServer] = {}
         self.gateway_sites: dict[str, str] = {}
         self.events = 0
+        self.keep: Callable[[], None] = _nothing
+        """Makes an event durable; called at its end."""
+        self.stop: Callable[[], None] = _nothing
+        """Called when an event fails in the middle."""
         self.network = network or Network()
         self._rng = rng
         self._noise = random.Random(rng.getstate()[1][0])
@@ -191,10 +203,7 @@ class Simulation:
                 for coordinator in self.coordinators.values():
                     coordinator.power_up(side)
         for coordinator in self.coordinators.values():
-            orphans = [
-                side.agent for name, side in coordinator.sides.items()
-                if name != coordinator.session and side.agent.sending_to is not None
-            ]  # fmt: skip
+            orphans = self._orphans(coordinator)
             if self.data_path():
                 for agent in orphans:
                     self._send(agent.resend())
@@ -207,6 +216,30 @@ class Simulation:
             coordinator.check_tracking()
             if coordinator.session is not None and self.data_path():
                 self._send(coordinator.sides[coordinator.session].agent.resend())
+            self.kick(machine)
+
+    @staticmethod
+    def _orphans(coordinator: Coordinator) -> list[ReplicationAgent]:
+        """Sources that have not been told yet that replication from them is over."""
+        return [
+            side.agent for name, side in coordinator.sides.items()
+            if name != coordinator.session and side.agent.sending_to is not None
+        ]  # fmt: skip
+
+    def resume(self) -> None:
+        """The system starts again after a crash: power is back at every site that is not down, and then all is as on healing."""
+        for coordinator in self.coordinators.values():
+            for side in filter(self.up, SIDES):
+                coordinator.power_up(side)
+        for machine, coordinator in self.coordinators.items():
+            if coordinator.session is not None:
+                self.route(machine, coordinator.session)
+            orphans = self._orphans(coordinator)
+            coordinator.contact()
+            if self.in_contact():
+                for agent in orphans:
+                    agent.close_session()
+            coordinator.clean_up()
             self.kick(machine)
 
     def in_doubt(self, machine: str) -> None:
@@ -297,11 +330,26 @@ class Simulation:
 
     # --------------------------------------------------------------------------------------------------------- time
 
+    @contextmanager
+    def event(self) -> Iterator[None]:
+        """What happens within it is durable at its end, or has stopped the system."""
+        try:
+            yield
+        except OSError:
+            self.stop()
+            raise
+        self.keep()
+
     def _run_next(self) -> None:
         time, _, action = heapq.heappop(self._queue)
         self.now = max(self.now, time)
         self.events += 1
-        action()
+        try:
+            action()
+        except OSError:
+            self.stop()
+            raise
+        self.keep()
 
     def step(self) -> bool:
         """Run the next event, letting time pass up to it; ``False`` when nothing is scheduled."""
@@ -318,6 +366,7 @@ class Simulation:
         self.now = end
         for coordinator in self.coordinators.values():
             coordinator.expire(self.now)
+        self.keep()
 
     def settle(self, limit: float) -> bool:
         """Let time pass until nothing is scheduled any more; ``False`` when the limit (seconds) comes first."""

@@ -17,7 +17,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import attrs
 
 from .codec import Codec, identity_of
 from .diskset import ZERO, DiskSet
@@ -30,6 +33,7 @@ from .vm_host import VmHost
 __all__ = ["MasterTarget", "ReplicaHost", "ReplicationTarget", "StorageAccount"]
 
 CRASH_CONSISTENT = "crash-consistent"
+_KEPT = ("accepting", "received", "after", "reply_to")
 
 
 class ReplicationTarget:
@@ -54,6 +58,26 @@ class ReplicationTarget:
         self._host = host
         self._space = space
         self._codec = codec
+
+    def head(self) -> dict[str, Any]:
+        """What has to survive beside the disks; plain values."""
+        return {
+            **{name: getattr(self, name) for name in _KEPT},
+            "points": [attrs.asdict(p) for p in self.points],
+            "last_ack": None if self.last_ack is None else attrs.asdict(self.last_ack),
+            "staging": None if self._staging is None else self._staging.name,
+            "held": self._held,
+        }
+
+    def restore(self, head: Mapping[str, Any]) -> None:
+        """Become what was kept; the disks are restored already."""
+        for name in _KEPT:
+            setattr(self, name, head[name])
+        self.points = [Point(**p) for p in head["points"]]
+        ack = head["last_ack"]
+        self.last_ack = None if ack is None else Ack(**{**ack, "differing": tuple(ack["differing"])})
+        self._staging = None if head["staging"] is None else self._disks.overlays[head["staging"]]
+        self._held = head["held"]
 
     # --------------------------------------------------------------------------------------------------- session
 

@@ -21,6 +21,7 @@ Requirements: GEN-16, GEN-17, H2S-22.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from .control import Job, StepResult
 from .diskset import DiskSet
@@ -40,6 +41,10 @@ class IsolatedCopy:
         self.on = False
         """Whether the copy is meant to run: it does whenever its site has power."""
         self._delete = delete
+
+    def head(self) -> dict[str, Any]:
+        """What has to survive beside the disks; plain values."""
+        return {"disks": self.disks.name, "on": self.on}
 
     def start(self) -> None:
         """Start the guest."""
@@ -89,6 +94,11 @@ class TestFailoverSteps(ReplicationControl):
 
     copy: IsolatedCopy | None = None
     """The copy, while there is one. It is at the passive side: no failover can happen while it exists."""
+
+    @property
+    def copy_side(self) -> str:
+        """Where the copy is, if there is one."""
+        return other(self.record.active)
 
     def make_copy(self, side: str, point: Point) -> IsolatedCopy:
         """A copy of the machine at a side, with exactly the content of the point; it does not run yet."""

@@ -1,5 +1,5 @@
 """The vault: the record of every machine, and the decision whether a request is accepted. The record outlives every
-simulated fault; in this version it is held in memory, so it does not outlive the program.
+simulated fault, and in a system that is kept (:mod:`.keeping`) also the program.
 
 Every request is judged in one place, in the fixed order of the reason codes of ``docs/interface.md`` section 3: first
 whether the flow has the operation, then the lifecycle, then the prechecks on arguments and infrastructure. A rejected
@@ -131,6 +131,7 @@ class Vault:
         self.channel_key = b""
         """Key of the frames on every channel."""
         self._answers: dict[tuple[str, str], str | None] = {}
+        self._unkept: list[tuple[str, str, str | None]] = []
 
     def register(self, machine: str) -> MachineRecord:
         """Add a machine."""
@@ -145,6 +146,12 @@ class Vault:
         """Keep the answer of a request that has an id."""
         if request_id is not None:
             self._answers[(machine, request_id)] = answer
+            self._unkept.append((machine, request_id, answer))
+
+    def new_answers(self) -> list[tuple[str, str, str | None]]:
+        """Answers given since the last time that this was asked: (machine, request id, answer)."""
+        result, self._unkept = self._unkept, []
+        return result
 
     def lifecycle_code(self, record: MachineRecord, operation: str) -> str | None:
         """Why the lifecycle forbids an operation, or ``None``."""

@@ -4,9 +4,9 @@ Durable on the host: the epoch it has learned, whether it believes to be the mac
 have been acknowledged since the disk was first attached (``acknowledged``), and whether the guest was running when
 power failed. Volatile: the guest and its cache. Truth (``running``) and belief (``authority``) are different variables.
 
-*Durable* here means that no simulated fault takes it away. In this version it is held in memory, so a restart of the
-program itself loses it; only change logs and disks are files, and whether their bytes are forced to stable storage is
-decided by the ``sync`` option of the laboratory, which is off unless asked for.
+*Durable* means that no simulated fault takes it away. In a system that is kept (:mod:`.keeping`) it also outlives the
+program: then each event is durable before anybody hears of it. Otherwise only change logs and disks are files, and whether
+their bytes are forced to stable storage is decided by the ``sync`` option of the laboratory.
 
 Rules:
 
@@ -23,6 +23,8 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from .agent import ReplicationAgent
 from .diskset import DiskSet
@@ -52,6 +54,20 @@ class VmHost:
         self.acknowledged = 0
         self.powered = True
         self.was_running = False
+
+    def head(self) -> dict[str, Any]:
+        """What has to survive; plain values. The guest and its cache do not, but whether it ran does."""
+        return {
+            "authority": self.authority, "epoch": self.epoch, "acknowledged": self.acknowledged,
+            "ran": self.guest.running if self.powered else self.was_running,
+        }  # fmt: skip
+
+    def restore(self, head: Mapping[str, Any]) -> None:
+        """Become what was kept; the power is off."""
+        self.authority, self.epoch, self.acknowledged = head["authority"], head["epoch"], head["acknowledged"]
+        self.was_running = head["ran"]
+        self.powered = False
+        self.power_off()
 
     # ---------------------------------------------------------------------------------------------------- writes
 

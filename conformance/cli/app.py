@@ -274,6 +274,48 @@ def list_(
     return listing.listing(session, what.value, names or [], uncovered)
 
 
+@app.command(epilog="Example: siteproof crash hyper-v-to-secondary-site")
+@shared
+def crash(
+    session: Session,
+    topologies: Topologies = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One restart for each crash point, of another kind each time; not all nine.")
+    ] = False,
+    again: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Crash a second time, after every n-th effect of the restart; 0: never.")
+    ] = 0,
+    drawn: Annotated[int, typer.Option(min=0, metavar="N", help="Also N histories that are drawn (--seed), with faults.")] = 0,
+    full_disk: Annotated[
+        bool, typer.Option("--full-disk", help="Also let each effect fail in turn, as on a full disk; with --quick a tenth.")
+    ] = False,
+) -> Exit:
+    """Crash the bundled implementation after every durable effect of short histories, and see that nothing is lost.
+
+    Each time the system starts again on what a crash leaves, with all sites or with one of them dark for a while, and is judged
+    on content. All flows take some minutes; with --quick less than one.
+    """
+    from siteproof.conformance.cli import crashing
+
+    return crashing.crash(session, topologies or [], quick, again, drawn, full_disk)
+
+
+@app.command(epilog="Example: siteproof hrl work/web/primary-disk0-000003.hrl")
+@shared
+def hrl(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A change log (.hrl).")],
+    everything: Annotated[bool, typer.Option("--all", help="Show every write, not the first ones only.")] = False,
+) -> Exit:
+    """Show a change log: header, chain, writes, and the first bad byte with what it means.
+
+    The exit code is 0 for a log that is whole and closed, 1 for a damaged one, and 2 for one that was never closed.
+    """
+    from siteproof.conformance.cli import logs
+
+    return logs.hrl(session, file, everything)
+
+
 @app.command(epilog="Example: siteproof doctor")
 @shared
 def doctor(session: Session) -> Exit:

@@ -27,7 +27,7 @@ from siteproof.impl.loader import Topology
 from siteproof.impl.loader import load_topology as impl_topology
 from siteproof.model.topology import load_topology
 
-__all__ = ["BundledDriver"]
+__all__ = ["BundledDriver", "topology_file"]
 
 
 @functools.cache
@@ -40,13 +40,18 @@ def _folder() -> Path:
 
 
 @functools.cache
-def _topology(source: str) -> Topology:
-    """The implementation reads a file. It gets a built-in flow, or one that extends another, as one self-contained text; what
-    it makes of that is the same for every case."""
+def topology_file(source: str) -> Path:
+    """The implementation reads a file. It gets a built-in flow, or one that extends another, as one self-contained text."""
     topology = load_topology(source)
     path = Path(tempfile.mkdtemp(dir=_folder())) / f"{topology.id}.toml"
     path.write_text(topology.text, encoding="utf-8")
-    return impl_topology(path)
+    return path
+
+
+@functools.cache
+def _topology(source: str) -> Topology:
+    """What the implementation makes of it, which is the same for every case."""
+    return impl_topology(topology_file(source))
 
 
 class BundledDriver:

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from siteproof.impl import agent as agents
-from siteproof.impl import extents, hrl
+from siteproof.impl import hrl
 from siteproof.impl.changelog import ChangeLog, LogFile, read_log
 from siteproof.impl.codec import Codec
 from siteproof.impl.diskset import BaseImage, DiskSet
@@ -204,8 +204,8 @@ class Store:
         self.most: int | None = None
         self._write = os.pwrite
         self._read = os.pread
-        patch.setattr(extents.os, "pwrite", self.pwrite)
-        patch.setattr(extents.os, "pread", self.pread)
+        patch.setattr(os, "pwrite", self.pwrite)
+        patch.setattr(os, "pread", self.pread)
 
     def pwrite(self, file: int, data: bytes, at: int) -> int:
         if self.fail_at is not None:

@@ -1,0 +1,386 @@
+"""The exhaustive crash test of the bundled implementation: a crash after every durable effect of a history, in turn.
+
+A history runs on a simulated disk. After each of its effects the world is copied as a crash would leave it, in up to three
+ways (all that was not forced is lost; all of it is there; each piece is there, torn or lost), and each copy goes on by itself:
+the system starts again, with every site or with one that stays dark for a while, and must keep its word. It is judged on
+content alone, by what was acknowledged and what points were advertised before the crash:
+
+=========  =============================================================================================================
+P2, P4     every advertised point restores to exactly its prefix; none is gone unless the running operation ends them
+P1, P17    an acknowledged write is in the image of the active side, unless an unplanned failover left it behind; what was only
+           issued may be there, in order; nothing else is
+P3         there are never two running sides, and the side that is not the machine cannot be started
+P6         the copy of a test failover holds its point and its own acknowledged writes
+P9         a crash alone never calls for a resynchronisation: the logs prove that nothing is missing
+P16, P17   the job that ran is finished or failed, not stuck
+P19, P21   the machine can be brought back to protected, and its content does not change on the way
+P8, P10    then a new write reaches a new point, which equals the image
+P20        no content that was discarded is ever seen again: every block written is unlike all others
+P22        with the active site dark, the unplanned failover of a protected machine is accepted
+=========  =============================================================================================================
+
+One machine with two disks; crashes of the whole system at once. A second crash can strike while the system starts again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from siteproof.conformance.drivers.bundled_histories import History, Step
+from siteproof.conformance.drivers.bundled_judge import MACHINE, Broken, Judge, Known, demand, image_of, with_block
+from siteproof.impl.errors import ImplError
+from siteproof.impl.lab import Lab
+from siteproof.impl.loader import Topology
+from siteproof.impl.simulated_disk import Crash, SimulatedStorage
+from siteproof.impl.simulation import CHANGE_LOG
+from siteproof.impl.values import BLOCK, PRIMARY, Operation, Status, other
+
+__all__ = ["Finding", "Plan", "Tally", "explore", "explore_failures"]
+
+_NOWHERE = Path("/nowhere/siteproof")
+"""A simulated disk needs a folder by name only."""
+_PLACES = 3
+"""Blocks of each disk that the workload writes: few, so that a batch overwrites what the one before wrote."""
+_DARK_NONE, _DARK_ACTIVE, _DARK_PASSIVE = "none", "active", "passive"
+
+
+@attrs.frozen
+class Plan:
+    """What is tried at each effect.
+
+    Args:
+        in_turn: at each effect one combination of what follows, the next one at the next effect; else all of them.
+        crashes: what happens to what was not forced.
+        dark: which site stays without power for a while after the crash: none, the active or the passive one.
+        every: take every n-th effect only; 1 takes all.
+        enough: after so many findings of a history nothing more is tried in it.
+        again: after how many effects of the restart a second crash is tried: every n-th; 0 for none.
+    """
+
+    in_turn: bool = False
+    crashes: tuple[Crash, ...] = tuple(Crash)
+    dark: tuple[str, ...] = (_DARK_NONE, _DARK_ACTIVE, _DARK_PASSIVE)
+    every: int = 1
+    again: int = 0
+    enough: int = 1000
+
+
+@attrs.frozen
+class Finding:
+    """A word that was not kept: where the crash struck, and what was seen."""
+
+    history: str
+    step: int
+    effect: int
+    name: str
+    crash: str
+    dark: str
+    text: str
+
+
+@attrs.define
+class Tally:
+    """What was tried. ``points`` are effects after which a crash was tried, ``worlds`` the systems that went on from there."""
+
+    effects: int = 0
+    points: int = 0
+    worlds: int = 0
+    second: int = 0
+    findings: list[Finding] = attrs.Factory(list)
+
+
+class Explorer:
+    """Runs one history, and all worlds that begin with a crash in it."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        images: Sequence[Path],
+        history: History,
+        seed: int,
+        plan: Plan,
+        progress: Callable[[Tally], None],
+    ) -> None:
+        self.tally = Tally()
+        self._topology, self._images, self._history, self._seed, self._plan = topology, list(images), history, seed, plan
+        self._sizes = [path.stat().st_size for path in images]
+        self._rng = random.Random(seed)
+        self._progress = progress
+        self._storage = SimulatedStorage()
+        self._known = Known([tuple(path.read_bytes() for path in images)])
+        self._step = 0
+        self._written = 0
+
+    def _lab(self, storage: SimulatedStorage, *, resume: bool, down: Sequence[str] = ()) -> Lab:
+        return Lab(
+            self._topology, {MACHINE: self._images}, _NOWHERE, self._seed, storage=storage, resume=resume, down=down,
+            reproducible=True,
+        )  # fmt: skip
+
+    def run_failing(self, at: int) -> bool:
+        """Run the history, and let the ``at``-th effect of it fail, as a full disk does. A write that fails is not acknowledged,
+        and the system goes on; any other event that fails stops it, and it is resumed. ``False``: there is no such effect.
+        """
+        storage = self._storage
+        with self._lab(storage, resume=False) as lab:
+            for number, step in enumerate(self._history.steps):
+                self._step = number
+                if step[0] == "from here":
+                    storage.fail_at = storage.effects + at
+                    storage.listener = None
+                    continue
+                try:
+                    self._take(lab, step)
+                except OSError:
+                    pass
+                except Broken as error:
+                    self._note("nothing", "there was no crash", _DARK_NONE, str(error))
+                    return False
+                if storage.fail_at is None and storage.effects > 0 and self._armed(number):
+                    break
+            else:
+                return False
+            self.tally.points += 1
+            self._known.damaged = True
+            if not lab.stopped:
+                self._judged("a write", "the store was full", _DARK_NONE, lambda judge: judge.goes_on(
+                    lab, sorted(self._known.faults), _nothing, crashed=False
+                ))  # fmt: skip
+                return True
+        crash = list(Crash)[at % len(Crash)]
+        self._world(storage.after_crash(crash, self._rng), "an event", crash, _DARK_NONE, 0)
+        return True
+
+    def _armed(self, number: int) -> bool:
+        return ("from here", None) in self._history.steps[:number]
+
+    def run(self) -> Tally:
+        """Run the history. What it shows itself, without any crash, is judged as well."""
+        with self._lab(self._storage, resume=False) as lab:
+            try:
+                for number, step in enumerate(self._history.steps):
+                    self._step = number
+                    self._take(lab, step)
+            except Broken as error:
+                self._note("nothing", "there was no crash", _DARK_NONE, str(error))
+        self._storage.listener = None
+        self.tally.effects = self._storage.effects
+        return self.tally
+
+    # ------------------------------------------------------------------------------------------------- the history
+
+    def _take(self, lab: Lab, step: Step) -> None:
+        kind, value = step
+        known = self._known
+        if kind == "from here":
+            self._storage.listener = self._effect
+        elif kind in ("write", "cached"):
+            if value != "if running" or lab.running(MACHINE, lab.status(MACHINE).active):
+                self._write(lab, value if isinstance(value, int) else None, cached=kind == "cached")
+        elif kind == "test write":
+            disk, block, data = self._next_block()
+            known.test.append(with_block(known.test[-1], disk, block, data))
+            demand(lab.write(MACHINE, "test", disk, block, data), "the copy of the test failover does not run")
+            known.test_acked = len(known.test) - 1
+        elif kind == "request":
+            known.asked, _, point = str(value).partition(" ")
+            known.point = point or None
+            answer = lab.request(MACHINE, known.asked, known.point)
+            demand(answer is None, f"{value} is refused: {answer}")
+        elif kind == "any":
+            self._anything(lab, random.Random(value))
+        elif kind == "fault":
+            known.damaged = known.damaged or value == CHANGE_LOG
+            known.faults |= {str(value)} - {CHANGE_LOG}
+            lab.fault(str(value))
+            if not lab.running(MACHINE, lab.status(MACHINE).active):
+                del known.contents[known.acked + 1 :]
+        elif kind == "heal":
+            lab.heal(str(value))
+            known.faults.discard(str(value))
+        elif kind == "advance":
+            lab.advance(int(value or 0))
+        else:
+            count = int(value) if kind == "events" and value is not None else None
+            while (count is None or count > 0) and lab.step():
+                count = None if count is None else count - 1
+                self._observe(lab)
+        self._observe(lab)
+        if kind == "settle" and not known.faults:
+            demand(lab.status(MACHINE).job is None, "a job is stuck without any crash")
+            known.asked = None
+
+    def _anything(self, lab: Lab, draw: random.Random) -> None:
+        known, status = self._known, lab.status(MACHINE)
+        if not status.allowed_operations:
+            return
+        operation = draw.choice(status.allowed_operations)
+        point = None
+        if operation in (Operation.UNPLANNED, Operation.TEST, Operation.CHANGE):
+            general = ["latest-processed"] if operation == Operation.CHANGE else ["latest", "latest-processed"]
+            point = draw.choice([*general, *(p.id for p in status.points)])
+        before = known.asked
+        known.asked, known.point = operation, point
+        if lab.request(MACHINE, operation, point) is not None:
+            known.asked = before
+
+    def _next_block(self) -> tuple[int, int, bytes]:
+        self._written += 1
+        disk = self._written % len(self._sizes)
+        block = self._written // 2 % _PLACES
+        return disk, block, f"write {self._written} ".encode().ljust(BLOCK, b"#")
+
+    def _write(self, lab: Lab, wanted: int | None, *, cached: bool) -> None:
+        known = self._known
+        disk, block, data = self._next_block()
+        if wanted is not None:
+            disk, block = 0, wanted
+        known.contents.append(with_block(known.contents[-1], disk, block, data))
+        demand(lab.write(MACHINE, lab.status(MACHINE).active, disk, block, data, cached), "the machine does not run")
+        if not cached:
+            known.acked = len(known.contents) - 1
+
+    def _observe(self, lab: Lab) -> None:
+        """Take in what an event has changed, and judge it."""
+        known, status = self._known, lab.status(MACHINE)
+        before = known.status
+        known.status = status
+        for point in status.points:
+            if point.id not in known.points:
+                content = image_of(lab, point.id, self._sizes)
+                demand(content in known.contents, f"new point {point.id} is no prefix")
+                known.points[point.id] = content
+        known.points = {p.id: known.points[p.id] for p in status.points}
+        if status.test == "running" and not known.test:
+            known.test = [image_of(lab, "test", self._sizes)]
+            demand(known.test[0] in known.points.values(), "the copy of the test failover is no point")
+        elif status.test != "running":
+            known.test, known.test_acked = [], 0
+        if before is not None and self._set_back(before, status):
+            self._switched(lab, status)
+
+    @staticmethod
+    def _set_back(before: Status, now: Status) -> bool:
+        """Whether the machine is at another side or point; a change of point may also lead to the same one again."""
+        if before.job == Operation.CHANGE and now.job is None:
+            return True
+        moved = now.failover_point not in (None, before.failover_point)
+        return now.active != before.active or moved
+
+    def _switched(self, lab: Lab, status: Status) -> None:
+        known, live = self._known, image_of(lab, status.active, self._sizes)
+        if status.failover_point is not None:
+            demand(live == known.points[status.failover_point], "the machine is not what its point was")
+        elif status.failover == "planned":
+            demand(live == known.contents[-1], "a planned failover has lost a write")
+        known.contents, known.acked = [live], 0
+
+    # --------------------------------------------------------------------------------------------------- crashes
+
+    def _effect(self, name: str) -> None:
+        number = self._storage.effects
+        if number % self._plan.every or len(self.tally.findings) >= self._plan.enough:
+            return
+        ways = list(self._ways(self._storage))
+        if self._plan.in_turn:
+            ways = [ways[self.tally.points % len(ways)]]
+        self.tally.points += 1
+        for crash, dark in ways:
+            self._world(self._storage.after_crash(crash, self._rng), name, crash, dark, self._plan.again)
+        self._progress(self.tally)
+
+    def _ways(self, storage: SimulatedStorage) -> Iterator[tuple[Crash, str]]:
+        """Where everything is forced, all crashes are the same one."""
+        for crash in self._plan.crashes if storage.disk.unforced else self._plan.crashes[:1]:
+            for dark in self._plan.dark:
+                yield crash, dark
+
+    def _world(self, storage: SimulatedStorage, name: str, crash: Crash, dark: str, again: int) -> None:
+        if again:
+            storage.listener = self._crash_again(storage, name, dark, again)
+        active = self._known.status.active if self._known.status else PRIMARY
+        side = {_DARK_NONE: (), _DARK_ACTIVE: (f"{active}-site",), _DARK_PASSIVE: (f"{other(active)}-site",)}[dark]
+        down = sorted({*side, *self._known.faults})
+
+        def restarted(judge: Judge) -> None:
+            with self._lab(storage, resume=True, down=down) as lab:
+                judge.goes_on(lab, down, lambda: setattr(storage, "listener", None))
+
+        self._judged(name, crash.value, dark, restarted)
+
+    def _judged(self, name: str, crash: str, dark: str, story: Callable[[Judge], None]) -> None:
+        """Let one world go on, and note what is wrong with it."""
+        self.tally.worlds += 1
+        try:
+            story(Judge(self._known, self._sizes))
+        except (Broken, ImplError, AssertionError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
+            text = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
+            self._note(name, crash, dark, text)
+
+    def _note(self, name: str, crash: str, dark: str, text: str) -> None:
+        self.tally.findings.append(Finding(
+            self._history.name, self._step, self._storage.effects, name, crash, dark, text
+        ))  # fmt: skip
+
+    def _crash_again(self, storage: SimulatedStorage, name: str, dark: str, again: int) -> Callable[[str], None]:
+        def strike(second: str) -> None:
+            if storage.effects % again == 0:
+                self.tally.second += 1
+                for crash in self._plan.crashes if storage.disk.unforced else self._plan.crashes[:1]:
+                    self._world(storage.after_crash(crash, self._rng), f"{name}, then {second}", crash, dark, 0)
+
+        return strike
+
+
+def _silent(tally: Tally) -> None:
+    """Shows nothing."""
+
+
+def _nothing() -> None:
+    """Nothing is left to do."""
+
+
+def _images(folder: Path, disks: int, blocks: int) -> list[Path]:
+    paths = [folder / f"base-{number}.img" for number in range(disks)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"".join(
+            f"base {number} {block} ".encode().ljust(BLOCK, b"=") if block % 3 else bytes(BLOCK) for block in range(blocks)
+        ))  # fmt: skip
+    return paths
+
+
+def explore(
+    topology: Topology,
+    history: History,
+    folder: Path,
+    seed: int = 0,
+    plan: Plan | None = None,
+    progress: Callable[[Tally], None] = _silent,
+) -> Tally:
+    """Crash after each effect of a history on one flow.
+
+    Args:
+        topology: the flow.
+        folder: where two small base images are made; nothing else is written.
+        progress: called after each crash point.
+    """
+    return Explorer(topology, _images(folder, 2, 8), history, seed, plan or Plan(), progress).run()
+
+
+def explore_failures(topology: Topology, history: History, folder: Path, seed: int = 0, every: int = 1) -> Tally:
+    """Let each effect of a history fail in turn (every n-th), with a run of its own. Arguments are those of :func:`explore`."""
+    images, total = _images(folder, 2, 8), Tally()
+    at = 1
+    while True:
+        explorer = Explorer(topology, images, history, seed, Plan(), _silent)
+        going_on = explorer.run_failing(at)
+        total.points += explorer.tally.points
+        total.worlds += explorer.tally.worlds
+        total.findings += explorer.tally.findings
+        if not going_on:
+            return total
+        at += every

@@ -1,0 +1,266 @@
+"""A crash after every durable effect: nothing that was promised is lost; and the test would notice if it were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from siteproof.conformance.cli import main
+from siteproof.conformance.drivers.bundled import topology_file
+from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
+from siteproof.conformance.drivers.bundled_histories import History, drawn_history, histories
+from siteproof.impl import agent, keeping, simulation, target
+from siteproof.impl.changelog import LogFile
+from siteproof.impl.disk import CarefulDisk
+from siteproof.impl.diskset import DiskSet
+from siteproof.impl.flows import FLOWS
+from siteproof.impl.keeping import Keeper
+from siteproof.impl.loader import load_topology
+from siteproof.impl.simulated_disk import Crash
+from siteproof.impl.store import PLACES
+from siteproof.impl.values import SIDES
+from siteproof.impl.vm_host import VmHost
+from tests.seeds import seed_for
+from tests.soak import soak
+
+TWINS = ("physical-to-azure", "hyper-v-site-to-azure")
+"""Flows that run the same code as another one: by default a fifth of their crash points is tried."""
+
+
+def tried(flow: str, plan: Plan, folder: Path, seed: int, name: str = "") -> tuple[Tally, list[str]]:
+    """All histories of a flow (or those whose name contains `name`): the sums, and what was found, in words."""
+    total, found = Tally(), []
+    for history in histories(FLOWS[flow]):
+        if name in history.name:
+            tally = explore(load_topology(topology_file(flow)), history, folder, seed, plan)
+            total.points += tally.points
+            total.worlds += tally.worlds
+            total.second += tally.second
+            found += [f"{f.history}, effect {f.effect} ({f.name}), {f.crash}, dark {f.dark}: {f.text}" for f in tally.findings]
+    return total, found
+
+
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_in_a_crash_after_any_effect(flow: str, tmp_path: Path) -> None:
+    plan = Plan(in_turn=True, every=5 if flow in TWINS else 1)
+    total, found = tried(flow, plan, tmp_path, seed_for(f"crash {flow}"))
+    print(f"{flow}: {total.points} crash points, {total.worlds} restarts")
+    assert not found
+    assert total.points >= (150 if flow in TWINS else 750)
+
+
+@soak
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_in_any_kind_of_crash_after_any_effect(flow: str, tmp_path: Path) -> None:
+    total, found = tried(flow, Plan(), tmp_path, seed_for(f"crash {flow}"))
+    print(f"{flow}: {total.points} crash points, {total.worlds} restarts")
+    assert not found
+    assert total.worlds >= 6000
+
+
+@soak
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_in_a_second_crash_while_the_system_starts_again(flow: str, tmp_path: Path) -> None:
+    total, found = tried(flow, Plan(in_turn=True, every=3, again=5), tmp_path, seed_for(f"crash {flow}"))
+    print(f"{flow}: {total.points} crash points, {total.second} second crashes, {total.worlds} restarts")
+    assert not found
+    assert total.second >= 500
+
+
+def drawn(flow: str, seeds: range, plan: Plan, folder: Path) -> tuple[int, list[str]]:
+    """Histories that are drawn: how many restarts, and what was found, in words."""
+    worlds, found = 0, []
+    for seed in seeds:
+        first = seed_for(f"drawn {flow} {seed}")
+        tally = explore(load_topology(topology_file(flow)), drawn_history(first), folder, first, plan)
+        worlds += tally.worlds
+        found += [f"{f.history}, effect {f.effect} ({f.name}), {f.crash}, dark {f.dark}: {f.text}" for f in tally.findings]
+    return worlds, found
+
+
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_in_histories_that_are_drawn(flow: str, tmp_path: Path) -> None:
+    worlds, found = drawn(flow, range(4), Plan(in_turn=True, every=7), tmp_path)
+    assert not found
+    assert worlds > 10
+
+
+@soak
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_in_many_histories_that_are_drawn(flow: str, tmp_path: Path) -> None:
+    worlds, found = drawn(flow, range(3, 30), Plan(in_turn=True), tmp_path)
+    print(f"{flow}: {worlds} restarts")
+    assert not found
+    assert worlds > 2000
+
+
+def failed(flow: str, every: int, folder: Path, seed: int) -> tuple[int, list[str]]:
+    """All histories of a flow, with effects that fail: how many, and what was found, in words."""
+    points, found = 0, []
+    for history in histories(FLOWS[flow]):
+        tally = explore_failures(load_topology(topology_file(flow)), history, folder, seed, every)
+        points += tally.points
+        found += [f"{f.history}, effect {f.effect} ({f.name}), {f.crash}: {f.text}" for f in tally.findings]
+    return points, found
+
+
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_when_an_effect_fails_as_on_a_full_disk(flow: str, tmp_path: Path) -> None:
+    points, found = failed(flow, 19, tmp_path, seed_for(f"full {flow}"))
+    print(f"{flow}: {points} effects failed")
+    assert not found
+    assert points >= 40
+
+
+@soak
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_whichever_effect_fails(flow: str, tmp_path: Path) -> None:
+    points, found = failed(flow, 1, tmp_path, seed_for(f"full {flow}"))
+    print(f"{flow}: {points} effects failed")
+    assert not found
+    assert points >= 700
+
+
+def test_a_system_that_does_not_stop_when_an_event_fails_is_found(tmp_path: Path) -> None:
+    with mock.patch.object(Keeper, "stop"):
+        _, found = failed(HYPER_V, 5, tmp_path, 1)
+    assert found
+
+
+# --------------------------------------------------------------------------------- would the test notice? it does
+
+
+def forgets(module: Any, *names: str) -> AbstractContextManager[Any]:
+    """A component that does not keep some of what it must keep."""
+    return mock.patch.object(module, "_KEPT", tuple(name for name in module._KEPT if name not in names))
+
+
+def restores(cls: type, **changed: Any) -> AbstractContextManager[Any]:
+    """A component that comes back with something else than what was kept."""
+    restore = cls.restore  # type: ignore[attr-defined]
+
+    def other(self: Any, head: Mapping[str, Any], *more: Any) -> None:
+        restore(self, {**head, **changed}, *more)
+
+    return mock.patch.object(cls, "restore", other)
+
+
+def forces_no_file(disk: CarefulDisk) -> None:
+    for folder in disk._folders:
+        disk._disk.sync_folder(folder)
+    disk._folders.clear()
+
+
+def forces_no_folder(disk: CarefulDisk) -> None:
+    for file in disk._written:
+        disk._disk.sync(file)
+    disk._written.clear()
+
+
+def overwrites(disks: DiskSet, disk: int, block: int, data: bytes) -> None:
+    disks._careful = False
+    WRITE(disks, disk, block, data)
+    disks._careful = True
+
+
+def recycles_at_once(disks: DiskSet, disk: int, block: int, data: bytes) -> None:
+    WRITE(disks, disk, block, data)
+    disks.kept()
+
+
+def gives_no_orders(keeper: Keeper) -> None:
+    changes = {place: keeper._changes(place) for place in PLACES}
+    keeper.disk.flush()
+    for place in PLACES:
+        if changes[place]:
+            keeper._commit_at(place, changes[place])
+    for coordinator in keeper._coordinators.values():
+        for side in SIDES:
+            coordinator.sides[side].host.disks.kept()
+    keeper.disk.remove_left()
+
+
+def answers_before(keeper: Keeper) -> None:
+    keeper._late = not getattr(keeper, "_late", False)  # type: ignore[attr-defined]
+    if keeper._late:  # type: ignore[attr-defined]
+        COMMIT(keeper)
+
+
+def forgets_routes(runtime: simulation.Simulation, machine: str, source: str) -> tuple[str, str]:
+    return ROUTE(runtime, machine, source) if runtime.events else ("", "")
+
+
+WRITE, COMMIT, ROUTE = DiskSet.write, Keeper.commit, simulation.Simulation.route
+HYPER_V, VMWARE = "hyper-v-to-secondary-site", "vmware-to-azure"
+MISTAKES: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str, str]] = {
+    "files are not forced": (lambda: mock.patch.object(CarefulDisk, "flush", forces_no_file), HYPER_V, "unplanned failover and"),
+    "folders are not forced": (lambda: mock.patch.object(CarefulDisk, "flush", forces_no_folder), HYPER_V, "initial"),
+    "files are deleted too early": (
+        lambda: mock.patch.object(CarefulDisk, "remove", lambda disk, path: disk._disk.remove(path)), HYPER_V, "overwrite"),
+    "blocks are overwritten": (lambda: mock.patch.object(DiskSet, "write", overwrites), HYPER_V, "overwrite"),
+    "slots are recycled too early": (lambda: mock.patch.object(DiskSet, "write", recycles_at_once), VMWARE, "overwrite"),
+    "no orders are given": (lambda: mock.patch.object(Keeper, "commit", gives_no_orders), HYPER_V, "planned failover and"),
+    "orders are not carried out": (
+        lambda: mock.patch.object(Keeper, "_carry_out_orders"), HYPER_V, "planned failover and"),
+    "answers come before they are durable": (lambda: mock.patch.object(Keeper, "commit", answers_before), HYPER_V, "initial"),
+    "a torn end of a log stays": (lambda: mock.patch.object(LogFile, "undo_after"), HYPER_V, "initial"),
+    "the number of messages is forgotten": (lambda: forgets(agent, "number"), HYPER_V, "initial"),
+    "what was received is forgotten": (lambda: forgets(target, "received"), HYPER_V, "initial"),
+    "what was shipped is forgotten": (lambda: forgets(agent, "shipped"), HYPER_V, "initial"),
+    "tracking is forgotten": (lambda: forgets(agent, "tracking"), HYPER_V, "initial"),
+    "a base copy does not go on": (lambda: restores(agent.ReplicationAgent, copy=None), HYPER_V, "initial"),
+    "the branch is forgotten": (lambda: restores(DiskSet, branch_at=None), HYPER_V, "unplanned failover and"),
+    "the staging area is forgotten": (lambda: restores(target.ReplicationTarget, staging=None), HYPER_V, "resync"),
+    "everybody believes to be the machine": (lambda: restores(VmHost, authority=True), HYPER_V, "without the source"),
+    "nobody believes to be the machine": (lambda: restores(VmHost, authority=False), HYPER_V, "initial"),
+    "the job is forgotten": (lambda: mock.patch.object(keeping, "_job", return_value=None), HYPER_V, "initial"),
+    "the way over the gateway is forgotten": (
+        lambda: mock.patch.object(simulation.Simulation, "route", forgets_routes), VMWARE, "initial"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_keeping_is_found(mistake: str, tmp_path: Path) -> None:
+    make, flow, name = MISTAKES[mistake]
+    with make():
+        _, found = tried(flow, Plan(in_turn=True, enough=1), tmp_path, 1, name)
+    assert found
+
+
+def test_the_crash_test_also_judges_a_history_without_any_crash(tmp_path: Path) -> None:
+    """A history that asks for what is refused is a finding, not a run without findings."""
+    topology, history = load_topology(topology_file(HYPER_V)), History("wrong", (("request", "Commit"), ("from here", None)))
+    for tally in (explore(topology, history, tmp_path), explore_failures(topology, history, tmp_path)):
+        assert [f.text for f in tally.findings] == ["Commit is refused: NoFailoverToCommit"]
+
+
+def test_points_of_the_same_history_do_not_depend_on_what_is_tried_there(tmp_path: Path) -> None:
+    topology = load_topology(topology_file(HYPER_V))
+    history = next(h for h in histories(FLOWS[HYPER_V]) if h.name == "test failover")
+    some = explore(topology, history, tmp_path, 3, Plan(in_turn=True))
+    (tmp_path / "b").mkdir()
+    other = explore(topology, history, tmp_path / "b", 3, Plan(crashes=(Crash.MIX,), dark=("none",)))
+    assert (some.effects, some.points) == (other.effects, other.points)
+
+
+# ------------------------------------------------------------------------------------------------------ the command
+
+
+def test_the_command_counts_what_it_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "crash.json"
+    with mock.patch("siteproof.conformance.cli.crashing.histories", lambda flow: list(histories(flow))[-1:]):
+        assert main(["crash", HYPER_V, "--quick", "--json", str(out)]) == 0
+        with mock.patch.object(Keeper, "commit", answers_before):
+            assert main(["crash", HYPER_V, "--quick"]) == 1
+    told = json.loads(out.read_text())
+    assert (told["schema"], told["points"]) == ("siteproof.crash/1", told["worlds"])
+    assert told["points"] == sum(run["points"] for run in told["runs"]) > 50
+    shown = capsys.readouterr().out
+    assert f"{told['points']:,} crash points" in shown
+    assert "an acknowledged write is lost" in shown

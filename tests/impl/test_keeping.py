@@ -1,0 +1,257 @@
+"""A system that is kept on real files: it goes on after its program has ended, or was killed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from siteproof.impl.disk import RealDisk
+from siteproof.impl.errors import StoppedError, UsageError
+from siteproof.impl.lab import Lab
+from siteproof.impl.store import SqliteStore
+from siteproof.impl.values import BLOCK
+
+from .conftest import ALL, block, make_image, repair
+
+Begin = Callable[..., Lab]
+
+
+@pytest.fixture
+def begin(tmp_path: Path, topologies: dict[str, Path]) -> Iterator[Begin]:
+    """A factory of kept labs on one work folder; each closes the one before."""
+    images = [make_image(tmp_path / f"base-{n}.img") for n in range(2)]
+    labs: list[Lab] = []
+
+    def build(flow: str, **options: object) -> Lab:
+        while labs:
+            labs.pop().close()
+        labs.append(Lab(topologies[flow], {"m": images}, tmp_path / "work", durable=True, **options))  # type: ignore[arg-type]
+        return labs[0]
+
+    yield build
+    while labs:
+        labs.pop().close()
+
+
+def protected(lab: Lab) -> Lab:
+    assert lab.request("m", "EnableProtection") is None
+    assert lab.settle()
+    assert lab.status("m").protection == "protected"
+    return lab
+
+
+def images_of(lab: Lab) -> dict[str, list[bytes]]:
+    places = ["primary", "recovery", *(p.id for p in lab.status("m").points)]
+    return {place: [lab.read("m", place, disk, 0, 32 * BLOCK) for disk in range(2)] for place in places}
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_everything_observed_is_the_same_after_the_program_has_ended(begin: Begin, flow: str) -> None:
+    lab = protected(begin(flow))
+    for number in range(9):
+        assert lab.write("m", "primary", number % 2, number, block(f"x{number}"))
+        lab.advance(100)
+    assert lab.settle()
+    status, images = lab.status("m"), images_of(lab)
+    assert len(status.points) > 2
+    for _ in range(2):
+        lab = begin(flow, resume=True)
+        assert lab.running("m", "primary")
+        assert lab.settle()
+        assert (lab.status("m"), images_of(lab)) == (status, images)
+    assert lab.write("m", "primary", 0, 5, block("after"))
+    assert lab.settle()
+    assert lab.request("m", "UnplannedFailover", "latest") is None
+    assert lab.settle()
+    assert (lab.status("m").loss, lab.read("m", "recovery", 0, 5 * BLOCK, BLOCK)) == (0, block("after"))
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_a_job_goes_on_where_it_was(begin: Begin, flow: str) -> None:
+    lab = begin(flow)
+    assert lab.request("m", "EnableProtection") is None
+    for number in range(12):
+        lab.write("m", "primary", 0, number, block(f"x{number}"))
+        lab.step()
+        lab = begin(flow, resume=True)
+    assert lab.settle()
+    assert (lab.status("m").job, lab.status("m").protection) == (None, "protected")
+    assert lab.request("m", "UnplannedFailover", "latest") is None
+    assert lab.settle()
+    for number in range(12):
+        assert lab.read("m", "recovery", 0, number * BLOCK, BLOCK) == block(f"x{number}")
+
+
+def test_a_request_that_was_answered_is_the_same_request_after_a_restart(begin: Begin) -> None:
+    lab = protected(begin("h2s"))
+    assert lab.request("m", "Commit", request_id="a/b") == "NoFailoverToCommit"
+    assert lab.request("m", "UnplannedFailover", "latest", request_id="c") is None
+    lab = begin("h2s", resume=True)
+    assert lab.settle()
+    assert lab.request("m", "Commit", request_id="a/b") == "NoFailoverToCommit"
+    assert lab.request("m", "UnplannedFailover", "latest", request_id="c") is None
+    assert (lab.status("m").job, lab.status("m").failover) == (None, "unplanned")
+    assert lab.request("m", "Commit", request_id="d") is None
+
+
+def test_a_system_is_begun_once_and_resumed_with_what_it_had(
+    begin: Begin, tmp_path: Path, topologies: dict[str, Path]
+) -> None:
+    with pytest.raises(UsageError, match="holds no system"):
+        begin("h2s", resume=True)
+    begin("h2s")
+    with pytest.raises(UsageError, match="holds a system already"):
+        begin("h2s")
+    other = {"other": [tmp_path / "base-0.img"]}
+    with pytest.raises(UsageError, match="m expected"):
+        Lab(topologies["h2s"], other, tmp_path / "work", resume=True)
+    assert begin("h2s", resume=True).running("m", "primary")
+
+
+def test_keys_of_channels_are_new_and_keys_of_stores_stay(begin: Begin, tmp_path: Path) -> None:
+    lab = protected(begin("hv"))
+    lab.write("m", "primary", 0, 5, block("SECRETSECRET"))
+    assert lab.settle()
+    channel, store = lab._vault.channel_key, lab._vault.records["m"].store_key
+    lab = begin("hv", resume=True)
+    assert lab._vault.channel_key != channel
+    assert lab._vault.records["m"].store_key == store
+    assert b"SECRETSECRET" not in (tmp_path / "work" / "m" / "recovery.disks").read_bytes()
+    point = lab.status("m").points[-1].id
+    assert lab.read("m", point, 0, 5 * BLOCK, BLOCK) == block("SECRETSECRET")
+
+
+@pytest.mark.parametrize("ending", [".hrl", ".hrl.journal"])
+def test_a_log_that_is_gone_calls_for_a_resynchronisation(begin: Begin, tmp_path: Path, ending: str) -> None:
+    lab = protected(begin("v2a"))
+    lab.fault("link")
+    lab.write("m", "primary", 0, 5, block("x"))
+    lab.close()
+    (gone,) = (p for p in (tmp_path / "work" / "m").iterdir() if p.name.endswith(ending))
+    gone.unlink()
+    lab = begin("v2a", resume=True)
+    repair(lab)
+    assert lab.request("m", "UnplannedFailover", "latest") is None
+    assert lab.settle()
+    assert lab.read("m", "recovery", 0, 5 * BLOCK, BLOCK) == block("x")
+
+
+def test_disks_that_are_gone_are_told_and_nothing_begins(begin: Begin, tmp_path: Path) -> None:
+    protected(begin("v2a")).close()
+    (tmp_path / "work" / "m" / "recovery.disks").unlink()
+    with pytest.raises(UsageError, match=r"recovery\.disks: is missing"):
+        begin("v2a", resume=True)
+
+
+def test_points_still_expire_after_a_restart(begin: Begin) -> None:
+    lab = protected(begin("h2s"))
+    for number in range(4):
+        lab.write("m", "primary", 0, number, block(f"x{number}"))
+        lab.advance(400)
+    assert lab.settle()
+    points = lab.status("m").points
+    assert len(points) == 5
+    lab = begin("h2s", resume=True)
+    lab.advance(3600)
+    assert lab.status("m").points == points
+    lab.advance(2 * 3600)
+    assert lab.status("m").points == points[-1:]
+
+
+def test_files_that_nothing_refers_to_are_swept(begin: Begin, tmp_path: Path) -> None:
+    protected(begin("v2a")).close()
+    stray = tmp_path / "work" / "m" / "recovery.resync-9"
+    stray.write_bytes(b"left behind")
+    before = {p.name for p in stray.parent.iterdir()} - {stray.name}
+    begin("v2a", resume=True)
+    assert {p.name for p in stray.parent.iterdir()} == before
+
+
+def test_a_site_that_is_down_at_the_restart_starts_later(begin: Begin) -> None:
+    lab = protected(begin("h2s"))
+    lab.write("m", "primary", 0, 5, block("x"))
+    assert lab.settle()
+    lab = begin("h2s", resume=True, down=["primary-site"])
+    assert not lab.running("m", "primary")
+    assert lab.request("m", "UnplannedFailover", "latest") is None
+    assert lab.settle()
+    assert lab.running("m", "recovery")
+    lab = begin("h2s", resume=True, down=["primary-site"])
+    assert lab.running("m", "recovery")
+    lab.heal("primary-site")
+    assert not lab.running("m", "primary")
+    assert lab.status("m").loss == 0
+
+
+@pytest.mark.parametrize("broken", ["write", "sync", "commit"])
+def test_an_event_that_cannot_be_kept_stops_the_system_until_it_is_resumed(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    lab = protected(begin("v2a"))
+    assert lab.write("m", "primary", 0, 5, block("before"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteStore if broken == "commit" else RealDisk, broken, full)
+        with pytest.raises(OSError, match="no space"):
+            lab.settle()
+    assert lab.stopped
+    with pytest.raises(StoppedError, match="resume it"):
+        lab.write("m", "primary", 0, 6, block("too late"))
+    lab = begin("v2a", resume=True)
+    assert not lab.stopped
+    assert lab.read("m", "primary", 0, 5 * BLOCK, 2 * BLOCK) == block("before") + bytes(BLOCK)
+    assert lab.settle()
+    assert (lab.status("m").job, lab.status("m").resync) == (None, "none")
+    point = lab.status("m").points[-1].id
+    assert lab.read("m", point, 0, 5 * BLOCK, BLOCK) == block("before")
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from siteproof.impl.lab import Lab
+topology, image, work = map(Path, sys.argv[1:])
+lab = Lab(topology, {"m": [image]}, work, durable=True)
+assert lab.request("m", "EnableProtection") is None
+assert lab.settle()
+for number in range(100000):
+    assert lab.write("m", "primary", 0, number % 32, str(number).encode().ljust(4096, b"."))
+    print(number, flush=True)
+    lab.step()
+"""
+
+
+@pytest.mark.parametrize("kills", [5, 60])
+def test_what_was_acknowledged_survives_a_killed_program(
+    tmp_path: Path, topologies: dict[str, Path], kills: int
+) -> None:
+    image, work = make_image(tmp_path / "base.img"), tmp_path / "work"
+    arguments = [sys.executable, "-c", PROGRAM, str(topologies["h2s"]), str(image), str(work)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        last = -1
+        for line in program.stdout:
+            last = int(line)
+            if last == kills:
+                os.kill(program.pid, signal.SIGKILL)
+    assert last >= kills
+    with Lab(topologies["h2s"], {"m": [image]}, work, resume=True) as lab:
+        assert lab.settle()
+        assert lab.request("m", "PlannedFailover") is None
+        assert lab.settle()
+        expected = bytearray(image.read_bytes())
+        for number in range(last + 1):
+            expected[number % 32 * BLOCK : (number % 32 + 1) * BLOCK] = str(number).encode().ljust(BLOCK, b".")
+        more = bytearray(expected)
+        more[(last + 1) % 32 * BLOCK : ((last + 1) % 32 + 1) * BLOCK] = str(last + 1).encode().ljust(BLOCK, b".")
+        assert lab.read("m", "recovery", 0, 0, 32 * BLOCK) in (expected, more)
