@@ -25,6 +25,7 @@ from siteproof.model.readings.python import compile_model
 from siteproof.model.system import Model
 from siteproof.model.terms import And, Or
 from siteproof.model.topology import load_topology
+from tests.soak import soak
 
 V2A, H2S = "vmware-to-azure", "hyper-v-to-secondary-site"
 WIDE = Scope(writes=2, failovers=3)
@@ -177,7 +178,8 @@ def test_a_mistake_is_refuted_by_a_shortest_trace(flow: str, mistake: Mistake, c
         assert claim not in look(mutant, ANY, claim, max_depth=length - 1).found
 
 
-@pytest.mark.parametrize("mistake", MISTAKES[::3], ids=lambda mistake: mistake.story)
+@soak
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.story)
 def test_a_mistake_is_not_proved(mistake: Mistake) -> None:
     """The engines agree: what search refutes, induction does not prove."""
     flow, (claim, _length) = next(iter(mistake.breaks.items()))
