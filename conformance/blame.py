@@ -21,11 +21,14 @@ from siteproof.conformance.content import Log, View
 from siteproof.conformance.driver import UNKNOWN, Accepted, Rejected
 from siteproof.conformance.oracle import Event, Factor
 from siteproof.conformance.results import Divergence
-from siteproof.conformance.sight import ALERT, GIVES_UP, KINDS, Node, PointSeen, Sight
+from siteproof.conformance.sight import ALERT, KINDS, Node, PointSeen, Sight
 from siteproof.model.catalogue import catalogue
 from siteproof.model.system import Kind
 
 __all__ = ["changed_point", "diagnose", "never_rests"]
+
+FENCING = "contact"
+"""The model's step with which a former source that can be reached again is fenced."""
 
 _LIFECYCLE, _REPORTED = (4, 1, 3, 10, 11, 0, 2, 8, 9), (5, 6, 7)
 """In which order the plain fields (positions in `_SHOWN`) are looked at: before content, and after it."""
@@ -277,7 +280,7 @@ def _plain(
         UNKNOWN if seen.alerts is UNKNOWN else ALERT in seen.alerts,
         *seen.running,
         seen.test,
-        UNKNOWN if seen.job == GIVES_UP else seen.resync,
+        seen.resync,
     ]
     for i in order:
         if found[i] is UNKNOWN:
@@ -586,6 +589,16 @@ def _rest(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) -> _Fou
     could: list[str] = []
     if sight.seen.resync == "none" and any(n[0][factor.promised.at.spoiled] for n in nodes):
         return _resync(machine, "none", "required")
+    fenced = factor.promised.compiled.actions[FENCING]
+    if all(fenced.step(n[0]) is not None for n in nodes):
+        return _Found(
+            "progress",
+            "the former source is not fenced",
+            fenced.action.doc,
+            "P3",
+            "fenced on contact",
+            f"The former source of {machine} can be reached again and is not fenced: it may run beside the machine.",
+        )
     for action in factor.promised.compiled.of_kind(Kind.INTERNAL):
         arguments = (False,) * len(action.action.parameters)
         if action.action.fair and any(action.step(n[0], *arguments) is not None for n in nodes):

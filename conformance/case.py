@@ -1,10 +1,10 @@
 """A test case is a value: a scenario, commands with symbolic arguments, a seed.
 
 Rules
-1. A command names things symbolically, from small fixed pools: machine `m0`, point `latest`, `latest-processed`, `point:0`
-   (the oldest that is advertised), `point:-1` (the newest), `point:gone` (one that was advertised once), `point:unknown`;
-   place `test`, the copy of a test failover, whatever runs there or does not. So a shrunk or edited case still means
-   something, and one case runs on every driver.
+1. A command names things symbolically, from small fixed pools: machine `m0`, point `latest`, `latest-processed`,
+   `latest-app-consistent`, `point:0` (the oldest that is advertised), `point:-1` (the newest), `point:gone` (one that was
+   advertised once), `point:unknown`; place `test`, the copy of a test failover, whatever runs there or does not. So a
+   shrunk or edited case still means something, and one case runs on every driver.
 2. Cases are made without running anything. Engine, shrinker, replayer, printer and reports share them.
 3. Cases are plain JSON, versioned. Reading is strict: an unknown key or word is an error that says where it stands and what
    was expected. `Case.from_json(case.to_json()) == case`.
@@ -64,7 +64,7 @@ OPERATIONS = (
 )
 POINTED = ("UnplannedFailover", "TestFailover", "ChangePit")
 """The operations that name a recovery point."""
-POINTS = ("latest", "latest-processed", "point:gone", "point:unknown")
+POINTS = ("latest", "latest-processed", "latest-app-consistent", "point:gone", "point:unknown")
 
 
 @attrs.frozen

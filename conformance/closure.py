@@ -61,6 +61,7 @@ class Index:
     point_at: int
     pinned: int
     spoiled: int
+    app: int
     app_at: int
     test_at: int
     staged: int
@@ -119,6 +120,12 @@ class Promised:
         at = self.at
         self.lifecycle_at = (at.protection, at.active, at.failover, at.job, at.direction, at.test, at.resync)
         self.points_coded = {point.value: code for code, point in enumerate(Point)}
+        self.coded: dict[int, dict[str, int]] = {
+            i: {str(variable.domain.decode(code).value): code for code in variable.domain.values or ()}
+            for i, variable in enumerate(self.model.variables)
+            if variable.domain.of not in (bool, int)
+        }
+        """The code of each word, by the position of the variable that can have it."""
 
     def _kind_of(self, action: CompiledAction) -> int:
         changes = action.action.changes
@@ -243,6 +250,12 @@ class Promised:
     def tracks(self, s: State) -> bool:
         """Whether the active side keeps a change log in `s`, so that it can be damaged."""
         return self.environment["damage_change_log"].step(s) is not None
+
+    def with_app_point(self, s: State, position: int | None) -> State:
+        """`s` with the newest app-consistent point at `position`, or with none."""
+        row = list(s)
+        row[self.at.app], row[self.at.app_at] = position is not None, position or 0
+        return tuple(row)
 
     def with_point(self, s: State, advertised: bool, position: int) -> State:
         """`s` with the kept point being the one that a request names."""

@@ -315,17 +315,19 @@ class Guarded:
             if value is None:
                 changed[field] = UNKNOWN
             elif value is not UNKNOWN:
-                if not isinstance(value, tuple | list) or not all(inside(one) for one in value):
+                if not isinstance(value, tuple | list) or not all(map(inside, value)):
                     raise refuse(field, f"{expected}, or UNKNOWN")
-                changed[field] = tuple(tuple(one) if field == "points" else one for one in value)
+                if isinstance(value, list) or (field == "points" and any(isinstance(one, list) for one in value)):
+                    changed[field] = tuple(tuple(one) if field == "points" else one for one in value)
         running: Any = seen.running
         running = (UNKNOWN, UNKNOWN) if running is None or running is UNKNOWN else running
         if not isinstance(running, tuple | list) or len(running) != 2:
             raise refuse("running", "a pair (at primary, at recovery) of True, False or UNKNOWN")
         if not all(one is UNKNOWN or one is None or isinstance(one, bool) for one in running):
             raise refuse("running", "a pair (at primary, at recovery) of True, False or UNKNOWN")
-        changed["running"] = tuple(UNKNOWN if one is None else one for one in running)
-        return attrs.evolve(seen, **changed)
+        if running is not seen.running or isinstance(running, list) or None in running:
+            changed["running"] = tuple(UNKNOWN if one is None else one for one in running)
+        return attrs.evolve(seen, **changed) if changed else seen
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
         data = self.call(f"read({machine}, {where})", self.driver.read, machine, where, disk, offset, length)

@@ -34,6 +34,9 @@ Paths = dict[Node, "tuple[Node, int] | None"]
 
 LIMIT = 60_000
 COPY_WRITE = "write_test_copy"
+APP_POINT = "latest-app-consistent"
+GENERAL = ("latest", "latest-processed", APP_POINT, None)
+"""What a request may say instead of a point's id."""
 UNPLANNED = list(Failover).index(Failover.UNPLANNED)
 
 
@@ -78,19 +81,19 @@ class Factor(Tests):
     # ------------------------------------------------------------------------------------------------------- events
 
     def request(self, operation: str, point: str | None, answer: Answer) -> Event:
-        """An operator's request and its answer. `point` is `latest`, `latest-processed` or an id."""
+        """An operator's request and its answer. `point` is one of `GENERAL`, or an id."""
         action = self.promised.commands[operation]
         pointed = bool(action.action.parameters)
-        custom = pointed and point not in ("latest", "latest-processed", None)
+        custom = pointed and point not in GENERAL
         arguments: tuple[int, ...] = ()
         if pointed:
             arguments = (self.promised.points_coded["custom" if custom else (point or "latest")],)
-        name = str(point) if custom else ""
+        name = self._named(point) if pointed else ""
 
         def apply(candidate: Candidate) -> Iterable[Candidate]:
-            state, log, old, aside = candidate
+            _, log, old, aside = candidate
             found: list[Candidate] = []
-            for asked in self._naming(candidate, point) if custom else (state,):
+            for asked in self.asked(candidate, operation, point):
                 after = action.step(asked, *arguments)
                 if after is not None and not isinstance(answer, Rejected):
                     found.append((after, log, old, aside._replace(asked=name) if pointed else aside))
@@ -110,9 +113,29 @@ class Factor(Tests):
         return codes[:1] if self.strict else codes
 
     def asked(self, candidate: Candidate, operation: str, point: str | None) -> list[State]:
-        """The states in which a request is judged: where it names a point, that is the kept one."""
-        custom = bool(self.promised.commands[operation].action.parameters) and point not in ("latest", "latest-processed", None)
-        return self._naming(candidate, point) if custom else [candidate[0]]
+        """The states in which a request is judged: where it names a point, that is the kept one, or the app-consistent one."""
+        if not self.promised.commands[operation].action.parameters or (point in GENERAL and point != APP_POINT):
+            return [candidate[0]]
+        return self._naming_app(candidate) if point == APP_POINT else self._naming(candidate, point)
+
+    def _named(self, point: str | None) -> str:
+        """The id that a request stands for, where it is one older point."""
+        if point != APP_POINT:
+            return "" if point in GENERAL else str(point)
+        known = self._newest_app()
+        return UNSEEN if self.moves_by_itself or known is None else known.id
+
+    def _newest_app(self) -> PointSeen | None:
+        return next((p for p in reversed(self.points) if p.kind == KINDS[1]), None)
+
+    def _naming_app(self, candidate: Candidate) -> list[State]:
+        """The candidate's state with the newest app-consistent point as it was seen: that retention has removed one the model
+        does not follow. A system that moves by itself may have removed it, or made another, unseen."""
+        state, known = candidate[0], self._newest_app()
+        where = None if known is None else known.view.locate(self.branch(candidate))
+        if self.moves_by_itself:
+            return [state, self.promised.with_app_point(state, None)]
+        return [self.promised.with_app_point(state, None if where is None else where.length)]
 
     def _naming(self, candidate: Candidate, point: str | None) -> list[State]:
         """The candidate's state with `point` as the kept one: advertised or, where it may have been pruned unseen, not."""
@@ -378,9 +401,10 @@ class Factor(Tests):
         at = self._at
         if seen.job is UNKNOWN:
             return None
-        job = self._code(at.job, seen.job or "none")
+        coded = self.promised.coded
+        job = coded[at.job][seen.job or "none"]
         frozen = tuple(
-            (i, self._code(i, value))
+            (i, coded[i][value])
             for i, value in (
                 (at.active, seen.active),
                 (at.failover, seen.failover),
@@ -392,8 +416,8 @@ class Factor(Tests):
         )
         quiet = seen.alerts is not UNKNOWN and ALERT not in seen.alerts
         loss, received = seen.loss, seen.received
-        counting = tuple(self._code(at.job, name) for name in ("UnplannedFailover", "ChangePit"))
-        resync = -1 if seen.resync is UNKNOWN else self._code(at.resync, str(seen.resync))
+        counting = tuple(coded[at.job][name] for name in ("UnplannedFailover", "ChangePit"))
+        resync = -1 if seen.resync is UNKNOWN else coded[at.resync][str(seen.resync)]
         i_job, i_alerted, i_loss, i_loss_known, i_resync = at.job, at.alerted, at.loss, at.loss_known, at.resync
         i_received, i_received_known = at.received, at.received_known
 
@@ -418,8 +442,3 @@ class Factor(Tests):
             return False
 
         return dead
-
-    def _code(self, index: int, value: str) -> int:
-        variable = self.promised.model.variables[index]
-        names = [variable.domain.decode(code).value for code in variable.domain.values or ()]
-        return names.index(value) if value in names else -1

@@ -34,7 +34,7 @@ from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
 __all__ = ["ENGINES", "CampaignEvent", "CaseRun", "Engine", "campaign", "promised_for", "run_case"]
 
-FLOOR_TRANSITIONS = 0.4
+FLOOR_TRANSITIONS = 0.5
 FLOOR_ACTIONS = 0.8
 SKIPPED_TOO_MUCH = 0.25
 LACKING_TOO_MUCH = 0.6
@@ -404,7 +404,7 @@ class _Open:
 
     def __call__(self, seed: int) -> Session:
         session = self.last = self.make(self.scenario, seed)
-        session.tally, session.refusals = self.tally, self.tally.ledger.switches
+        session.tally, session.met = self.tally, self.tally.ledger.switches
         return session
 
     def abandon(self) -> None:

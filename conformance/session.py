@@ -103,8 +103,8 @@ class Session:
         """How often a field of an observation was unknown, out of so many looks."""
         self.recording = record
         self._trail: list[tuple[Command, Answer | bool | None, str, dict[str, Observation], float]] = []
-        self.refusals: Collection[tuple[Any, str, str]] | None = None
-        """Coverage items that a campaign has met already; engines prefer refusals that are not among them."""
+        self.met: Collection[tuple[Any, str, str]] | None = None
+        """Coverage items that a campaign has met already; engines prefer those that are not among them."""
         self.model_before: dict[str, Any] = {}
         self.model_after: dict[str, Any] = {}
         self._whole = self.base.blocks <= 2048

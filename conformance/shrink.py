@@ -106,6 +106,7 @@ def shrink(
     while True:
         before = best
         _remove_chunks(lambda: best, better)
+        _join_steps(lambda: best, better)
         _simplify(lambda: best, better)
         _remove_pairs(lambda: best, better)
         _remove_rounds(lambda: best, better)
@@ -143,6 +144,19 @@ def _remove_chunks(now: Callable[[], Case], better: Callable[[Case], bool]) -> N
             size //= 2
         elif not changed:
             return
+
+
+def _join_steps(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:
+    """Internal steps in a row: one command instead of two, without a look in between."""
+    i = 0
+    while i + 1 < len(now().commands):
+        commands = now().commands
+        match commands[i : i + 2]:
+            case (Steps(one), Steps(two)) if better(
+                attrs.evolve(now(), commands=(*commands[:i], Steps(one + two), *commands[i + 2 :]))
+            ):
+                continue
+        i += 1
 
 
 def _remove_pairs(now: Callable[[], Case], better: Callable[[Case], bool]) -> None:

@@ -145,7 +145,7 @@ class FailoverSteps(ReplicationControl):
         record.in_step = False
         target.branch_at(point)
         self.note_failover(side, "unplanned", point)
-        record.protection = "none"
+        record.protection = record.resync = "none"
         self.contact()
         self.sides[side].host.take_over(epoch, point.sequence)
         return StepResult.DONE

@@ -109,7 +109,7 @@ class Flow:
         if operation == Operation.CHANGE:
             return active in self.changes_point
         if operation == Operation.MIGRATE:
-            return self.completes_migration
+            return self.completes_migration and active == RECOVERY
         return operation in (Operation.ENABLE, Operation.COMMIT, Operation.DISABLE, Operation.REPAIR)
 
     def copies_back(self, operation: str, active: str) -> bool:

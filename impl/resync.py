@@ -7,8 +7,8 @@ Rules:
   unplanned failover goes on from what was received before (P9). Only the operator's ``RepairReplication`` ends that;
 * *comparing*: tracking starts anew, then digests of all chunks go out and the blocks that differ come back, followed by
   the tracked writes. All of it goes to a *staging* area, an overlay beside the replica: the replica itself and its
-  points are what they were, and an unplanned failover drops the staging area and goes on from them (P10). If the new
-  log cannot be trusted either, the comparison begins again from zero;
+  points are what they were, and an unplanned failover drops the staging area and goes on from them (P10). The call
+  stays until that failover has switched. If the new log cannot be trusted either, the comparison begins again from zero;
 * *merging*: once the staging area holds a prefix, its blocks are moved into the replica, a bounded number at a time. The
   points' cuts keep them readable meanwhile. It needs the target's site alone and can be interrupted by nothing else:
   after a loss of power it goes on where it was, since moving a block twice does no harm;
@@ -67,6 +67,9 @@ class ResyncSteps(ReplicationControl):
         return StepResult.DONE
 
     def cancel_resync(self) -> None:
-        """A failover ends the resynchronisation, called for or comparing: the replica is what it was before (P10)."""
+        """A failover that is asked for ends a comparison: the replica is what it was before (P10). What called for it stays
+        until the failover switches, so that none that fails forgets it (P9).
+        """
         self.sides[other(self.record.active)].target.drop_staging()
-        self.record.resync = "none"
+        if self.record.resync == "comparing":
+            self.record.resync = "required"

@@ -30,7 +30,8 @@ __all__ = ["Level", "level", "level_ids", "levels", "promise_ids"]
 @attrs.frozen(eq=False)
 class Level:
     """One level. `build` makes its model from a topology's id and facts. `scopes`: the widest that a search tries first, and
-    the ones that it can finish, small to large. `pending`, `home` and `ended` are terms over one state (rule 4); without them
+    the ones that it can finish, small to large; `narrow` are those that leave one thing out, so that everything else fits.
+    `pending`, `home` and `ended` are terms over one state (rule 4); without them
     nothing is asked about jobs and the way home."""
 
     id: str
@@ -45,6 +46,7 @@ class Level:
     pending: Callable[[Any], Bool] | None = None
     home: Callable[[Any], Bool] | None = None
     ended: Callable[[Any], Bool] | None = None
+    narrow: tuple[Scope, ...] = ()
 
     def applies(self, facts: Mapping[str, bool]) -> bool:
         """Whether the level says anything about a flow with these facts."""

@@ -1,16 +1,16 @@
 """Necessity: each precondition of each action is dropped in turn, and it is shown what becomes of the promises.
 
 Rules
-1. A precondition is *needed* when a promise breaks without it: its row has the promise and a trace. It is *defensive* when the
-   invariant and the other preconditions imply it, so that dropping it changes nothing: its row rests on a proof. It is *not
-   needed for these promises* when all of them are still proved, by plain induction, although something more is possible without
-   it: its row says what, by a shortest trace to a state in which only this precondition refuses. A precondition that the facts
-   of the flow make true says *nothing in this flow*. All else is *undetermined*, with the reason.
+1. A precondition is *needed* when without it a promise breaks, or a count falls below zero: its row has a trace. It is
+   *defensive* when the invariant and the other preconditions imply it, so that dropping it changes nothing: its row rests on a
+   proof. It is *not needed for these promises* when all of them are still proved, by plain induction, although something more
+   is possible without it: its row says what, by a shortest trace to a state in which only this precondition refuses. A
+   precondition that the facts of the flow make true says *nothing in this flow*. All else is *undetermined*, with the reason.
 2. The invariant of the model as it is comes first: only the changed action has to be asked whether it keeps it. Then states are
    searched. What the mutant can do anew begins with a step that the precondition forbade, from a state that the model itself
    reaches; so one exploration of the model serves all its preconditions, and only what is new is searched for each.
-3. What is still open is asked once more of plain induction, with all lemmas and claims as candidates (Houdini), then of Spacer,
-   for some seconds in all. Neither a search that found nothing nor a time-out is called a proof.
+3. What is still open is asked once more of plain induction, with what is left of the invariant when lemmas fall (Houdini), then
+   of Spacer, for some seconds in all. Neither a search that found nothing nor a time-out is called a proof.
 4. A trace is the shortest in the scope that was explored; it says that it is the shortest of all only when every shorter run of
    the wide scope was explored as well.
 """
@@ -18,7 +18,7 @@ Rules
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -26,9 +26,10 @@ from typing import Any
 import attrs
 import z3
 
+from siteproof.model.claims import Built, Claim, Promise
 from siteproof.model.engines.graph import Graph, explore_graph
 from siteproof.model.engines.horn import infer
-from siteproof.model.engines.induction import induct, proves
+from siteproof.model.engines.induction import Induction, induct, proves, relations_of
 from siteproof.model.engines.obligations import Goal, goals_of
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Memory, Path, Target, hunt
@@ -47,7 +48,7 @@ from siteproof.model.witness import known_invariant, strengthened
 
 __all__ = ["Necessity", "NecessityReport", "Need", "necessity", "necessity_of_model"]
 
-WIDE_STATES, SMALL_STATES, NEW_STATES = 30_000, 60_000, 10_000
+WIDE_STATES, SMALL_STATES, NARROW_STATES, NEW_STATES = 30_000, 75_000, 120_000, 20_000
 SLOW_SECONDS = 8.0
 
 Progress = Callable[[str], None]
@@ -116,7 +117,7 @@ def necessity(topology: Topology, *, on_progress: Progress | None = None, time_l
         if one.applies(topology.facts):
             model = one.build(topology.id, topology.facts)
             rows += necessity_of_model(one, model, on_progress=tell, time_limit=time_limit)
-            scopes += [f"{one.id}: {one.wide}", f"{one.id}: {one.scopes[0]}"]
+            scopes += [f"{one.id}: {scope}" for scope in (one.wide, one.scopes[0], *one.narrow)]
     facts, changed = dict(topology.facts), dict(topology.overrides)
     return NecessityReport(topology.id, topology.title, facts, changed, tuple(rows), tuple(scopes), (z3_version(),),
     time.perf_counter() - began)
@@ -136,10 +137,16 @@ def necessity_of_model(of: Level, model: Model, *, on_progress: Progress | None 
         if row.need is Need.UNDETERMINED:
             later.append((action, number, row))
         rows[action.name, number] = row
+    left_over = []
+    for action, number, row in later:
+        tell(f"necessity: {of.id}, induction without a precondition of {action.name.replace('_', ' ')}")
+        rows[action.name, number] = row = matrix.weaker(action, number, row)
+        if row.need is Need.UNDETERMINED:
+            left_over.append((action, number, row))
     matrix.deadline = min(matrix.deadline, time.perf_counter() + SLOW_SECONDS)
-    for left, (action, number, row) in enumerate(later):
-        tell(f"necessity: {of.id}, {len(later) - left} left, {action.name.replace('_', ' ')}")
-        rows[action.name, number] = matrix.slow(action, number, row, len(later) - left)
+    for at, (action, number, row) in enumerate(left_over):
+        tell(f"necessity: {of.id}, {len(left_over) - at} left, {action.name.replace('_', ' ')}")
+        rows[action.name, number] = matrix.slow(action, number, row, len(left_over) - at)
     return [rows[action.name, number] for action, number in todo]
 
 
@@ -163,7 +170,7 @@ class _Matrix:
     @classmethod
     def of(cls, of: Level, model: Model, tell: Progress, time_limit: float) -> _Matrix:
         deadline = time.perf_counter() + time_limit
-        goals = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
+        goals = [_natural(model), *(goal for goal in goals_of(model, of.promises) if goal.built.applies)]
         proved = known_invariant(of, model, tell)
         seen = explore_graph(model, of.scopes[0], max_states=SMALL_STATES)
         proved = strengthened(model, proved, model.names, seen.states)
@@ -181,6 +188,11 @@ class _Matrix:
     def later(self) -> Any:
         """The invariant said of the next state."""
         return z3.And(*(smt.prime(self.model, row.node) for row in self.invariant))
+
+    @cached_property
+    def relations(self) -> dict[str, list[Any]]:
+        """The steps of the model as it is."""
+        return relations_of(self.model)
 
     def explored(self, scope: Scope, most: int) -> Graph:
         """The model's own states in a scope, explored once."""
@@ -226,7 +238,7 @@ class _Matrix:
                                    method=f"breadth-first search ({scope})")
             return self.row(action, number, began, Need.NEEDED, trace.method, promise=goal.promise.id, claim=goal.built.name,
                             trace=trace)
-        searched = f"no counterexample with {self.level.wide} or {self.level.scopes[0]}, as far as they were searched"
+        searched = f"no counterexample in {len(self.searched)} scopes, as far as they were searched"
         return self.row(action, number, began, Need.UNDETERMINED, "search", f"the invariant is not kept; {searched}")
 
     def keeps(self, mutant: Model, action: Action) -> bool:
@@ -268,7 +280,8 @@ class _Matrix:
     @property
     def searched(self) -> tuple[tuple[Scope, int], ...]:
         """The scopes that are explored, each with the most states of it."""
-        return (self.level.wide, WIDE_STATES), (self.level.scopes[0], SMALL_STATES)
+        return ((self.level.wide, WIDE_STATES), (self.level.scopes[0], SMALL_STATES),
+                *((scope, NARROW_STATES) for scope in self.level.narrow))
 
     def without(self, action: Action, number: int) -> CompiledModel:
         """The compiled mutant; only the changed action is compiled anew."""
@@ -285,7 +298,7 @@ class _Matrix:
             found = self.first_break(mutant, action, number, graph)
             if found is not None and (best is None or len(found[1]) < len(best[1])):
                 best = (*found, scope, scope == self.level.wide and len(found[1]) <= _complete(graph) + 1)
-            if best is not None and best[3]:
+            if best is not None and (best[3] or scope != self.level.wide):
                 break
         return best
 
@@ -299,7 +312,6 @@ class _Matrix:
         depth_of = levels_.depth
         instances, expand, check = hunt(mutant, self.targets, graph.scope, self.memory.setdefault(key, {}))
         came: dict[Any, tuple[Any, int]] = {}
-        until = time.perf_counter() + max(0.5, min(4.0, self.left))
 
         def path(state: Any, last: list[int]) -> Path:
             rows = last
@@ -333,31 +345,64 @@ class _Matrix:
             for state in beyond:
                 if failed := check(state):
                     return self.by_key[failed[0]], path(state, [])
-            if len(came) > NEW_STATES or time.perf_counter() > until:
+            if len(came) > NEW_STATES or self.left <= 0:
                 return None
             layer = beyond
         return None
 
-    def slow(self, action: Action, number: int, row: Necessity, among: int) -> Necessity:
-        """What search and the invariant left open: Houdini with all lemmas and claims, then Spacer."""
+    def inductive(self, action: Action, number: int, vital: Collection[str] = ()) -> tuple[Model, Induction]:
+        """The mutant, and what of the invariant it keeps."""
+        mutant = without_guard(self.model, action.name, number)
+        relations = {**self.relations, **relations_of(mutant, [mutant.action(action.name)])}
+        return mutant, induct(mutant, self.invariant, relations=relations, vital=vital)
+
+    def weaker(self, action: Action, number: int, row: Necessity) -> Necessity:
+        """What search left open, asked of induction: whether all claims follow from what is left of the invariant when lemmas
+        fall. It ends with the first claim that falls."""
         began = time.perf_counter()
         if self.left <= 0:
             return attrs.evolve(row, reason=f"{row.reason}; the time limit was reached")
-        mutant = without_guard(self.model, action.name, number)
-        kept = induct(mutant, self.invariant).invariant
-        open_ = [goal for goal in self.goals if proves(mutant, kept, [goal])[goal.key].answer != "unsat"]
-        for goal in open_:
-            seconds = min(5.0, self.left / among)
-            if seconds < 0.5:
-                return attrs.evolve(row, reason=f"{row.reason}; the time limit was reached", seconds=row.seconds)
-            inferred = infer(mutant, goal, kept, max_seconds=seconds)
+        mutant, found = self.inductive(action, number, {goal.key for goal in self.goals})
+        if found.invariant:
+            told = proves(mutant, found.invariant, self.goals)
+            if all(answer.answer == "unsat" for answer in told.values()):
+                return self.row(action, number, began, Need.NOT_NEEDED, "plain induction (Houdini)",
+                                accepts=self.refused_alone(action, number))
+            fallen = next(key for key, answer in told.items() if answer.answer != "unsat")
+        else:
+            fallen = next(goal.key for goal in self.goals if goal.key in found.dropped)
+        claim = self.by_key[fallen]
+        why = f"{row.reason}; plain induction does not prove without it: {claim.promise.id}, “{claim.built.name}”"
+        return attrs.evolve(row, reason=why, seconds=row.seconds + time.perf_counter() - began)
+
+    def slow(self, action: Action, number: int, row: Necessity, among: int) -> Necessity:
+        """What is open still: Spacer, on top of what is left of the invariant."""
+        began = time.perf_counter()
+        if self.left / among < 0.5:
+            return attrs.evolve(row, reason=f"{row.reason}; the time limit was reached")
+        mutant, found = self.inductive(action, number)
+        kept = found.invariant
+        told = proves(mutant, kept, self.goals)
+        for goal in (goal for goal in self.goals if told[goal.key].answer != "unsat"):
+            inferred = infer(mutant, goal, kept, max_seconds=max(0.5, min(5.0, self.left / among)))
             if inferred.invariant is None:
-                why = f"{row.reason}; not proved without it: {goal.promise.id}, “{goal.built.name}” ({inferred.reason})"
+                why = f"{row.reason}; Spacer: {inferred.reason}"
                 return attrs.evolve(row, reason=why, seconds=row.seconds + time.perf_counter() - began)
             kept = inferred.invariant
-        method = "Spacer, then plain induction" if open_ else "plain induction (Houdini)"
-        return self.row(action, number, began, Need.NOT_NEEDED, method,
+        return self.row(action, number, began, Need.NOT_NEEDED, "Spacer, then plain induction",
                         accepts=self.refused_alone(action, number))
+
+
+def _natural(model: Model) -> Goal:
+    """That no count falls below zero, as a claim that searches can look for: a model in which one does says nothing."""
+    counts = [v.domain.constant(v.name) for v in model.variables if v.domain.is_nat]
+    claim = Claim("no count falls below zero", _given)
+    return Goal(Promise("the model", claim.name, claim.name, (), (claim,)),
+                Built(claim, z3.BoolVal(True), z3.And(*(count >= 0 for count in counts)), True, ""))
+
+
+def _given(*_states: object) -> Any:
+    raise TypeError("this claim is given as a term")
 
 
 @attrs.frozen

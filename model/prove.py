@@ -226,20 +226,30 @@ class _Race:
         """Keys of the claims of which an invariant shows that no reachable state or step satisfies the premise: ours, ours
         with what never occurs, or one that Spacer adds to it. Premises that a search reaches meanwhile are remembered."""
         denied = [_denial(goal) for goal in goals]
-        never = {key for key, told in proves(self.model, self.invariant, denied).items() if told.answer == "unsat"}
-        known = self.invariant
-        if len(never) < len(goals) and self.left > 0:
-            known = self.largest([*absences(self.model), *sharpened(known)])
-            never |= {key for key, told in proves(self.model, known, denied).items() if told.answer == "unsat"}
-        missing = [goal for goal in goals if goal.key not in never]
-        if missing and self.left > 0:
-            for scope in self.level.scopes:
-                if unseen := [goal for goal in missing if not self.witnessed[goal.key]]:
+        never: set[str] = set()
+
+        def missing() -> list[Goal]:
+            return [goal for goal in goals if goal.key not in never and not self.witnessed[goal.key]]
+
+        def ask(known: Sequence[Named]) -> None:
+            never.update(key for key, told in proves(self.model, known, denied).items() if told.answer == "unsat")
+
+        def reach(scopes: Sequence[Scope]) -> None:
+            for scope in scopes:
+                if self.left > 0 and (unseen := missing()):
                     self.look(scope, DEEP_STATES, [], unseen)
-        for goal in denied:
-            if goal.key not in never and not self.witnessed[goal.key] and self.left > 1:
+
+        ask(self.invariant)
+        reach(self.level.scopes[:2])
+        known = self.invariant
+        if missing() and self.left > 0:
+            known = self.largest([*absences(self.model), *sharpened(known)])
+            ask(known)
+        reach(self.level.scopes[2:])
+        for goal in missing():
+            if self.left > 1:
                 self.tell(f"Spacer: whether the premise of {goal.key} is reachable")
-                if infer(self.model, goal, known, max_seconds=min(10.0, self.left)).invariant is not None:
+                if infer(self.model, _denial(goal), known, max_seconds=min(10.0, self.left)).invariant is not None:
                     never.add(goal.key)
         return never
 
@@ -317,12 +327,11 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     caller's."""
     began, of = time.perf_counter(), level(model.level)
     chosen = [p for p in of.promises if promises is None or p.id in promises]
-    everything = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
-    goals = [goal for goal in goals_of(model, chosen) if goal.built.applies]
+    claimed = goals_of(model, of.promises)
+    everything = [goal for goal in claimed if goal.built.applies]
+    goals = [goal for goal in everything if any(goal.promise is promise for promise in chosen)]
     race = _Race(of, model, goals, on_progress or (lambda _text: None), began + time_limit)
-    first = race.look(of.wide, FIRST_STATES, race.open, goals)
-    if not first.exhausted and (unseen := [goal for goal in goals if not race.witnessed[goal.key]]):
-        race.look(of.scopes[0], None, [], unseen)
+    race.look(of.wide, FIRST_STATES, race.open, goals)
     candidates = invariant_candidates(model, of.lemmas, everything)
     race.induct(candidates)
     race.fall_back(candidates)
@@ -330,7 +339,7 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     rows = []
     for promise in chosen:
         claims = []
-        for goal in goals_of(model, [promise]):
+        for goal in (goal for goal in claimed if goal.promise is promise):
             if not goal.built.applies:
                 claims.append(ClaimResult(goal.built.name, Verdict.NOT_APPLICABLE, "", 0.0, goal.built.because,
                                           claim_text(model, goal)))

@@ -29,6 +29,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from functools import cache, cached_property
 from typing import Any, Generic, TypeVar, overload
 
 import attrs
@@ -54,6 +55,12 @@ class Kind(enum.Enum):
     INTERNAL = "internal"
 
 
+@cache
+def _constant(is_truth: bool, name: str) -> Any:
+    """Asked for some hundred thousand times, of a few hundred names."""
+    return z3.Bool(name) if is_truth else z3.Int(name)
+
+
 @attrs.frozen
 class Domain:
     """What a variable or parameter may hold: `bool`, `int` (a natural number) or an enumeration."""
@@ -74,8 +81,8 @@ class Domain:
         return range(len(list(self.of)))  # type: ignore[call-overload]
 
     def constant(self, name: str) -> Any:
-        """A z3 constant of this domain."""
-        return z3.Bool(name) if self.of is bool else z3.Int(name)
+        """The z3 constant of this domain that has this name."""
+        return _constant(self.of is bool, name)
 
     def term(self, name: str) -> Term:
         node = self.constant(name)
@@ -286,6 +293,12 @@ class Action:
         """The z3 term: every precondition holds."""
         return z3.And(*(guard.folded for guard in self.guards)) if self.guards else z3.BoolVal(True)
 
+    @cached_property
+    def constants(self) -> tuple[tuple[frozenset[str], ...], dict[str, frozenset[str]]]:
+        """What each precondition speaks of, and what each new value does."""
+        return (tuple(frozenset(constants_of(guard.folded)) for guard in self.guards),
+                {name: frozenset(constants_of(value)) for name, value in self.changes.items()})
+
     def instances(self) -> list[tuple[int | bool, ...]]:
         """Every tuple of coded argument values."""
         rows: list[tuple[int | bool, ...]] = [()]
@@ -314,11 +327,13 @@ class Model:
     def __attrs_post_init__(self) -> None:
         marks = {v.name for v in self.variables if v.mark} | {"arg:mark"}
         for action in self.actions:
-            for guard in action.guards:
-                _forbid_marks(guard.folded, marks, f"the guard {guard.code or guard.written} of {action.name}")
-            for name, value in action.changes.items():
-                if name not in marks:
-                    _forbid_marks(value, marks, f"the next value of {name} in {action.name}")
+            asked, becomes = action.constants
+            for guard, names in zip(action.guards, asked, strict=True):
+                if bad := names & marks:
+                    raise _content(f"the guard {guard.code or guard.written} of {action.name}", bad)
+            for name, names in becomes.items():
+                if name not in marks and (bad := names & marks):
+                    raise _content(f"the next value of {name} in {action.name}", bad)
             if self.is_one_of_many and self.is_world(action):
                 self._same_for_all(action)
 
@@ -343,8 +358,8 @@ class Model:
         what = f"{action.name} changes {', '.join(hit)}"
         if action.kind is not Kind.ENVIRONMENT:
             raise ValueError(f"{what}, which all machines share: only the environment may")
-        asked = [guard.folded for guard in action.guards] + [action.changes[name] for name in hit]
-        if found := own & set().union(*(constants_of(node) for node in asked)):
+        asked, becomes = action.constants
+        if found := own & frozenset().union(*asked, *(becomes[name] for name in hit)):
             raise ValueError(f"{what}, which all machines share, and looks at one machine's {', '.join(sorted(found))}")
 
     def machines_in(self, node: Any) -> frozenset[str]:
@@ -400,9 +415,8 @@ def constants_of(node: Any) -> set[str]:
     return found
 
 
-def _forbid_marks(node: Any, marks: set[str], where: str) -> None:
-    if bad := constants_of(node) & marks:
-        raise ValueError(f"{where} depends on content ({', '.join(sorted(bad))}): data independence is lost")
+def _content(where: str, bad: frozenset[str]) -> ValueError:
+    return ValueError(f"{where} depends on content ({', '.join(sorted(bad))}): data independence is lost")
 
 
 def build_model(name: str, level: str, vocabulary: type[V], rules: Iterable[ActionRule],

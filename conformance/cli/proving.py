@@ -12,6 +12,7 @@ import attrs
 from rich.text import Text
 
 from siteproof.conformance.cli.shared import Session, parse_duration
+from siteproof.conformance.cli.workers import side_by_side
 from siteproof.conformance.exits import Exit, of_proof, overall
 from siteproof.conformance.report.folder import certificate_folder
 from siteproof.conformance.report.review import changes_story, verdicts_story
@@ -61,7 +62,7 @@ def prove(
     certificates: Path | None,
     max_time: str,
 ) -> Exit:
-    """Prove flows one after the other; with `what_if` or `overlays`, before and after."""
+    """Prove flows side by side; with `what_if` or `overlays`, before and after."""
     limit = parse_duration(max_time, "--max-time")
     overrides = [parse_override(one) for one in what_if]
     if (overrides or overlays) and certificates is not None:
@@ -76,7 +77,7 @@ def prove(
     chosen = chosen_promises(properties) or None
     changed = _changed(topologies, names or list(builtin_topologies()), overrides, overlays)
     with certificate_folder(certificates) if certificates is not None else nullcontext():
-        reviews, reports = _prove_all(session, topologies, changed, chosen, certificates, limit)
+        reviews, reports = _prove_all(session, topologies, _Settings(chosen, certificates, limit, changed))
     code = overall(of_proof(report) for report in reports)
     if certificates is not None:
         session.out.print(text(f"certificates: {certificates}; check them again with `siteproof certify {certificates}`", "dim"))
@@ -115,33 +116,44 @@ def _changed(
     return made
 
 
-def _prove_all(
-    session: Session,
-    topologies: list[Topology],
-    changed: dict[str, Topology],
-    chosen: list[str] | None,
-    certificates: Path | None,
-    limit: float,
-) -> tuple[list[_Review], list[ProofReport]]:
-    """Prove each flow and tell it. Answers the reviews of changed flows, and the report of each flow, as changed if it is."""
+@attrs.frozen
+class _Settings:
+    """What each flow is asked: which promises, where certificates go, seconds for a level, and what it may become."""
+
+    chosen: list[str] | None
+    certificates: Path | None
+    limit: float
+    changed: dict[str, Topology]
+
+
+def _prove_one(topology: Topology, settings: _Settings, tell: Callable[[str], None]) -> ProofReport | WhatIf:
+    """One flow as it is; or, if it is changed, before and after."""
+    if (after := settings.changed.get(topology.id)) is None:
+        return prove_flow(topology, settings.chosen, None, settings.certificates, tell, settings.limit)
+    return prove_what_if(topology, after, settings.chosen, tell, settings.limit)
+
+
+def _prove_all(session: Session, topologies: list[Topology], settings: _Settings) -> tuple[list[_Review], list[ProofReport]]:
+    """Prove the flows side by side and tell each. Answers the reviews of changed flows, and the report of each flow, as changed
+    if it is."""
     reviews: list[_Review] = []
     reports: list[ProofReport] = []
-    for topology in topologies:
-        if topology.id not in changed:
-            with told(session, topology.id, "proving and certifying" if certificates else "") as progress:
-                reports.append(prove_flow(topology, chosen, None, certificates, progress, limit))
-            session.out.print(proof_story(reports[-1]), "")
-            continue
-        after = changed[topology.id]
-        rows, read = differences(topology, after), facts_read(topology) | facts_read(after)
-        session.out.print(text(topology.title, "bold"), text(f"  {topology.id}", "dim"), sep="", end="\n\n")
-        session.out.print(changes_story(rows, read), "")
-        with told(session, topology.id) as progress:
-            both = prove_what_if(topology, after, chosen, on_progress=progress, time_limit=limit)
-        built_in = topology.id in builtin_topologies() and topology.file == f"{topology.id}.toml"
-        session.out.print(verdicts_story(both, "as documented" if built_in else "as it is", "what if"), "")
-        reviews.append(_Review(both, rows, read))
-        reports.append(both.after)
+    what = "proving and certifying" if settings.certificates else "proving"
+    title = topologies[0].id if len(topologies) == 1 else f"{len(topologies)} flows"
+    with told(session, title, what if settings.certificates else "") as progress:
+        for topology, found in zip(topologies, side_by_side(topologies, _prove_one, settings, progress), strict=True):
+            if isinstance(found, ProofReport):
+                reports.append(found)
+                session.out.print(proof_story(found), "")
+                continue
+            after = settings.changed[topology.id]
+            rows, read = differences(topology, after), facts_read(topology) | facts_read(after)
+            session.out.print(text(topology.title, "bold"), text(f"  {topology.id}", "dim"), sep="", end="\n\n")
+            session.out.print(changes_story(rows, read), "")
+            built_in = topology.id in builtin_topologies() and topology.file == f"{topology.id}.toml"
+            session.out.print(verdicts_story(found, "as documented" if built_in else "as it is", "what if"), "")
+            reviews.append(_Review(found, rows, read))
+            reports.append(found.after)
     return reviews, reports
 
 

@@ -3,73 +3,29 @@
 Each bug is a small override of one or two component classes, injected by the driver; the implementation stays clean. Each
 tells the story it is drawn from, the requirement and the promise that it breaks (any of them may be what a run shows first),
 the flows that it concerns, and the length of the shortest case that shows it. A *variant* is different and correct: it must
-never be accused.
+never be accused. Those of what lies beside the main cycle are in `bugs_beside`.
 
 `siteproof run --driver bundled+switch-before-drain` selects one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
-import attrs
-
-from siteproof.impl.agent import HyperVReplicationAgent, MobilityService, ReplicationAgent
+from siteproof.conformance.drivers.bugs_beside import BESIDE, CAUTIOUS
+from siteproof.conformance.drivers.bugs_common import AGENTS, COORDINATORS, H2S, TARGETS, V2A, Bug, Variant, everywhere
+from siteproof.impl.agent import ReplicationAgent
 from siteproof.impl.control import Job, StepResult
-from siteproof.impl.coordinator import ConfigurationServer, Coordinator, Provider
+from siteproof.impl.coordinator import Coordinator, Provider
 from siteproof.impl.messages import Ack, ChangeBatch, Message, Send
 from siteproof.impl.process_server import ProcessServer
-from siteproof.impl.target import MasterTarget, ReplicaHost, ReplicationTarget, StorageAccount
-from siteproof.impl.testfailover import IsolatedCopy
+from siteproof.impl.target import ReplicationTarget
 from siteproof.impl.values import Point, other
 from siteproof.impl.vault import MachineRecord, Vault
 from siteproof.impl.vm_host import VmHost
 
 __all__ = ["BUGS", "VARIANTS", "Bug", "Variant"]
-
-V2A, H2S = "vmware-to-azure", "hyper-v-to-secondary-site"
-
-
-@attrs.frozen
-class Bug:
-    """A seeded bug. `shortest` is the least number of commands in a case that shows it (known by search)."""
-
-    id: str
-    family: str
-    story: str
-    requirements: tuple[str, ...]
-    promises: tuple[str, ...]
-    flows: tuple[str, ...]
-    shortest: int
-    components: dict[str, type]
-
-    @property
-    def breaks(self) -> str:
-        """The promises in one line."""
-        return " or ".join(self.promises)
-
-
-@attrs.frozen
-class Variant:
-    """A correct system that does things in another way."""
-
-    id: str
-    story: str
-    components: dict[str, type]
-
-
-def _everywhere(make: Callable[[Any], type], *classes: tuple[str, type]) -> dict[str, type]:
-    return {role: make(of) for role, of in classes}
-
-
-_COORDINATORS: tuple[tuple[str, type], ...] = (("configuration-server", ConfigurationServer), ("provider", Provider))
-_AGENTS: tuple[tuple[str, type], ...] = (("mobility-service", MobilityService), ("hyper-v-agent", HyperVReplicationAgent))
-_TARGETS: tuple[tuple[str, type], ...] = (
-    ("storage-account", StorageAccount),
-    ("master-target", MasterTarget),
-    ("replica-host", ReplicaHost),
-)
 
 
 class _SwitchesBeforeDrain(Provider):
@@ -167,7 +123,9 @@ def _commit_keeps(of: type[Coordinator]) -> type:
 def _points_stay(of: type[ReplicationTarget]) -> type:
     class Stay(of):  # type: ignore[valid-type, misc]
         def delete_points(self) -> None:
-            """Keeps them."""
+            """Keeps them at the active side; a replica's own, at the end of a resynchronisation, go."""
+            if self.accepting:
+                super().delete_points()
 
     return Stay
 
@@ -197,25 +155,6 @@ class _ReversesUncommitted(Vault):
         if operation == "ReverseReplicate" and record.failover != "none" and record.job is None:
             return None
         return code
-
-
-def _test_on_replica(of: type[Coordinator]) -> type:
-    class OnReplica(of):  # type: ignore[valid-type, misc]
-        def make_copy(self, side: str, point: Point) -> IsolatedCopy:  # noqa: ARG002
-            return IsolatedCopy(self.sides[side].host.disks, lambda _: None)
-
-    return OnReplica
-
-
-def _cleanup_needs_both(of: type[Coordinator]) -> type:
-    class NeedsBoth(of):  # type: ignore[valid-type, misc]
-        def step_delete_copy(self, job: Job, now: float) -> StepResult:
-            if not self.reach.in_contact():
-                return StepResult.WAIT
-            result: StepResult = super().step_delete_copy(job, now)
-            return result
-
-    return NeedsBoth
 
 
 BUGS: tuple[Bug, ...] = (
@@ -248,7 +187,7 @@ BUGS: tuple[Bug, ...] = (
         ("P3",),
         (V2A, H2S),
         5,
-        _everywhere(_no_fence, *_COORDINATORS),
+        everywhere(_no_fence, *COORDINATORS),
     ),
     Bug(
         "reverse-ships-nothing",
@@ -258,7 +197,7 @@ BUGS: tuple[Bug, ...] = (
         ("P4", "P20"),
         (V2A, H2S),
         9,
-        _everywhere(_ships_nothing, *_COORDINATORS),
+        everywhere(_ships_nothing, *COORDINATORS),
     ),
     Bug(
         "latest-unprocessed",
@@ -268,7 +207,7 @@ BUGS: tuple[Bug, ...] = (
         ("P2",),
         (V2A, H2S),
         6,
-        _everywhere(_latest_unprocessed, *_COORDINATORS),
+        everywhere(_latest_unprocessed, *COORDINATORS),
     ),
     Bug(
         "stop-before-flush",
@@ -288,7 +227,7 @@ BUGS: tuple[Bug, ...] = (
         ("P7",),
         (V2A, H2S),
         6,
-        {**_everywhere(_commit_keeps, *_COORDINATORS), **_everywhere(_points_stay, *_TARGETS)},
+        {**everywhere(_commit_keeps, *COORDINATORS), **everywhere(_points_stay, *TARGETS)},
     ),
     Bug(
         "log-cleared-at-handshake",
@@ -298,7 +237,7 @@ BUGS: tuple[Bug, ...] = (
         ("P4", "P8", "P19", "P20"),
         (V2A, H2S),
         5,
-        _everywhere(_forgets_logs, *_AGENTS),
+        everywhere(_forgets_logs, *AGENTS),
     ),
     Bug(
         "loss-counted-from-received",
@@ -308,7 +247,7 @@ BUGS: tuple[Bug, ...] = (
         ("P2",),
         (V2A, H2S),
         6,
-        _everywhere(_counts_from_received, *_COORDINATORS),
+        everywhere(_counts_from_received, *COORDINATORS),
     ),
     Bug(
         "reverse-without-commit",
@@ -320,26 +259,7 @@ BUGS: tuple[Bug, ...] = (
         4,
         {"vault": _ReversesUncommitted},
     ),
-    Bug(
-        "test-on-the-replica",
-        "test failover",
-        "The copy of a test failover runs on the replica's own disk: what the test writes is in the next recovery points.",
-        ("GEN-16", "H2S-22"),
-        ("P4", "P6", "P20"),
-        (H2S,),
-        5,
-        _everywhere(_test_on_replica, *_COORDINATORS),
-    ),
-    Bug(
-        "cleanup-needs-primary",
-        "test failover",
-        "Cleaning up a test failover waits for the primary site, which has burnt down: no real failover is possible any more.",
-        ("GEN-16", "H2S-22"),
-        ("P6", "P19"),
-        (H2S,),
-        6,
-        _everywhere(_cleanup_needs_both, *_COORDINATORS),
-    ),
+    *BESIDE,
 )
 
 
@@ -379,10 +299,11 @@ def _one_by_one(of: type[ReplicationTarget]) -> type:
 
 
 VARIANTS: tuple[Variant, ...] = (
-    Variant("two-points", "Every cut makes two points of the same instant.", _everywhere(_two_points, *_COORDINATORS)),
-    Variant("thins-points", "Retention thins the points out instead of cutting the old end off.", _everywhere(_thins, *_TARGETS)),
-    Variant("only-newest", "Retention keeps the newest point only.", _everywhere(_one_by_one, *_TARGETS)),
+    Variant("two-points", "Every cut makes two points of the same instant.", everywhere(_two_points, *COORDINATORS)),
+    Variant("thins-points", "Retention thins the points out instead of cutting the old end off.", everywhere(_thins, *TARGETS)),
+    Variant("only-newest", "Retention keeps the newest point only.", everywhere(_one_by_one, *TARGETS)),
     Variant(
-        "never-stops-source", "An unplanned failover does not try to stop the source.", _everywhere(_never_stops, *_COORDINATORS)
+        "never-stops-source", "An unplanned failover does not try to stop the source.", everywhere(_never_stops, *COORDINATORS)
     ),
+    CAUTIOUS,
 )

@@ -23,9 +23,11 @@ from siteproof.conformance.case import OPERATIONS, Scenario
 from siteproof.conformance.content import BLOCK, Base
 from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observation, Rejected
 from siteproof.impl.lab import Lab
+from siteproof.impl.loader import Topology
+from siteproof.impl.loader import load_topology as impl_topology
 from siteproof.model.topology import load_topology
 
-__all__ = ["BundledDriver", "topology_file"]
+__all__ = ["BundledDriver", "topology_of"]
 
 
 @functools.cache
@@ -38,12 +40,13 @@ def _folder() -> Path:
 
 
 @functools.cache
-def topology_file(source: str) -> Path:
-    """The implementation reads a file. It gets a built-in flow, or one that extends another, as one self-contained text."""
+def topology_of(source: str) -> Topology:
+    """The implementation reads a file. It gets a built-in flow, or one that extends another, as one self-contained text; what
+    it makes of that is the same for every case."""
     topology = load_topology(source)
     path = Path(tempfile.mkdtemp(dir=_folder())) / f"{topology.id}.toml"
     path.write_text(topology.text, encoding="utf-8")
-    return path
+    return impl_topology(path)
 
 
 class BundledDriver:
@@ -61,7 +64,7 @@ class BundledDriver:
         self.folder = Path(tempfile.mkdtemp(prefix="case-", dir=self.work or _folder()))
         image = self._image(base)
         self.lab = Lab(
-            topology_file(scenario.topology),
+            topology_of(scenario.topology),
             {m: [image] * scenario.disks for m in scenario.machines},
             self.folder,
             seed,

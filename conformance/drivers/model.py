@@ -108,7 +108,7 @@ class _Machine:
 
     def _use_point(self, name: str, before: State) -> None:
         """The content of the chosen point becomes the test copy's, or the active side's after a failover or another choice."""
-        named = self.asked if self.compiled.get(before, "chosen") is Point.CUSTOM else None
+        named = self.asked if self.compiled.get(before, "chosen") in (Point.CUSTOM, Point.APP) else None
         point = next((p for p in self.points if p.id == named), self.points[-1] if self.points else None)
         if name in ("make_test_copy", "set_to_point"):
             assert point is not None
@@ -193,7 +193,13 @@ class ModelDriver:
         if action.action.parameters:
             kinds = [p.value for p in Point]
             arguments = (kinds.index(point) if point in kinds else kinds.index("custom"),)
-            if point not in ("latest", "latest-processed"):
+            if point == Point.APP.value:
+                newest = next((p for p in reversed(one.points) if p.kind == "app-consistent"), None)
+                asked = one.compiled.put(
+                    one.state, app=newest is not None, app_at=len(newest.content) if newest is not None else 0
+                )
+                point = newest.id if newest is not None else point
+            elif point not in kinds:
                 target = next((p for p in one.points if p.id == point), None)
                 asked = one.compiled.put(
                     one.state, point=target is not None, point_at=len(target.content) if target is not None else 0
@@ -202,7 +208,7 @@ class ModelDriver:
         if failing:
             return Rejected(action.action.guards[failing[0]].code)
         if action.action.parameters:
-            one.asked = point if point not in ("latest", "latest-processed") else None
+            one.asked = point if point not in kinds else None
         one.state = asked
         one.take(action, *arguments)
         return Accepted()

@@ -1,9 +1,10 @@
 """Which commands make sense now: the model's answer, from the oracle's present explanations.
 
 Every engine draws from here. Commands come with a weight and a group (`operation`, `write`, `fault`…), so that an engine can
-turn groups up and down. Faults are weighted and budgeted: an unweighted engine keeps the system broken and finds nothing. While
-something is on its way to the replica, small steps and faults are likelier (found by this: `acknowledged-on-hand-over`). What
-ends a machine's replication (`DisableProtection`, `CompleteMigration`) is rare, since a case can show little after it.
+turn groups up and down. What the campaign has not met in the present lifecycle state yet is likelier. Faults are weighted and
+budgeted: an unweighted engine keeps the system broken and finds nothing. While something is on its way to the replica, small
+steps and faults are likelier (found by this: `acknowledged-on-hand-over`). What ends a machine's replication
+(`DisableProtection`, `CompleteMigration`) is rare, since a case can show little after it.
 """
 
 from __future__ import annotations
@@ -29,14 +30,15 @@ from siteproof.conformance.case import (
     Steps,
     Write,
 )
-from siteproof.conformance.closure import Promised
+from siteproof.conformance.closure import Abstract, Promised
 from siteproof.conformance.coverage import refused, switch
-from siteproof.conformance.session import Session
+from siteproof.conformance.session import STRIKES, Session
 from siteproof.model.readings.python import State
 
 __all__ = ["Mood", "Option", "choices", "homeward", "pool_of"]
 
-NAMED = ("point:0", "point:-1", "point:1", "point:gone", "point:unknown")
+OFFERED = ("point:0", "point:-1", "point:1")
+NAMED = ("latest-app-consistent", *OFFERED, "point:gone", "point:unknown")
 
 
 WEIGHTS = {
@@ -49,6 +51,13 @@ WEIGHTS = {
 }
 """How likely an operation is where it is allowed, against 1.5 for those of the way there and back. What lets a machine go on
 (a cleanup, a repair) is likely, so that the main cycle does not starve."""
+
+
+UNPROCESSED = 2.0
+"""How much likelier “latest” is named while it is another point than the newest."""
+
+NEW = 2.5
+"""How much likelier a command is in a lifecycle state in which the campaign has not met it yet."""
 
 
 @attrs.frozen
@@ -85,12 +94,16 @@ def choices(session: Session, mood: Mood, chance: random.Random) -> list[Option]
     factor = mood.factor.get
     lags = any(s[f.promised.at.head] > s[f.promised.at.passive] for f in session.factors.values() for s, *_ in f.candidates)
     caused = sum(isinstance(c, Fault) for c in session.commands)
+    here = _lifecycles(session)
     if caused < mood.faults and len(session.faults) < mood.at_once:
         for fault in FAULTS:
             if fault not in session.faults and (fault != "gateway" or session.has_gateway()):
                 rare = 0.4 if fault in STRUCK_ONCE else 1.0
+                rare *= _new(session, here, STRIKES.get(fault, "fail_" + fault.replace("-", "_")))
                 found.append((rare * (1.0 if lags else 0.5) * factor("fault", 1.0), Fault(fault)))
-    found.extend((2.5, Heal(fault)) for fault in sorted(session.faults))
+    found.extend(
+        (2.5 * _new(session, here, "heal_" + fault.replace("-", "_")), Heal(fault)) for fault in sorted(session.faults)
+    )
     advancing = factor("advance", 1.0)
     found.extend((0.5 * advancing, Advance(seconds)) for seconds in (1, 10, 60, 600, 7200))
     busy = any(o.job for o in session.last.values())
@@ -100,6 +113,17 @@ def choices(session: Session, mood: Mood, chance: random.Random) -> list[Option]
     return [(w, c) for w, c in found if w > 0]
 
 
+def _lifecycles(session: Session) -> list[Abstract]:
+    """The lifecycle states of all machines, as one explanation has them."""
+    return [session.promised.lifecycle(next(iter(f.candidates))[0]) for f in session.factors.values()]
+
+
+def _new(session: Session, here: list[Abstract], name: str, verdict: str = "taken") -> float:
+    """How much likelier a command is because it has not been met in one of these lifecycle states."""
+    met = session.met
+    return 1.0 if met is None or all((one, name, verdict) in met for one in here) else NEW
+
+
 def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Random) -> Iterator[Option]:
     factor, promised = session.factors[machine], session.promised
     state = next(iter(factor.candidates))[0]
@@ -107,13 +131,17 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
     active = SIDES[int(state[at.active])]
     passive = SIDES[1 - int(state[at.active])]
     block, disk = chance.choice(mood.blocks), chance.randrange(session.scenario.disks)
-    for side, runs in ((active, state[at.running]), (passive, state[at.passive_running])):
+    here = [promised.lifecycle(state)]
+    for side, runs, end in ((active, state[at.running], ""), (passive, state[at.passive_running], "_former_source")):
         likely = 2.5 if runs else 0.15 * wish("illegal", 1.0)
-        yield likely, Write(machine, side, block, disk)
+        write = likely * _new(session, here, "write" + end) if runs else likely
+        yield write, Write(machine, side, block, disk)
         yield likely * 0.35 * wish("cached", 1.0), Write(machine, side, block, disk, cached=True)
-        yield (0.15 if runs else 1.0) * wish("start", 1.0), StartMachine(machine, side)
+        start = "start_former_source" if end else "start_machine"
+        can = not runs and promised.environment[start].step(state) is not None
+        yield (0.15 if runs else _new(session, here, start) if can else 1.0) * wish("start", 1.0), StartMachine(machine, side)
     if state[at.test]:
-        yield 2.0, Write(machine, "test", block, disk)
+        yield 2.0 * _new(session, here, "write_test_copy"), Write(machine, "test", block, disk)
     elif state[at.job]:
         yield 0.1 * wish("illegal", 1.0), Write(machine, "test", block, disk)
     for operation in OPERATIONS:
@@ -124,11 +152,13 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
             code = promised.points_coded.get(point or "", promised.points_coded["custom"])
             asked = (
                 promised.with_point(state, True, 0)
-                if point is not None and factor.points and not state[at.point] and point not in ("point:unknown", "point:gone")
+                if point is not None and factor.points and not state[at.point] and str(point) in OFFERED
                 else state
             )
             legal = action.step(asked, *((code,) if action.action.parameters else ())) is not None
-            weight = WEIGHTS.get(operation, 1.5)
+            weight = WEIGHTS.get(operation, 1.5) * (_new(session, here, operation, "accepted") if legal else 1.0)
+            if point == "latest" and state[at.passive] > state[at.latest]:
+                weight *= UNPROCESSED
             if not legal:
                 weight = (1.2 if _unmet(session, promised, asked, operation, point) else 0.08) * wish("illegal", 1.0)
             yield weight * (0.7 if point else 1.0), Operate(machine, operation, point)
@@ -138,16 +168,15 @@ def _points_for(operation: str, chance: random.Random) -> tuple[str | None, ...]
     """Points that a request may name."""
     if operation not in POINTED:
         return (None,)
-    some = ("latest-processed", chance.choice(NAMED))
-    return some if operation == "ChangePit" else ("latest", *some)
+    return "latest", "latest-processed", chance.choice(NAMED)
 
 
 def _unmet(session: Session, promised: Promised, asked: State, operation: str, point: str | None) -> bool:
     """Whether a refusal, with its code where there is but one reason, has not been met in this lifecycle state."""
-    if session.refusals is None:
+    if session.met is None:
         return False
     codes = promised.refusals(asked, operation, point)
-    return switch(promised, promised.lifecycle(asked), operation, refused(codes)) not in session.refusals
+    return switch(promised, promised.lifecycle(asked), operation, refused(codes)) not in session.met
 
 
 def homeward(session: Session, machine: str) -> Command | None:

@@ -3,9 +3,10 @@
 Rules
 1. The next command is drawn by weight from those that make sense in the state that the oracle believes the system to be in, and
    some that must be refused.
-2. A corpus keeps the shortest way to each abstract state (lifecycle, faults, whether the replica lags) that was ever met. Half of
-   the cases begin with the way to a state that has been chosen seldom so far, and go on from there; most others begin with a
-   machine that is protected, since little is promised before.
+2. A corpus keeps the shortest way to each abstract state (lifecycle, faults, whether the replica lags, or has received what is in
+   no point yet) that was ever met. Half of the cases begin with the way to a state that has been chosen seldom so far, and in
+   whose lifecycle few commands were given, and go on from there; most others begin with a machine that is protected, since
+   little is promised before.
 3. Every third case is one of the sweep (`engines.sweep`) until that is done. One case in seven makes one to three quick round
    trips first: some failures need many failovers.
 4. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more. Every case
@@ -16,6 +17,7 @@ Rules
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Protocol
 
 import attrs
@@ -50,7 +52,8 @@ def _shape(scenario: Scenario) -> Key:
 class _Way:
     commands: tuple[Command, ...]
     seed: int
-    used: int = 0
+    here: Key
+    used: int = 1
 
 
 class RandomEngine:
@@ -61,6 +64,8 @@ class RandomEngine:
     def __init__(self, chance: random.Random, *, length: int = 30, guided: bool = True, home: bool = True) -> None:
         self.chance, self.length, self.guided, self.home = chance, length, guided, home
         self.corpora: dict[Key, dict[Key, _Way]] = {}
+        self.been: Counter[Key] = Counter()
+        """How many commands were given in each lifecycle state."""
         self.sweep = Sweep(chance) if guided else None
         self.cases = 0
 
@@ -79,7 +84,7 @@ class RandomEngine:
         corpus = self.corpora.get(_shape(opened.scenario), {})
         if self.guided and corpus and chance.random() < 0.5:
             some = chance.sample(list(corpus.values()), min(6, len(corpus)))
-            way = min(some, key=lambda one: (one.used, len(one.commands)))
+            way = min(some, key=lambda one: (self.been[one.here] * one.used, len(one.commands)))
             way.used += 1
         session = opened(way.seed if way is not None else chance.getrandbits(32))
         goes = True
@@ -131,22 +136,27 @@ class RandomEngine:
 
     def _remember(self, session: Session) -> None:
         key: list[object] = [frozenset(session.faults)]
+        here: Key = ()
         for factor in session.factors.values():
             state = next(iter(factor.candidates))[0]
             at = factor.promised.at
+            lifecycle = factor.promised.lifecycle(state)
+            here = (*here, lifecycle)
             key += [
-                factor.promised.lifecycle(state),
+                lifecycle,
                 state[at.head] > state[at.passive],
+                state[at.passive] > state[at.latest],
                 state[at.running],
                 state[at.passive_running],
                 state[at.epoch] == state[at.passive_epoch],
                 bool(state[at.cached]),
                 min(2, len(factor.points)),
             ]
+        self.been[here] += 1
         corpus = self.corpora.setdefault(_shape(session.scenario), {})
         known = corpus.get(tuple(key))
         if known is None or len(session.commands) < len(known.commands):
-            corpus[tuple(key)] = _Way(tuple(session.commands), session.seed, known.used if known else 0)
+            corpus[tuple(key)] = _Way(tuple(session.commands), session.seed, here, known.used if known else 1)
 
     def _go_home(self, session: Session, mood: Mood) -> None:
         """The liveness phase. Whatever does not go as the model says is a divergence like any other."""

@@ -6,6 +6,7 @@ Rules
    took.
 2. For each operation, each fault and each number of steps k there is one short case: the operation, k steps, the fault, a
    minute, healing, rest. A job that is stuck then is stuck for ever.
+3. Before those, an unplanned failover at every step of one write's way.
 """
 
 from __future__ import annotations
@@ -33,8 +34,13 @@ from siteproof.conformance.session import Session
 
 __all__ = ["Sweep", "Swept", "round_trip"]
 
-MOST_STEPS = 14
-FAILOVER = "failover"
+MOST_MOMENTS = 14
+"""Most moments of one job at which faults strike; of a longer job some, spread evenly, its last step among them."""
+LONGEST = 80
+"""Most steps that a scout takes one by one."""
+WAY = 8
+"""Most internal steps that a write's way to the other side is followed."""
+FAILOVER, HEAL = "failover", "heal"
 BESIDE: dict[str, tuple[str, ...]] = {
     "test failover": ("TestFailover", "TestFailoverCleanup"),
     "repair": ("change-log", "RepairReplication"),
@@ -42,9 +48,12 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "disabling": ("DisableProtection",),
     "disabling after a failover": (FAILOVER, "DisableProtection"),
     "migration": (FAILOVER, "CompleteMigration"),
+    "disabling out of contact": ("link", "UnplannedFailover", "DisableProtection", HEAL),
+    "migration out of contact": ("link", "UnplannedFailover", "CompleteMigration", HEAL),
 }
-"""The ways to what lies beside the main cycle, from a machine that is protected: operations, a fault, or whichever failover
-there is. A way ends where the flow does not offer the next operation."""
+"""The ways to what lies beside the main cycle, from a machine that is protected: operations, a fault, its healing, or whichever
+failover there is. A way ends where the flow does not offer the next operation; on one that is broken already nothing more
+strikes."""
 
 
 @attrs.frozen
@@ -84,7 +93,7 @@ def _count(session: Session, machine: str, command: Command, counted: dict[int, 
     if not session.step(command):
         return False
     if counted is not None and session.can.stepping and isinstance(command, Operate):
-        while session.last[machine].job is not None and steps < MOST_STEPS:
+        while session.last[machine].job is not None and steps < LONGEST:
             steps += 1
             if not session.step(Steps(1)):
                 return False
@@ -99,8 +108,10 @@ def _aside(session: Session, machine: str, way: tuple[str, ...], counted: dict[i
         if not isinstance(allowed, tuple):
             return True
         command: Command
-        if name in STRUCK_ONCE:
+        if name in FAULTS:
             command = Fault(name)
+        elif name == HEAL and session.faults:
+            command = Heal(min(session.faults))
         elif name == FAILOVER:
             kind = "PlannedFailover" if "PlannedFailover" in allowed else "UnplannedFailover"
             command = Operate(machine, kind, "latest" if kind == "UnplannedFailover" else None)
@@ -108,9 +119,27 @@ def _aside(session: Session, machine: str, way: tuple[str, ...], counted: dict[i
             command = Operate(machine, name, "latest-processed" if name in POINTED else None)
         else:
             return True
-        if not (_count(session, machine, command, counted if name in OPERATIONS else None) and session.step(Settle())):
+        swept = counted if name in OPERATIONS and not session.faults else None
+        if not (_count(session, machine, command, swept) and session.step(Settle())):
             return False
     return True
+
+
+def _moments(steps: int) -> list[int]:
+    """After how many steps of a job of so many a fault strikes."""
+    some = min(steps, MOST_MOMENTS)
+    return [-(-steps * k // some) for k in range(1, some + 1)]
+
+
+def _on_the_way(session: Session, machine: str) -> list[Swept]:
+    """An unplanned failover at every moment of one write's way to the other side, to “latest” and to the newest point."""
+    protect: tuple[Command, ...] = (Operate(machine, "EnableProtection"), Settle())
+    write: Command = Write(machine, "primary", 0)
+    return [
+        Swept((*protect, write, Steps(count), Operate(machine, "UnplannedFailover", point), Settle()), session.seed)
+        for point in ("latest", "latest-processed")
+        for count in range(1, WAY + 1)
+    ]
 
 
 class Sweep:
@@ -120,6 +149,8 @@ class Sweep:
         self.chance = chance
         self.scouts = ["UnplannedFailover", "PlannedFailover", *BESIDE]
         self.todo: list[Swept] = []
+        self.early: list[Swept] = []
+        """Cases that are few, and go first."""
         self.swept = 0
 
     def scout(self, session: Session, first: str) -> bool:
@@ -130,7 +161,7 @@ class Sweep:
             if not session.step(opening):
                 return False
             if isinstance(opening, Operate):
-                counted[at] = MOST_STEPS // 2
+                counted[at] = MOST_MOMENTS // 2
         if first in BESIDE:
             counted.clear()
             goes = _aside(session, machine, BESIDE[first], counted)
@@ -138,6 +169,8 @@ class Sweep:
             goes = round_trip(session, machine, first, 1, counted=counted)
         if not goes:
             return False
+        if first == "UnplannedFailover":
+            self.early += _on_the_way(session, machine)
         known = {s.commands for s in self.todo}
         done = tuple(session.commands)
         for at, steps in counted.items():
@@ -145,7 +178,7 @@ class Sweep:
             for fault in FAULTS:
                 if (fault == "gateway" and not session.has_gateway()) or fault not in session.can.faults:
                     continue
-                for count in range(1, steps + 1):
+                for count in _moments(steps):
                     healing = () if fault in STRUCK_ONCE else (Heal(fault),)
                     case = (*way, done[at], Steps(count), Fault(fault), Steps(1), Advance(60), *healing, Settle())
                     if case not in known:
@@ -155,7 +188,8 @@ class Sweep:
 
     def next(self) -> Swept | None:
         """The next case of the sweep."""
-        if not self.todo:
+        cases = self.early or self.todo
+        if not cases:
             return None
         self.swept += 1
-        return self.todo.pop()
+        return cases.pop()

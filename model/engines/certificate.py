@@ -45,7 +45,7 @@ from siteproof.model.topology import Topology, builtin_topologies, load_topology
 __all__ = ["BUILT_IN", "DIFFERS", "FORMAT", "OWN", "CertificateError", "CertificateReport", "certify", "model_digest",
            "write_certificate"]
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST, TOPOLOGY, INVARIANT, FOLDER = "manifest.json", "topology.toml", "invariant.smt2", "obligations"
 
 BUILT_IN = "the built-in topology"
@@ -142,7 +142,7 @@ def write_certificate(folder: Path, topology: Topology, model: Model, invariant:
         "claims": [{"key": goal.key, "promise": goal.promise.id, "claim": goal.built.name,
                     "kind": "step" if goal.claim.is_step else "invariant"} for goal in goals],
         "obligations": [{"name": one.name, "kind": one.kind, "action": one.action.name if one.action else None,
-                         "claim": one.claim or None, "file": _file(one), "sha256": _sha(files[_file(one)].encode())}
+                         "claims": list(one.claims), "file": _file(one), "sha256": _sha(files[_file(one)].encode())}
                         for one in rows],
         "solvers": [name for name in (z3_version(), cvc5_version()) if name],
     }

@@ -16,7 +16,7 @@ Rules
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -28,7 +28,7 @@ from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named
 from siteproof.model.system import Action, Model
 
-__all__ = ["Induction", "StepAnswer", "induct", "never_possible", "proves"]
+__all__ = ["Induction", "StepAnswer", "induct", "never_possible", "proves", "relations_of"]
 
 Tick = Callable[[str], None]
 
@@ -71,19 +71,29 @@ def _solver(rows: Iterable[Any], timeout_ms: int) -> Any:
     return solver
 
 
-def induct(model: Model, candidates: Sequence[Named], *, timeout: float = 10.0, tick: Tick | None = None) -> Induction:
-    """The largest inductive subset of `candidates`. `timeout` is in seconds a query."""
+def relations_of(model: Model, actions: Iterable[Action] | None = None) -> dict[str, list[Any]]:
+    """The steps that an invariant has to survive, each as conjuncts: of each action (of `actions` only, if given), and of each
+    that another machine can take."""
+    asked = {action.name for action in (model.actions if actions is None else actions)}
+    rows = {a.name: [row.node for row in smt.transition(model, a, folded=True)] for a in model.actions if a.name in asked}
+    return rows | {f"{a.name} of another machine": [row.node for row in step_of_other(model, a, folded=True)]
+                   for a in others_actions(model) if a.name in asked}
+
+
+def induct(model: Model, candidates: Sequence[Named], *, timeout: float = 10.0, tick: Tick | None = None,
+           relations: Mapping[str, list[Any]] | None = None, vital: Collection[str] = ()) -> Induction:
+    """The largest inductive subset of `candidates`. `timeout` is in seconds a query. `relations` are those of the model, for a
+    caller who has them; one who has no use for an invariant without the conjuncts called `vital` gets an empty one as soon as
+    the first of them falls."""
     limit, dropped = int(timeout * 1000), dict[str, str]()
     kept = _initially(model, candidates, dropped)
     later = {row.name: smt.prime(model, row.node) for row in kept}
-    relations = {a.name: [row.node for row in smt.transition(model, a, folded=True)] for a in model.actions}
-    of_others = {f"{a.name} of another machine": [row.node for row in step_of_other(model, a, folded=True)]
-                 for a in others_actions(model)}
-    seconds = dict.fromkeys((*relations, *of_others), 0.0)
+    steps = relations_of(model) if relations is None else relations
+    seconds = dict.fromkeys(steps, 0.0)
     rounds, changed = 0, True
     while changed:
         changed, rounds = False, rounds + 1
-        for name, relation in (*relations.items(), *of_others.items()):
+        for name, relation in steps.items():
             began = time.perf_counter()
             solver = _solver([row.node for row in kept] + relation, limit)
             fallen = _fallen(solver, kept, later, name)
@@ -92,6 +102,8 @@ def induct(model: Model, candidates: Sequence[Named], *, timeout: float = 10.0, 
                 dropped |= fallen
                 kept = [row for row in kept if row.name not in fallen]
                 changed = True
+                if not fallen.keys().isdisjoint(vital):
+                    return Induction(model, (), dropped, seconds, rounds)
             if tick:
                 tick(f"induction round {rounds}: {name}")
     return Induction(model, tuple(kept), dropped, seconds, rounds)

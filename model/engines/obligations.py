@@ -58,26 +58,22 @@ class Goal:
 
 @attrs.frozen(eq=False)
 class Obligation:
-    """One query that has to be unsatisfiable: `hypotheses` and not `goal`. `claim` is the key of the claim it serves;
-    the shared ones (initiation, consecution, interference) serve all."""
+    """One query that has to be unsatisfiable: `hypotheses` and not all of `goal`. `claims` are the keys of the claims that
+    it is for; those about the invariant itself (initiation, consecution, interference) are for all and name none."""
 
     name: str
     kind: str
     action: Action | None
-    claim: str
+    claims: tuple[str, ...]
     hypotheses: tuple[Named, ...]
     goal: tuple[Named, ...]
-
-    @property
-    def negated(self) -> Named:
-        return Named("goal", z3.Not(z3.And(*(row.node for row in self.goal))))
 
     def script(self, model: Model) -> str:
         """The obligation as SMT-LIB 2; a solver has to answer `unsat`."""
         goal = f"{self.goal[0].name}" if len(self.goal) == 1 else f"{len(self.goal)} conjuncts"
         comment = [f"{self.name} of {model.name}, level {model.level}: unsatisfiable when the goal ({goal}) follows"]
         parameters = self.action.parameters if self.action else ()
-        return smt.script(model, parameters, (*self.hypotheses, self.negated), comment)
+        return smt.script(model, parameters, self.hypotheses, comment, denied=self.goal)
 
 
 def goals_of(model: Model, promises: Iterable[Promise]) -> list[Goal]:
@@ -103,6 +99,12 @@ class Proof:
 
     model: Model
     invariant: tuple[Named, ...]
+    _known: dict[tuple[str, int], Named] = attrs.field(factory=dict, init=False, repr=False)
+
+    def _once(self, rows: Iterable[Named]) -> tuple[Named, ...]:
+        """The rows, each as the one object for its name and term: its text, which hundreds of obligations share, is then made
+        once. Terms are told apart by their solver's number, which stays theirs while they are kept here."""
+        return tuple(self._known.setdefault((row.name, row.node.get_id()), row) for row in rows)
 
     @cached_property
     def primed(self) -> tuple[Named, ...]:
@@ -110,45 +112,61 @@ class Proof:
         return tuple(Named(row.name + smt.PRIME, smt.prime(self.model, row.node)) for row in self.invariant)
 
     @cached_property
+    def facts(self) -> tuple[Named, ...]:
+        """All facts of the topology."""
+        return tuple(smt.facts(self.model))
+
+    @cached_property
     def steps(self) -> dict[str, tuple[Named, ...]]:
         """By action: the facts it asks for, the invariant before, and the step itself."""
         rows = {}
         for action in self.model.actions:
-            relation = smt.transition(self.model, action)
+            relation = self._once(smt.transition(self.model, action))
             rows[action.name] = (*self._asked(relation), *self.invariant, *relation)
         return rows
 
     def _asked(self, relation: Iterable[Named]) -> list[Named]:
         """The facts that a relation asks for."""
         symbols = frozenset().union(*(row.symbols for row in relation))
-        return [row for row in smt.facts(self.model) if row.name in symbols]
+        return [row for row in self.facts if row.name in symbols]
 
     def initiation(self) -> Obligation:
         """The initial state satisfies the invariant."""
-        return Obligation("initiation", "initiation", None, "", tuple(smt.initial(self.model)), self.invariant)
+        return Obligation("initiation", "initiation", None, (), tuple(smt.initial(self.model)), self.invariant)
 
     def consecution(self, action: Action) -> Obligation:
         """`action` keeps the invariant. In a crowd, it is interference when the machine that is not named takes it."""
         kind = "interference" if action.taker and action.taker == self.model.machines[-1] else "consecution"
-        return Obligation(f"{kind}-{action.name}", kind, action, "", self.steps[action.name], self.primed)
+        return Obligation(f"{kind}-{action.name}", kind, action, (), self.steps[action.name], self.primed)
 
     def interference(self, action: Action) -> Obligation:
         """`action`, taken by another machine, keeps the invariant."""
-        relation = step_of_other(self.model, action)
+        relation = self._once(step_of_other(self.model, action))
         hypotheses = (*self._asked(relation), *self.invariant, *relation)
-        return Obligation(f"interference-{action.name}", "interference", action, "", hypotheses, self.primed)
+        return Obligation(f"interference-{action.name}", "interference", action, (), hypotheses, self.primed)
 
-    def of(self, goal: Goal) -> list[Obligation]:
-        """What one claim needs on top: one obligation for an invariant claim, one an action for a step claim."""
-        row = (Named(goal.key, goal.built.formula),)
-        if not goal.claim.is_step:
-            return [Obligation(f"safety-{goal.key}", "safety", None, goal.key, self.invariant, row)]
-        steps = [Obligation(f"step-{goal.key}-{action.name}", "step", action, goal.key, self.steps[action.name], row)
-                 for action in goal.actions(self.model)]
-        if self.model.is_one_of_many and goal.claim.on is None:
+    def safety(self, goal: Goal) -> Obligation:
+        """The invariant implies a claim about states."""
+        return Obligation(f"safety-{goal.key}", "safety", None, (goal.key,), self.invariant,
+                          (Named(goal.key, goal.built.formula),))
+
+    def on_steps(self, goals: Iterable[Goal]) -> list[Obligation]:
+        """What claims about steps need on top: one obligation an action, that it does what all claims about it say, and one for
+        another machine's step. Many claims share one, since all but the goal would be the same text."""
+        rows, claims = [], [goal for goal in goals if goal.claim.is_step]
+        about = {goal.key: {action.name for action in goal.actions(self.model)} for goal in claims}
+        for action in self.model.actions:
+            if mine := [goal for goal in claims if action.name in about[goal.key]]:
+                rows.append(self._on_step(f"step-{action.name}", "step", action, self.steps[action.name], mine))
+        if self.model.is_one_of_many and (mine := [goal for goal in claims if goal.claim.on is None]):
             hypotheses = (*self.invariant, *still(self.model))
-            steps.append(Obligation(f"interference-{goal.key}", "interference", None, goal.key, hypotheses, row))
-        return steps
+            rows.append(self._on_step("interference-claims", "interference", None, hypotheses, mine))
+        return rows
+
+    def _on_step(self, name: str, kind: str, action: Action | None, hypotheses: tuple[Named, ...],
+                 goals: list[Goal]) -> Obligation:
+        return Obligation(name, kind, action, tuple(goal.key for goal in goals), hypotheses,
+                          self._once(Named(goal.key, goal.built.formula) for goal in goals))
 
     def shared(self) -> list[Obligation]:
         """Initiation, consecution and interference, which serve every claim."""
@@ -157,7 +175,8 @@ class Proof:
 
     def obligations(self, goals: Iterable[Goal]) -> list[Obligation]:
         """Everything that has to be shown so that the invariant proves `goals`."""
-        return [*self.shared(), *(one for goal in goals for one in self.of(goal))]
+        rows = list(goals)
+        return [*self.shared(), *(self.safety(goal) for goal in rows if not goal.claim.is_step), *self.on_steps(rows)]
 
 
 def term_of(rows: Iterable[Named]) -> Any:

@@ -44,6 +44,11 @@ class Target:
     is_step: bool = False
     on: tuple[str, ...] | None = None
 
+    @cached_property
+    def asked(self) -> frozenset[str]:
+        """The constants that it speaks of."""
+        return frozenset(constants_of(self.node))
+
 
 @attrs.frozen
 class SearchResult:
@@ -160,10 +165,11 @@ def hunt(model: Model, targets: Iterable[Target], scope: Scope, memory: Memory,
     return generator.instances, expand, check
 
 
-def specialised(model: Model, action: Action, arguments: Sequence[int | bool], node: Any) -> Any:
+def specialised(model: Model, action: Action, arguments: Sequence[int | bool], node: Any,
+                asked: Collection[str] | None = None) -> Any:
     """`node`, over a state and the next one, as a condition on the state in which `action` is taken with
-    `arguments`."""
-    asked = constants_of(node)
+    `arguments`. `asked` are the constants of `node`, for a caller who knows them."""
+    asked = constants_of(node) if asked is None else asked
     pairs = [(v.domain.constant(v.name + "'"), action.changes.get(v.name, v.domain.constant(v.name)))
              for v in model.variables if v.name + "'" in asked]
     return _bind(action, arguments, z3.simplify(z3.substitute(node, *pairs)))
@@ -235,7 +241,7 @@ class _Generator:
         rows = []
         for target in self.targets:
             if target.is_step and (target.on is None or action.name in target.on):
-                node = specialised(self.model, action, arguments, target.node)
+                node = specialised(self.model, action, arguments, target.node, target.asked)
                 if not z3.is_false(node):
                     rows.append((target.key, expression(node, self.names)))
         return rows
@@ -243,6 +249,12 @@ class _Generator:
     @cached_property
     def conditions(self) -> list[tuple[str, str]]:
         """Keys and tests of the targets on states."""
+        key = ("conditions",)
+        if key not in self.memory:
+            self.memory[key] = self._conditions()
+        return self.memory[key]  # type: ignore[no-any-return]
+
+    def _conditions(self) -> list[tuple[str, str]]:
         return [(t.key, expression(z3.simplify(t.node), self.names)) for t in self.targets if not t.is_step]
 
     def expansion(self, farther: Callable[[Action], bool] | None, far: Scope | None) -> Callable[..., None]:

@@ -58,4 +58,5 @@ LEVEL = Level(
     LEMMAS, Scope(writes=2, failovers=3), (
         Scope(writes=1, failovers=1, cached=0, more=_CALM), Scope(writes=1, failovers=2, cached=0, more=_CALM),
         Scope(writes=1, failovers=1), Scope(writes=1, failovers=2)),
+    narrow=(Scope(writes=0, failovers=1, cached=0), Scope(writes=1, failovers=0, more={"test": 0})),
     pending=lambda m: m.job != Job.NONE, home=at_home, ended=given_up)

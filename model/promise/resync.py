@@ -1,9 +1,10 @@
 """Resynchronisation: when the change log cannot be trusted, the replica is compared with the machine and brought into step.
 
 Rules
-1. A log that is of no use calls for a resynchronisation, and the call must not be put off. After a fault that may have
-   spoiled the log the system may call for one out of caution; without such a cause it never may. Causes: the active side's
-   site lost power; a write came while nothing could be shipped, so that the log may have overflowed; the log was damaged.
+1. A log that is of no use calls for a resynchronisation; while its side has power the call must not be put off. After a
+   fault that may have spoiled the log the system may call for one out of caution; without such a cause it never may. Causes:
+   the active side's site lost power; a write came while nothing could be shipped, so that the log may have overflowed; the
+   log was damaged.
 2. From the spoiling of the log until the next comparison writes are not tracked, and nothing is replicated: the replica stays
    a prefix, its points stay, and an unplanned failover goes on from them.
 3. Comparing looks at both sides and changes neither. It takes note of the active side as it is at one instant, and from then on
@@ -47,9 +48,9 @@ def damage_change_log(_t: Facts, m: Machine) -> Step:
     )
 
 
-@internal(("V2A-29", "H2S-21"))
+@internal(("V2A-29", "H2S-21"), fair_when=lambda _t, m: m.active_up)
 def call_for_resync(t: Facts, m: Machine) -> Step:
-    """The log is found to be of no use: the replica has to be compared with the machine."""
+    """The log is found to be of no use: the replica has to be compared with the machine. Without power nobody can look at it."""
     told = t["resync.doubt_calls"]
     return Step(
         requires=[_can_call(m), m.spoiled],

@@ -41,7 +41,7 @@ def expression(node: Any, names: Mapping[str, str]) -> str:
         return f"({node.as_long()})"
     kind, parts = node.decl().kind(), node.children()
     if kind == z3.Z3_OP_UNINTERPRETED and not parts:
-        return names[str(node)]
+        return names[node.decl().name()]
     inner = [expression(part, names) for part in parts]
     if kind == z3.Z3_OP_NOT:
         return f"(not {inner[0]})"

@@ -154,14 +154,15 @@ def symbol(name: str) -> str:
 
 
 def script(model: Model, parameters: Sequence[Parameter], asserted: Iterable[Named], comment: Sequence[str] = (),
-           *, check: bool = True) -> str:
+           *, denied: Sequence[Named] = (), check: bool = True) -> str:
     """A complete SMT-LIB 2 script: logic, declarations in the order of the model (state, next state, another machine's,
-    arguments, facts; those that occur), one `assert` a conjunct and, with `check`, one `check-sat`. Raises `ValueError` for a
+    arguments, facts; those that occur), one `assert` a conjunct, one called `goal` that not all of `denied` hold, if there are
+    any, and, with `check`, one `check-sat`. Raises `ValueError` for a
     conjunct with an unsafe name and for a constant that the model does not declare."""
     rows = list(asserted)
     if unsafe := next((row.name for row in rows if not is_safe(row.name)), None):
         raise ValueError(f"a conjunct is called {unsafe!r}: only letters, digits, spaces and _ . ' : - are safe")
-    used = frozenset().union(*(row.symbols for row in rows))
+    used = frozenset().union(*(row.symbols for row in (*rows, *denied)))
     sorts = [(v.name + suffix, "Bool" if v.domain.of is bool else "Int")
              for suffix in ("", PRIME) for v in model.variables]
     sorts += [(OTHER + v.name + suffix, "Bool" if v.domain.of is bool else "Int")
@@ -174,6 +175,9 @@ def script(model: Model, parameters: Sequence[Parameter], asserted: Iterable[Nam
     lines.append("(set-logic QF_LIA)")
     lines += [f"(declare-const {symbol(name)} {sort})" for name, sort in sorts if name in used]
     lines += [f"(assert (! {row.text} :named {symbol('c.' + row.name)}))" for row in rows]
+    if denied:
+        goal = denied[0].text if len(denied) == 1 else f"(and {' '.join(row.text for row in denied)})"
+        lines.append(f"(assert (! (not {goal}) :named c.goal))")
     if check:
         lines.append("(check-sat)")
     return "\n".join(lines) + "\n"

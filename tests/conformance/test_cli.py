@@ -152,14 +152,14 @@ def test_a_what_if_shows_before_and_after_and_ends_with_1(capsys: pytest.Capture
 
 
 def test_a_damaged_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["prove", "vmware-to-azure", "--property", "P12", "--certificates", "proofs", "--quiet"]) == 0
+    assert main(["prove", "vmware-to-azure", "--property", "P25", "--certificates", "proofs", "--quiet"]) == 0
     assert main(["certify", "proofs"]) == 0
     capsys.readouterr()
     victim = sorted((tmp_path / "proofs").rglob("*.smt2"))[0]
     victim.write_text(victim.read_text(encoding="utf-8") + "; changed\n", encoding="utf-8")
     assert main(["certify", "proofs"]) == 4
     started, line = told(capsys)
-    assert started == "siteproof: vmware-to-azure/promise: checking with two solvers"
+    assert started == "siteproof: vmware-to-azure/alarm: checking with two solvers"
     assert victim.name in line
 
 

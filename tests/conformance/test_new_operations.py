@@ -7,9 +7,10 @@ from typing import Any
 import attrs
 import pytest
 
-from siteproof.conformance.case import Case, Command, Fault, Heal, Operate, Scenario, Settle, Write
+from siteproof.conformance.case import Advance, Case, Command, Fault, Heal, Operate, Scenario, Settle, Write
 from siteproof.conformance.driver import UNKNOWN, Answer, Capabilities, Observation, Rejected
 from siteproof.conformance.drivers.model import ModelDriver, Style
+from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.results import Divergence, Outcome
 from siteproof.conformance.runner import run_case
 
@@ -264,3 +265,60 @@ def test_what_an_older_driver_lacks_is_counted_and_is_no_verdict() -> None:
     assert "operation TestFailover" in result.skipped
     assert any(w.startswith("test was never told") for w in result.warnings)
     assert all("TestFailover" in c.how for c in result.coverage[:2])
+
+
+BUNDLED = driver_factory("bundled")
+
+
+def bundled(*commands: Command) -> dict[str, Any]:
+    return last(run_case(Case(Scenario(H2S), (*OPENING, *commands)), BUNDLED, promised(H2S)))
+
+
+def test_nobody_looks_at_a_log_without_power() -> None:
+    dark = (Fault("primary-site"), Fault("change-log"), Settle())
+    assert bundled(*dark)["resync"] == "none"
+    assert bundled(*dark, Heal("primary-site"), Settle())["resync"] == "required"
+
+
+def test_a_call_stays_until_the_failover_has_switched() -> None:
+    called = (Fault("change-log"), Settle(), Operate("m0", "RepairReplication"), Operate("m0", "UnplannedFailover", "latest"))
+    under_way = bundled(*called)
+    assert (under_way["job"], under_way["resync"]) == ("UnplannedFailover", "required")
+    assert bundled(*called, Settle())["resync"] == "none"
+    divergence = found(partial(Lying, lambda o: o.job == "UnplannedFailover", resync="none"), *called)
+    assert (divergence.field, divergence.promise) == ("resync", "P9")
+
+
+def test_the_newest_app_consistent_point_can_be_named() -> None:
+    """Where there are such points the failover goes to the newest; where there is none it is refused."""
+    frozen = attrs.evolve(QUIET, app_points=1.0)
+    failover = Operate("m0", "UnplannedFailover", "latest-app-consistent")
+    some = played(partial(ModelDriver, frozen), Advance(7200), *do(failover))
+    seen = last(some)
+    newest = [p["id"] for p in seen["points"] if p["kind"] == "app-consistent"][-1]
+    assert seen["failover_point"] == newest
+    none = played(CONFORMING, failover)
+    assert none.records[-1].answer == {"answer": "rejected", "code": "RecoveryPointNotFound"}
+
+
+class OldestApp(ModelDriver):
+    """Says that it went to the newest app-consistent point, and shows the name of the oldest point."""
+
+    def observe(self, machine: str) -> Observation:
+        seen = super().observe(machine)
+        points = seen.points
+        assert points is not UNKNOWN
+        return attrs.evolve(seen, failover_point=points[0][0]) if seen.failover_point is not None else seen
+
+
+def test_another_point_than_the_newest_app_consistent_one_is_told() -> None:
+    frozen = attrs.evolve(QUIET, app_points=1.0)
+    failover = Operate("m0", "UnplannedFailover", "latest-app-consistent")
+    divergence = found(partial(OldestApp, frozen), Advance(7200), failover, Settle())
+    assert (divergence.field, divergence.promise) == ("failover_point", "P2")
+
+
+def test_latest_names_no_point_to_change_to() -> None:
+    for point in ("latest", "latest-app-consistent"):
+        asked = played(BUNDLED, *FAILOVER, Operate("m0", "ChangePit", point))
+        assert asked.records[-1].answer == {"answer": "rejected", "code": "RecoveryPointNotFound"}

@@ -18,17 +18,19 @@ from siteproof.model.engines.certificate import (
     DIFFERS,
     OWN,
     CertificateError,
+    CertificateReport,
     certify,
     write_certificate,
 )
-from siteproof.model.engines.obligations import Goal
+from siteproof.model.engines.induction import induct
+from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
 from siteproof.model.engines.solvers import ask_cvc5, ask_z3
 from siteproof.model.errors import SiteproofError
+from siteproof.model.levels import level
 from siteproof.model.mutation import without_guard
-from siteproof.model.promise import promise_model
 from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named
-from siteproof.model.topology import load_topology
+from siteproof.model.topology import Topology, load_topology
 
 from .proving import H2S, candidates, goals, model_of
 
@@ -200,20 +202,23 @@ def test_a_manifest_has_to_name_its_promises(certificate: Path, promises: object
         certify(certificate)
 
 
-def test_what_a_certificate_is_about_is_told(whole: Path, tmp_path: Path) -> None:
-    assert certify(whole).as_documented
-    topology, model = load_topology(H2S), model_of(H2S)
-    changed = topology.with_facts({"planned.drains": False})
-    write_certificate(tmp_path / "changed", changed, model_of(H2S, ("planned.drains", False)), candidates(model), some())
-    report = certify(tmp_path / "changed")
+def test_what_a_certificate_is_about_is_told(tmp_path: Path) -> None:
+    topology, of = load_topology(H2S), level("alarm")
+
+    def about(name: str, it: Topology) -> CertificateReport:
+        model = of.build(it.id, it.facts)
+        claims = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
+        invariant = induct(model, invariant_candidates(model, of.lemmas, claims)).invariant
+        write_certificate(tmp_path / name, it, model, invariant, claims)
+        return certify(tmp_path / name)
+
+    assert about("whole", topology).as_documented
+    report = about("changed", topology.with_facts({"planned.drains": False}))
     assert (report.overrides, report.source, report.as_documented) == ({"planned.drains": False}, BUILT_IN, False)
-    other = attrs.evolve(topology, text="# mine\n" + topology.text)
-    write_certificate(tmp_path / "other", other, model, candidates(model), some())
-    report = certify(tmp_path / "other")
+    report = about("other", attrs.evolve(topology, text="# mine\n" + topology.text))
     assert (report.source, report.as_documented) == (DIFFERS, False)
     mine = attrs.evolve(topology, id="mine", text=topology.text.replace(f'id = "{H2S}"', 'id = "mine"'))
-    write_certificate(tmp_path / "mine", mine, promise_model("mine", topology.facts), candidates(model), some())
-    assert certify(tmp_path / "mine").source == OWN
+    assert about("mine", mine).source == OWN
 
 
 @pytest.mark.parametrize("name", ["a\n(assert false)\n;", "a\r(assert false)", "a|b", "a\\", "", 7, "typing.head"])
@@ -236,8 +241,8 @@ def test_an_unsafe_name_is_never_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("{", "not JSON"), ("[]", "format list"), ("{}", "format None"), ('{"format": 1}', "format 1; expected format 2"),
-    ('{"format": 2}', "expected the keys of format 2"),
+    ("{", "not JSON"), ("[]", "format list"), ("{}", "format None"), ('{"format": 1}', "format 1; expected format 3"),
+    ('{"format": 3}', "expected the keys of format 3"),
 ])
 def test_a_manifest_that_is_none_is_refused(certificate: Path, text: str, message: str) -> None:
     (certificate / "manifest.json").write_text(text, "utf-8")

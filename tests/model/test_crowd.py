@@ -355,7 +355,8 @@ def test_another_machines_step_is_asked_for_every_action_but_the_worlds_and_ever
     invariant = induct(model, invariant_candidates(model, (), goals)).invariant
     rows = {row.name: row for row in Proof(model, invariant).obligations(goals)}
     assert [name for name, row in rows.items() if row.kind == "interference"] == [
-        "interference-light", "interference-P.a-lit-lamp-stays-lit-while-there-is-power"]
+        "interference-light", "interference-claims"]
+    assert rows["interference-claims"].claims == ("P.a-lit-lamp-stays-lit-while-there-is-power",)
     text = rows["interference-light"].script(model)
     assert "(= |other:lit'| true)" in text
     assert "(= |lit'| lit)" in text

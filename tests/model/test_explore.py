@@ -215,6 +215,7 @@ def test_what_an_operator_has_given_up_is_owed_no_way_home() -> None:
 # ------------------------------------------------------------------------------------------------------ whole and scope
 
 
+@soak
 def test_the_scope_is_grown_within_the_budget_and_how_is_told() -> None:
     one = level("promise")
     told = explore_level(one, model_of(V2A), Limits(max_states=30_000))
@@ -225,6 +226,7 @@ def test_the_scope_is_grown_within_the_budget_and_how_is_told() -> None:
     assert any(trial.estimated or trial.stopped for trial in told.trials)
 
 
+@soak
 def test_a_scope_that_is_cut_off_leaves_everything_undetermined() -> None:
     told = explore(load_topology(V2A), Limits(0, 1, max_states=500), among=["promise"])
     assert told.found is Found.UNDETERMINED
@@ -250,6 +252,7 @@ def test_every_action_is_taken_or_proved_impossible_and_the_assumptions_can_hold
     assert taken["planned_failover"] == 0
 
 
+@soak
 def test_an_action_that_is_possible_is_never_called_impossible() -> None:
     model = model_of(V2A)
     graph = explore_graph(model.without_marks(), Scope(writes=0, failovers=0, cached=0), max_states=50)

@@ -129,7 +129,7 @@ def test_every_action_and_claim_has_its_obligations() -> None:
     of_others = {row.action.name for row in rows if row.kind == "interference" and row.action}
     assert of_others == {a.name for a in model.actions if not model.is_world(a)}
     for one in goals(model):
-        mine = [row for row in rows if row.claim == one.key]
+        mine = [row for row in rows if one.key in row.claims and one.key in [goal.name for goal in row.goal]]
         everywhere = one.claim.is_step and one.claim.on is None
         assert len(mine) == (1 if not one.claim.is_step else len(one.claim.on or model.actions) + everywhere)
 
