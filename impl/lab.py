@@ -65,7 +65,7 @@ class Lab:
     """A running system. Closing it closes all files; they stay in the work folder.
 
     Args:
-        topology: path of a topology TOML file, or a topology that has been loaded.
+        topology: path of a topology TOML file, or what was loaded from one.
         machines: disk images of each machine, opened read-only; sizes are positive multiples of 4096 bytes.
         workdir: folder for everything that is written; must not hold these machines already.
         seed: decides every delay and every generated id, so that the same calls give the same run; the bytes of
@@ -91,7 +91,7 @@ class Lab:
 
     def __init__(
         self,
-        topology: Path | str | Topology,
+        topology: Topology | Path | str,
         machines: Mapping[str, Sequence[Path]],
         workdir: Path,
         seed: int = 0,

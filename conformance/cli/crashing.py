@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from siteproof.conformance.cli.shared import Session
-from siteproof.conformance.drivers.bundled import topology_file
+from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
 from siteproof.conformance.drivers.bundled_histories import History, drawn_history, histories
 from siteproof.conformance.exits import Exit
 from siteproof.impl.flows import flow_of
-from siteproof.impl.loader import Topology, load_topology
+from siteproof.impl.loader import Topology
 from siteproof.model.topology import builtin_topologies
 
 __all__ = ["crash"]
@@ -37,7 +37,7 @@ def crash(session: Session, names: Sequence[str], quick: bool, again: int, drawn
     broken: list[Text] = []
     with TemporaryDirectory(prefix="siteproof-crash-") as place, session.progress.status("") as status:
         for name in names or builtin_topologies():
-            topology = load_topology(topology_file(name))
+            topology = topology_of(name)
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
             for column in ("history", "crash points", "restarts", "second crashes", "failed effects", "broken", "seconds"):
                 table.add_column(column, justify="left" if column == "history" else "right", no_wrap=True)

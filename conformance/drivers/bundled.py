@@ -27,7 +27,7 @@ from siteproof.impl.loader import Topology
 from siteproof.impl.loader import load_topology as impl_topology
 from siteproof.model.topology import load_topology
 
-__all__ = ["BundledDriver", "topology_file"]
+__all__ = ["BundledDriver", "topology_of"]
 
 
 @functools.cache
@@ -40,18 +40,13 @@ def _folder() -> Path:
 
 
 @functools.cache
-def topology_file(source: str) -> Path:
-    """The implementation reads a file. It gets a built-in flow, or one that extends another, as one self-contained text."""
+def topology_of(source: str) -> Topology:
+    """The implementation reads a file. It gets a built-in flow, or one that extends another, as one self-contained text; what
+    it makes of that is the same for every case."""
     topology = load_topology(source)
     path = Path(tempfile.mkdtemp(dir=_folder())) / f"{topology.id}.toml"
     path.write_text(topology.text, encoding="utf-8")
-    return path
-
-
-@functools.cache
-def _topology(source: str) -> Topology:
-    """What the implementation makes of it, which is the same for every case."""
-    return impl_topology(topology_file(source))
+    return impl_topology(path)
 
 
 class BundledDriver:
@@ -69,7 +64,7 @@ class BundledDriver:
         self.folder = Path(tempfile.mkdtemp(prefix="case-", dir=self.work or _folder()))
         image = self._image(base)
         self.lab = Lab(
-            _topology(scenario.topology),
+            topology_of(scenario.topology),
             {m: [image] * scenario.disks for m in scenario.machines},
             self.folder,
             seed,

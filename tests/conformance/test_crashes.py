@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from siteproof.conformance.cli import main
-from siteproof.conformance.drivers.bundled import topology_file
+from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
 from siteproof.conformance.drivers.bundled_histories import History, drawn_history, histories
 from siteproof.impl import agent, keeping, simulation, target
@@ -21,7 +21,6 @@ from siteproof.impl.disk import CarefulDisk
 from siteproof.impl.diskset import DiskSet
 from siteproof.impl.flows import FLOWS
 from siteproof.impl.keeping import Keeper
-from siteproof.impl.loader import load_topology
 from siteproof.impl.simulated_disk import Crash
 from siteproof.impl.store import PLACES
 from siteproof.impl.values import SIDES
@@ -38,7 +37,7 @@ def tried(flow: str, plan: Plan, folder: Path, seed: int, name: str = "") -> tup
     total, found = Tally(), []
     for history in histories(FLOWS[flow]):
         if name in history.name:
-            tally = explore(load_topology(topology_file(flow)), history, folder, seed, plan)
+            tally = explore(topology_of(flow), history, folder, seed, plan)
             total.points += tally.points
             total.worlds += tally.worlds
             total.second += tally.second
@@ -78,7 +77,7 @@ def drawn(flow: str, seeds: range, plan: Plan, folder: Path) -> tuple[int, list[
     worlds, found = 0, []
     for seed in seeds:
         first = seed_for(f"drawn {flow} {seed}")
-        tally = explore(load_topology(topology_file(flow)), drawn_history(first), folder, first, plan)
+        tally = explore(topology_of(flow), drawn_history(first), folder, first, plan)
         worlds += tally.worlds
         found += [f"{f.history}, effect {f.effect} ({f.name}), {f.crash}, dark {f.dark}: {f.text}" for f in tally.findings]
     return worlds, found
@@ -104,7 +103,7 @@ def failed(flow: str, every: int, folder: Path, seed: int) -> tuple[int, list[st
     """All histories of a flow, with effects that fail: how many, and what was found, in words."""
     points, found = 0, []
     for history in histories(FLOWS[flow]):
-        tally = explore_failures(load_topology(topology_file(flow)), history, folder, seed, every)
+        tally = explore_failures(topology_of(flow), history, folder, seed, every)
         points += tally.points
         found += [f"{f.history}, effect {f.effect} ({f.name}), {f.crash}: {f.text}" for f in tally.findings]
     return points, found
@@ -235,13 +234,13 @@ def test_a_mistake_in_keeping_is_found(mistake: str, tmp_path: Path) -> None:
 
 def test_the_crash_test_also_judges_a_history_without_any_crash(tmp_path: Path) -> None:
     """A history that asks for what is refused is a finding, not a run without findings."""
-    topology, history = load_topology(topology_file(HYPER_V)), History("wrong", (("request", "Commit"), ("from here", None)))
+    topology, history = topology_of(HYPER_V), History("wrong", (("request", "Commit"), ("from here", None)))
     for tally in (explore(topology, history, tmp_path), explore_failures(topology, history, tmp_path)):
         assert [f.text for f in tally.findings] == ["Commit is refused: NoFailoverToCommit"]
 
 
 def test_points_of_the_same_history_do_not_depend_on_what_is_tried_there(tmp_path: Path) -> None:
-    topology = load_topology(topology_file(HYPER_V))
+    topology = topology_of(HYPER_V)
     history = next(h for h in histories(FLOWS[HYPER_V]) if h.name == "test failover")
     some = explore(topology, history, tmp_path, 3, Plan(in_turn=True))
     (tmp_path / "b").mkdir()
