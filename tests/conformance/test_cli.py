@@ -244,6 +244,8 @@ def test_only_folders_of_ours_take_certificates(tmp_path: Path) -> None:
 
 TALKS = """
 from siteproof.conformance.drivers.model import ModelDriver
+from tests.soak import soak
+from tests.soak import soak
 import os
 print("on import")
 class Talks(ModelDriver):
@@ -298,6 +300,7 @@ def document_of(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "report.json").read_text(encoding="utf-8")))
 
 
+@soak
 def test_check_leaves_a_whole_report_and_does_not_touch_the_image(tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
     image.write_bytes(os.urandom(64 * 4096))

@@ -13,6 +13,7 @@ from siteproof.conformance.report.explored import necessity_story, needed_in_wor
 from siteproof.model.necessity import NecessityReport, necessity_of_model
 from siteproof.model.promise import LEVEL, promise_model
 from siteproof.model.topology import load_topology
+from tests.soak import soak
 
 FLOW = "hyper-v-site-to-azure"
 
@@ -30,6 +31,7 @@ def test_a_flow_is_explored_and_told(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert found["reports"][0]["levels"][0]["way_home"]["advice"]
 
 
+@soak
 def test_an_exploration_that_is_cut_off_is_inconclusive(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explore", FLOW, "--level", "promise", "--writes", "1", "--failovers", "1", "--max-states", "300"]) == 2
     assert "CUT OFF: at most 300 states" in " ".join(capsys.readouterr().out.split())
@@ -44,6 +46,7 @@ def test_the_users_mistakes_are_told_as_such(arguments: list[str], capsys: pytes
     assert "expected" in capsys.readouterr().err
 
 
+@soak
 def test_the_matrix_is_a_table_with_a_row_for_each_precondition(capsys: pytest.CaptureFixture[str]) -> None:
     topology = load_topology(FLOW)
     model = promise_model(FLOW, topology.facts)

@@ -42,11 +42,11 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_it_is_proved_and_its_certificate_confirmed(own: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["prove", own, "--property", "P12", "--property", "P16", "--certificates", "proofs"]) == 0
+    assert main(["prove", own, "--property", "P25", "--property", "P15", "--certificates", "proofs"]) == 0
     assert main(["certify", "proofs"]) == 0
     words = capsys.readouterr().out
     assert "Own DR  own-dr" in words
-    assert "own-dr  promise" in words
+    assert "own-dr  alarm" in words
     assert "confirmed by z3" in words
     assert "no built-in topology has that id" in words
 

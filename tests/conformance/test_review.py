@@ -10,6 +10,7 @@ import pytest
 
 from siteproof.conformance.cli import main
 from siteproof.model.topology import load_topology
+from tests.soak import soak
 
 H2S, V2A, P2A = "hyper-v-to-secondary-site", "vmware-to-azure", "physical-to-azure"
 
@@ -44,6 +45,7 @@ def test_a_lost_promise_is_told_by_its_shortest_run_with_what_the_change_contrad
     assert "←" not in row
 
 
+@soak
 def test_a_promise_that_comes_back_is_gained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = without_drain(tmp_path)
     assert main(["prove", str(file), "--property", "P1", "--what-if", "planned.drains=true", "--json", "-"]) == 0

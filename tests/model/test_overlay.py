@@ -126,7 +126,8 @@ def test_two_links_with_the_same_ends_are_told_apart_by_port_or_load(tmp_path: P
                                 "links.primary-host.secondary-host.99.control.encrypted")
     topology = made(str(file), "links.primary-host.secondary-host.99.encrypted=true")
     assert [one.encrypted for one in topology.links if one.port == 99] == [True]
-    assert [one.encrypted for one in topology.links if one.source == "primary-host" and one.port is None] == [False]
+    assert [one.encrypted for one in topology.links
+            if (one.source, one.target, one.port) == ("primary-host", "secondary-host", None)] == [False]
 
 
 def outcome(changes: list[Override]) -> Topology | SiteproofError:

@@ -14,6 +14,8 @@ from siteproof.model.prove import prove, witnesses
 from siteproof.model.results import Verdict
 from siteproof.model.topology import builtin_topologies, load_topology
 
+from .crowds import terms
+
 V2A = "vmware-to-azure"
 
 
@@ -59,8 +61,8 @@ def test_a_plan_that_does_not_look_at_everyone_is_refuted(action: str) -> None:
 def test_what_holds_for_any_number_holds_for_two_and_for_three_machines() -> None:
     for machines in (("a", "b"), ("a", "b", "other")):
         model = plan_model(V2A, load_topology(V2A).facts, machines)
-        goals = [goal for goal in goals_of(model, LEVEL.promises) if goal.built.applies]
-        targets = [Target(g.key, z3.Not(g.built.formula), g.claim.is_step, g.claim.on) for g in goals]
+        claims = [claim for promise in LEVEL.promises for claim in promise.claims]
+        targets = [Target(claim.name, terms(model, claim)[1], claim.is_step, claim.on) for claim in claims]
         bounds = {f"{name}.group": 2 for name in machines} | {f"{name}.moves": 2 for name in machines}
         scope = Scope(None, None, None, {"turn": 3, **bounds})
         assert search(model, targets, scope, max_states=200_000, explore_all=True).found == {}

@@ -16,6 +16,7 @@ from siteproof.model.promise import LEVEL
 from siteproof.model.prove import prove, prove_model, what_if, witnesses
 from siteproof.model.results import ClaimResult, ProofReport, Verdict, is_kept, worst
 from siteproof.model.topology import load_topology
+from tests.soak import soak
 
 from .proving import FLOWS, H2S, V2A, model_of
 
@@ -127,6 +128,7 @@ def test_an_unknown_promise_is_the_users_mistake() -> None:
         prove(load_topology(H2S), ["P99"])
 
 
+@soak
 def test_a_what_if_that_allows_reversal_before_commit_loses_p7_with_the_shortest_trace() -> None:
     both = what_if(load_topology(H2S), {"reverse.requires_commit": False})
     assert both.lost == ("P1", "P2", "P4", "P7", "P21")

@@ -10,6 +10,7 @@ from siteproof.conformance.drivers.model import ModelDriver, Style
 from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.runner import campaign
 from tests.seeds import seed_for
+from tests.soak import soak
 
 FLOWS = ("vmware-to-azure", "hyper-v-to-secondary-site")
 
@@ -23,6 +24,7 @@ def test_a_correct_variant_is_not_accused(variant: Variant, flow: str) -> None:
     assert result.counterexample is None, result.counterexample
 
 
+@soak
 @pytest.mark.parametrize("flow", FLOWS)
 def test_systems_of_any_rhythm_are_not_accused(flow: str) -> None:
     seed = seed_for(f"any rhythm {flow}")
