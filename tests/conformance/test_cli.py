@@ -21,6 +21,7 @@ from siteproof.conformance.image import DiskImage
 from siteproof.conformance.report.folder import certificate_folder
 from siteproof.model.errors import UsageError
 from siteproof.model.topology import load_topology
+from tests.soak import soak
 
 HYPER_V = "hyper-v-to-secondary-site"
 
@@ -244,8 +245,6 @@ def test_only_folders_of_ours_take_certificates(tmp_path: Path) -> None:
 
 TALKS = """
 from siteproof.conformance.drivers.model import ModelDriver
-from tests.soak import soak
-from tests.soak import soak
 import os
 print("on import")
 class Talks(ModelDriver):
