@@ -12,6 +12,7 @@ from siteproof.conformance.drivers.model import ModelDriver, Style
 from siteproof.conformance.oracle import Factor
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import run_case
+from tests.soak import soak
 
 from .driving import FLOWS, promised, run
 
@@ -47,12 +48,12 @@ def test_two_machines_with_two_disks_are_explained(flow: str) -> None:
         (FLOWS[0], "returning.fenced_first", False, {"P3"}),
         (FLOWS[1], "returning.fenced_first", False, {"P3"}),
         (FLOWS[0], "commit.removes_points", False, {"P7"}),
-        (FLOWS[0], "unplanned.latest_processes_received", False, {"P2"}),
+        pytest.param(FLOWS[0], "unplanned.latest_processes_received", False, {"P2"}, marks=soak),
         (FLOWS[0], "reverse.requires_commit", False, {"P13", "P18"}),
         (FLOWS[0], "forward.planned_failover", True, {"P13", "P18"}),
         (FLOWS[1], "forward.planned_failover", False, {"P13", "P18"}),
         (FLOWS[1], "unplanned.leaves_protected", True, {"P18"}),
-        (FLOWS[0], "failback.ends_protection", False, {"P18", "P12", "P7"}),
+        pytest.param(FLOWS[0], "failback.ends_protection", False, {"P18", "P12", "P7"}, marks=soak),
     ],
 )
 def test_a_system_with_another_fact_is_told_apart(flow: str, fact: str, value: bool, promises: set[str]) -> None:

@@ -76,6 +76,7 @@ def test_a_change_that_changes_nothing_is_said_to_be_so(capsys: pytest.CaptureFi
     assert "nothing differs" in capsys.readouterr().out
 
 
+@soak
 def test_a_what_if_is_for_the_flow_that_it_names(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--what-if", f"{V2A}:policy.retention_hours=12", "--what-if", "policy.rpo_threshold_minutes=20", "--json", "-"]
     assert main(["prove", V2A, H2S, "--property", "P12", *arguments]) == 0
@@ -83,6 +84,7 @@ def test_a_what_if_is_for_the_flow_that_it_names(capsys: pytest.CaptureFixture[s
     assert changes == {V2A: ["policy.retention_hours", "policy.rpo_threshold_minutes"], H2S: ["policy.rpo_threshold_minutes"]}
 
 
+@soak
 def test_an_overlay_shows_the_same_as_the_what_ifs_that_it_stands_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +139,7 @@ def test_diff_without_proofs_loads_no_verdicts_and_ends_with_0(capsys: pytest.Ca
     assert all(row["path"] in captured.err.replace("\n", "") or len(row["path"]) > 30 for row in told["differences"])
 
 
+@soak
 def test_diff_ends_with_1_when_the_second_breaks_what_the_first_keeps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
