@@ -18,6 +18,7 @@ from tests.soak import soak
 FLOW = "hyper-v-site-to-azure"
 
 
+@soak
 def test_a_flow_is_explored_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "found.json"
     scope = ["--level", "promise", "--writes", "0", "--failovers", "1"]

@@ -32,6 +32,7 @@ from siteproof.model.results import Trace
 from siteproof.model.system import Model
 from siteproof.model.terms import And, If, Or
 from siteproof.model.topology import Override, builtin_topologies, load_topology
+from tests.soak import soak
 
 from ..model.crowds import bounds, crowd_of
 
@@ -263,6 +264,7 @@ def test_every_flow_has_a_mistake_and_so_have_the_stories_that_matter() -> None:
     assert len(MISTAKES) >= 10
 
 
+@soak
 def test_the_flows_without_the_mistakes_keep_what_the_mistakes_break() -> None:
     for one in MISTAKES:
         facts = load_topology(one.flow).facts
