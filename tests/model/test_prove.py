@@ -145,6 +145,7 @@ def test_a_what_if_that_allows_reversal_before_commit_loses_p7_with_the_shortest
     assert others == set(ALL) - {*both.lost, "P13"}
 
 
+@soak
 def test_a_claim_that_nobody_can_settle_in_time_is_undetermined_with_the_reason() -> None:
     outcome = prove_model(model_of(V2A, ("reverse.ships_content", False)), ["P20"], time_limit=4.0)
     verdicts = {c.verdict for c in outcome.promises[0].claims}
@@ -155,6 +156,7 @@ def test_a_claim_that_nobody_can_settle_in_time_is_undetermined_with_the_reason(
             assert "time limit" in claim.reason or "no counterexample" in claim.reason
 
 
+@soak
 def test_a_counterexample_too_deep_for_the_first_search_is_found_by_a_deeper_one() -> None:
     mutant = without_change(model_of(V2A), "switch_unplanned", "loss_known")
     outcome = prove_model(mutant, ["P2"], time_limit=60.0)
