@@ -67,7 +67,6 @@ def run(commands: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [*squeezed(printed), f"exit code {code}"]
 
 
-@pytest.mark.xfail(reason="the tutorial shows traces of an earlier text of the model; to be made anew", strict=True)
 def test_the_tutorial_does_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
