@@ -22,7 +22,7 @@ from siteproof.model.catalogue import promise
 from siteproof.model.claims import always, step
 from siteproof.model.crowd import NAMES, CrowdStep, Everyone, crowd, each_of, everyone, of, pairs_of
 from siteproof.model.engines.scope import Scope
-from siteproof.model.levels import Level
+from siteproof.model.level import Level
 from siteproof.model.system import Facts, Model, Requires, Step, Vocabulary, choice, command, environment, flag, internal
 from siteproof.model.terms import And, Bool, Choice, If, Implies, Not, Or
 

@@ -23,7 +23,8 @@ from siteproof.model.ending import Ending, Found, Stillness, ending, stillness
 from siteproof.model.engines.graph import Graph, explore_graph
 from siteproof.model.engines.scope import Scope
 from siteproof.model.errors import UsageError, near
-from siteproof.model.levels import Level, level_ids, levels
+from siteproof.model.level import Level
+from siteproof.model.levels import level_ids, levels
 from siteproof.model.product import letters, of_machine, product
 from siteproof.model.readings.python import compile_model
 from siteproof.model.system import Model

@@ -20,7 +20,7 @@ from siteproof.model.catalogue import promise
 from siteproof.model.claims import always, step
 from siteproof.model.crowd import NAMES, CrowdStep, crowd, each_of, everyone, of
 from siteproof.model.engines.scope import Scope
-from siteproof.model.levels import Level
+from siteproof.model.level import Level
 from siteproof.model.system import Facts, Model, Requires, Step, Vocabulary, choice, command, flag, internal
 from siteproof.model.terms import And, Bool, Implies, Not
 

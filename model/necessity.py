@@ -35,7 +35,8 @@ from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Memory, Path, Target, hunt
 from siteproof.model.engines.solvers import z3_version
 from siteproof.model.engines.traces import counterexample, trace_of
-from siteproof.model.levels import Level, levels
+from siteproof.model.level import Level
+from siteproof.model.levels import levels
 from siteproof.model.mutation import without_guard
 from siteproof.model.readings import smt
 from siteproof.model.readings.english import english

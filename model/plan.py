@@ -23,7 +23,7 @@ from siteproof.model.catalogue import promise
 from siteproof.model.claims import Claim, always, step
 from siteproof.model.crowd import NAMES, CrowdStep, crowd, each_of, everyone, of
 from siteproof.model.engines.scope import Scope
-from siteproof.model.levels import Level
+from siteproof.model.level import Level
 from siteproof.model.system import Facts, Model, Requires, Step, Vocabulary, choice, command, environment, flag, internal, nat
 from siteproof.model.terms import And, Bool, Change, Choice, If, Implies, Not, Or
 
@@ -203,7 +203,7 @@ LEMMAS: tuple[Claim, ...] = (
     *each_of("not_listed_not_touched", lambda m: Implies(Not(m.listed), m.state == State.HOME)),
     *each_of("groups_count_from_one", lambda m: m.group >= 1),
     *each_of("planned_has_no_error", lambda m: Implies(And(m.runs, m.mode == Mode.PLANNED), m.state != State.FAILED)),
-    always("waits_while_it_runs", of(lambda m: Implies(m.waits, Or(m.turn > 0, Not(m.runs))), "a")),
+    always("waits_only_while_it_runs", of(lambda m: Implies(m.waits, And(m.runs, m.turn > 0)), "a")),
 )
 
 

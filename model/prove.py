@@ -1,11 +1,12 @@
 """Proving the promises of a flow: which engine is asked what, in which order, and how the answers become verdicts.
 
 Rules
-1. *False claims first.* A breadth-first search looks, in one pass, for a step or state that breaks a claim and for one
-   that satisfies a claim's premise. It takes a second and gives the shortest trace.
+1. *False claims first.* A breadth-first search looks, in one pass, for a step or state that breaks a claim. It takes a second
+   and gives the shortest trace. That a claim's premise can be satisfied is shown by a walk before, which goes deep at once; the
+   search looks for what the walk has not met.
 2. *Then true ones.* Lemmas and invariant claims that were not refuted are tried together by plain induction; step
-   claims on top. This is the only thing that makes a claim *proved*. A step claim that names its actions and follows
-   from their preconditions and effects without any invariant is *by construction* instead.
+   claims on top. This is the only thing that makes a claim *proved*. A claim about states, or about steps that it names, that
+   follows from what the actions say without any invariant is *by construction* instead.
 3. *Then the rest*, while time lasts, cheap before dear: deeper searches, induction over what is left of lemmas that fell
    (`weakening`), Spacer (whose finding has to pass plain induction), bounded model checking. One claim that fails refutes a
    promise: from then on, dear engines are not asked about its other claims. What nobody settles is *undetermined*, with the
@@ -36,9 +37,11 @@ from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import SearchResult, Target, search
 from siteproof.model.engines.solvers import z3_version
 from siteproof.model.engines.traces import claim_text, counterexample, trace_of
+from siteproof.model.engines.walk import met
 from siteproof.model.engines.weakening import absences, plausible, sharpened, weakened
 from siteproof.model.errors import UsageError, near
-from siteproof.model.levels import Level, level, levels, promise_ids
+from siteproof.model.level import Level
+from siteproof.model.levels import level, levels, promise_ids
 from siteproof.model.readings.python import CompiledModel, compile_model
 from siteproof.model.readings.smt import Named, typing
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, is_kept, worst
@@ -133,7 +136,7 @@ class _Race:
         A small scope may have missed a shorter counterexample, so the wide one is searched below its length.
         """
         targets = [_violation(goal) for goal in wanted]
-        targets += [Target("?" + g.key, g.built.premise, g.claim.is_step, g.claim.on) for g in unseen]
+        targets += [_premise(goal) for goal in unseen]
         found = self.search(targets, scope, max_states=max_states)
         if found.exhausted and wanted:
             self.finished.append(scope)  # what is wanted later was wanted now
@@ -148,6 +151,12 @@ class _Race:
             best, where = (least, self.level.wide) if len(least) < len(path) else (path, scope)
             self.refute(goal, best, f"breadth-first search ({where})", found.seconds, len(best) <= wider.complete_depth + 1)
         return found
+
+    def walk(self) -> None:
+        """Note of each claim whether its premise is met on a walk, somewhat beyond the widest scope."""
+        self.tell("walking")
+        seen = met(self.model, [_premise(goal) for goal in self.goals], self.level.wide.widened(1))
+        self.witnessed = {goal.key: "?" + goal.key in seen for goal in self.goals}
 
     def search(self, targets: Sequence[Target], scope: Scope, *, max_states: int | None,
                max_depth: int | None = None) -> SearchResult:
@@ -209,7 +218,7 @@ class _Race:
         shown = [goal for goal in self.goals if self.results[goal.key].verdict is Verdict.PROVED]
         self.never = self.unreachable([goal for goal in shown if not self.witnessed[goal.key]])
         scope = self.level.scopes[-1]
-        named = [goal for goal in shown if goal.claim.is_step and goal.claim.on is not None]
+        named = [goal for goal in shown if not goal.claim.is_step or goal.claim.on is not None]
         written = proves(self.model, typing(self.model), named)
         for goal in shown:
             result = attrs.evolve(self.results[goal.key], witnessed=self.witnessed[goal.key])
@@ -331,7 +340,8 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     everything = [goal for goal in claimed if goal.built.applies]
     goals = [goal for goal in everything if any(goal.promise is promise for promise in chosen)]
     race = _Race(of, model, goals, on_progress or (lambda _text: None), began + time_limit)
-    race.look(of.wide, FIRST_STATES, race.open, goals)
+    race.walk()
+    race.look(of.wide, FIRST_STATES, race.open, [goal for goal in goals if not race.witnessed[goal.key]])
     candidates = invariant_candidates(model, of.lemmas, everything)
     race.induct(candidates)
     race.fall_back(candidates)
@@ -361,6 +371,11 @@ def _denial(goal: Goal) -> Goal:
 def _violation(goal: Goal) -> Target:
     """What refutes a claim."""
     return Target("!" + goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on)
+
+
+def _premise(goal: Goal) -> Target:
+    """What satisfies the premise of a claim."""
+    return Target("?" + goal.key, goal.built.premise, goal.claim.is_step, goal.claim.on)
 
 
 def _reach(of: Level, verdict: Verdict) -> str:

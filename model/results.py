@@ -1,8 +1,8 @@
 """What the engines say: verdicts, traces and proof reports, as plain values that reports and certificates are made from.
 
 Rules
-1. Five verdicts, and only the first counts as a proof. *By construction* is a step claim that the written preconditions
-   and effects of the actions it names satisfy on their own: certified, and no more than a reading of the model.
+1. Five verdicts, and only the first counts as a proof. *By construction* is a claim that the written preconditions and
+   effects of the actions satisfy on their own: certified, and no more than a reading of the model.
    *Undetermined* always says why (bound, time-out, the solver's reason, a premise that was never reached); it is never
    shown as a pass.
 2. A trace is a list of taken actions with the decoded state after each. It has been replayed on the compiled model before

@@ -28,7 +28,7 @@ from siteproof.model.engines.obligations import Goal, goals_of, invariant_candid
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Path, Target, search
 from siteproof.model.engines.traces import trace_of
-from siteproof.model.levels import Level
+from siteproof.model.level import Level
 from siteproof.model.readings import smt
 from siteproof.model.readings.python import CompiledModel, State, compile_predicate
 from siteproof.model.readings.smt import Named

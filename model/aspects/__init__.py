@@ -12,7 +12,7 @@ from siteproof.model.aspects.consistency import LEVEL as CONSISTENCY
 from siteproof.model.aspects.keys import LEVEL as KEYS
 from siteproof.model.aspects.requests import LEVEL as REQUESTS
 from siteproof.model.aspects.retention import LEVEL as RETENTION
-from siteproof.model.levels import Level
+from siteproof.model.level import Level
 
 __all__ = ["ASPECTS"]
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from siteproof.model.catalogue import promise
 from siteproof.model.claims import Claim, always, step
 from siteproof.model.engines.scope import Scope
-from siteproof.model.levels import Level
+from siteproof.model.level import Level
 from siteproof.model.system import ActionRule, Facts, Model, Step, Vocabulary, build_model, environment, flag, internal, nat
 from siteproof.model.terms import And, Bool, Implies, Not, Or
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from siteproof.model.catalogue import promise
 from siteproof.model.claims import Claim, always, step
 from siteproof.model.engines.scope import Scope
-from siteproof.model.levels import Level
+from siteproof.model.level import Level
 from siteproof.model.system import (
     ActionRule,
     Facts,

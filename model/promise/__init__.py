@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from siteproof.model.engines.scope import Scope
-from siteproof.model.levels import Level
+from siteproof.model.level import Level
 from siteproof.model.promise.changing import CHANGING
 from siteproof.model.promise.commands import COMMANDS
 from siteproof.model.promise.ending import ENDING

@@ -10,6 +10,7 @@ from __future__ import annotations
 from siteproof.model.catalogue import promise
 from siteproof.model.claims import Promise, always, step
 from siteproof.model.promise.promises_of_copies import P4, P6, P8, P9, P10, P21
+from siteproof.model.promise.promises_of_offers import P11, P18
 from siteproof.model.promise.promises_of_requests import P13, P22
 from siteproof.model.promise.vocabulary import Direction, Failover, Fate, Job, Machine, Point, Protection, Resync, Site
 from siteproof.model.system import Facts
@@ -174,4 +175,4 @@ P20 = promise("P20", (
            given=lambda m: And(m.x_fate == Fate.DISCARDED, m.follows)),
 ))
 
-PROMISES: tuple[Promise, ...] = (P1, P2, P3, P4, P6, P7, P8, P9, P10, P12, P13, P16, P20, P21, P22)
+PROMISES: tuple[Promise, ...] = (P1, P2, P3, P4, P6, P7, P8, P9, P10, P11, P12, P13, P16, P18, P20, P21, P22)
