@@ -1,8 +1,8 @@
-"""`siteproof check`: for each flow prove, certify, run the bundled implementation; then one table and one report folder.
+"""`siteproof check`: for each flow prove, certify, explore, run the bundled implementation; then one table and one report folder.
 
 Rules
 1. Each flow is worked on by a process of its own (spawned, never forked), so that two processors do two flows at once. It
-   tells the parent what it has as soon as it has it: proofs, then the campaign, then the round trip on the image.
+   tells the parent what it has as soon as it has it: proofs, the exploration, the campaign, the round trip on the image.
 2. The parent only collects and renders. Whatever arrives before an interruption is in the report; what was asked for and is
    missing is named there, and such a report is never green.
 3. A worker that dies or fails spoils its own flow and no other.
@@ -37,11 +37,15 @@ from siteproof.model.topology import Topology
 
 __all__ = ["PARTS", "UNPLANNED", "FlowJob", "Progress", "check_flows"]
 
-PARTS = {"proof": "the proofs", "campaign": "the campaign", "image": "the round trip on the image",
-         "necessity": "the necessity matrix"}
+PARTS = {"proof": "the proofs", "exploration": "the exploration", "campaign": "the campaign",
+         "image": "the round trip on the image", "necessity": "the necessity matrix"}
 
+STAGES = {"proof": "proving", "exploration": "exploring", "campaign": "running", "image": "round trip on the image",
+          "necessity": "dropping preconditions"}
 
-STAGES = {"proof": "proving", "campaign": "running", "image": "round trip on the image", "necessity": "dropping preconditions"}
+EXPLORED_WRITES, EXPLORED_FAILOVERS = 1, 1
+"""How far a check explores the promise level: some ten thousand states a flow, and what follows after the faults.
+`siteproof explore` goes further, and looks at the other levels."""
 
 UNPLANNED = "forward.unplanned_failover"
 """The fact that the two runs of the assumptions page need."""
@@ -108,6 +112,7 @@ class _Flow:
             self.got.get("requirements", ()),
             self.got.get("necessity"),
             self.got.get("impossible"),
+            self.got.get("exploration"),
         )
 
     def _missing(self, part: str) -> str:
@@ -226,6 +231,7 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
     from siteproof.conformance.drivers.bundled import BundledDriver
     from siteproof.conformance.roundtrip import round_trip
     from siteproof.conformance.runner import campaign, promised_for
+    from siteproof.model.explore import Limits, explore
     from siteproof.model.impossible import impossibility
     from siteproof.model.necessity import necessity
     from siteproof.model.promise import promise_model
@@ -242,6 +248,9 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
     yield "requirements", requirement_trace(job.topology, proof)
     if job.impossible:
         yield "impossible", impossibility(job.topology)
+    limits = Limits(EXPLORED_WRITES, EXPLORED_FAILOVERS, witnesses=False)
+    yield "exploration", explore(job.topology, limits, among=["promise"],
+                                 on_progress=lambda text: tell(STAGES["exploration"], text))
     promised = promised_for(job.topology)
     yield (
         "campaign",

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from siteproof.conformance.results import CampaignResult, Outcome
 from siteproof.model.results import ProofReport, Verdict
 
-__all__ = ["Exit", "of_campaign", "of_proof", "overall"]
+__all__ = ["Exit", "of_campaign", "of_found", "of_proof", "overall"]
 
 
 class Exit(enum.IntEnum):
@@ -43,6 +43,11 @@ def of_proof(report: ProofReport) -> Exit:
     if Verdict.REFUTED in verdicts:
         return Exit.VIOLATION
     return Exit.INCONCLUSIVE if Verdict.UNDETERMINED in verdicts else Exit.OK
+
+
+def of_found(found: str) -> Exit:
+    """What an exploration comes to (`siteproof.model.ending.Found`, told apart by its words: no engine is loaded for it)."""
+    return {"broken": Exit.VIOLATION, "undetermined": Exit.INCONCLUSIVE}.get(found, Exit.OK)
 
 
 def of_campaign(result: CampaignResult) -> Exit:

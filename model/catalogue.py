@@ -29,9 +29,10 @@ FORMAT, FILE = 1, "promises.toml"
 
 
 class Judged(StrEnum):
-    """How a promise is judged: by proofs over the model, or on running systems alone."""
+    """How a promise is judged: by proofs over the model, by explorations of it, or on running systems alone."""
 
     PROVED = "proved"
+    EXPLORED = "explored"
     TESTED = "tested"
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import attrs
 import z3
 
-from siteproof.model.system import FACT_PREFIX, Facts, Model, Parameter, Vocabulary, constants_of
+from siteproof.model.system import Facts, Model, Parameter, Vocabulary, constants_of
 from siteproof.model.terms import Bool, member
 
 __all__ = ["Claim", "Promise", "always", "built", "can", "step"]
@@ -97,8 +97,7 @@ def built(model: Model, claim: Claim) -> Built:
     if claim.needs is not None:
         term = claim.needs(model.facts).node
         applies = z3.is_true(model.facts.fold(term))
-        asked = sorted(n.removeprefix(FACT_PREFIX) for n in constants_of(term))
-        because = ", ".join(f"{path} = {str(model.facts.values[path]).lower()}" for path in asked)
+        because = model.facts.told(term)
     premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
     premise, conclusion = _with_actions(model, premise), _with_actions(model, claim.conclusion(*now).node)
     if not model.speaks_of_few(z3.And(premise, conclusion)):

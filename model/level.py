@@ -53,3 +53,8 @@ class Level:
             return True
         known = Facts(facts)
         return bool(z3.is_true(known.fold(self.needs(known).node)))
+
+    def because(self, facts: Mapping[str, bool]) -> str:
+        """The facts that decide whether it applies, with their values."""
+        known = Facts(facts)
+        return known.told(self.needs(known).node) if self.needs is not None else ""

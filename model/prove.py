@@ -12,7 +12,7 @@ Rules
    promise: from then on, dear engines are not asked about its other claims. What nobody settles is *undetermined*, with the
    reason.
 4. A claim that does not apply is *not applicable*, with the facts that make it so; a promise none of whose claims apply
-   is so, too.
+   is so, too, and so are all claims of a level that says nothing about the flow.
 5. A claim that follows from the invariant is proved only if its premise was reached. Where the invariant shows that none
    can reach it, the claim is not applicable; where nobody knows, undetermined, for it may say nothing.
 6. A promise that is kept is written as a certificate, all its claims, and that is checked by two solvers, if a folder is
@@ -404,7 +404,10 @@ def prove(topology: Topology, promises: Collection[str] | None = None, overrides
     solvers, asked = [z3_version()], []
     for one in levels():
         wanted = [p.id for p in one.promises if promises is None or p.id in promises]
-        if (among is not None and one.id not in among) or not one.applies(changed.facts) or not wanted:
+        if (among is not None and one.id not in among) or not wanted:
+            continue
+        if not one.applies(changed.facts):
+            rows += _not_applicable(one, changed, wanted)
             continue
         asked.append(one.id)
         found, confirmed_by = _prove_level(one, changed, promises, certificate_dir, on_progress, time_limit)
@@ -413,6 +416,15 @@ def prove(topology: Topology, promises: Collection[str] | None = None, overrides
     rows.sort(key=lambda row: int(row.id[1:]))
     return ProofReport(changed.id, changed.title, tuple(asked), dict(changed.facts), dict(changed.overrides), tuple(rows),
                        tuple(solvers), time.perf_counter() - began)
+
+
+def _not_applicable(of: Level, topology: Topology, wanted: Collection[str]) -> list[PromiseResult]:
+    """The rows of a level that says nothing about the flow, with the facts that make it so."""
+    why = of.because(topology.facts)
+    return [PromiseResult(
+        promise.id, of.id, promise.title, promise.sentence, promise.requirements, Verdict.NOT_APPLICABLE,
+        tuple(ClaimResult(claim.name, Verdict.NOT_APPLICABLE, "", 0.0, why) for claim in promise.claims), 0.0, "")
+        for promise in of.promises if promise.id in wanted]
 
 
 def _prove_level(of: Level, topology: Topology, promises: Collection[str] | None, certificate_dir: Path | None,

@@ -171,6 +171,11 @@ class Facts:
             raise KeyError(f"the model asks for the fact {path!r}, which the topology does not state")
         return Bool(z3.Bool(FACT_PREFIX + path))
 
+    def told(self, node: Any) -> str:
+        """The facts that `node` asks for, with their values: `group.supported = false`."""
+        asked = sorted(name.removeprefix(FACT_PREFIX) for name in constants_of(node) if name.startswith(FACT_PREFIX))
+        return ", ".join(f"{path} = {str(self.values[path]).lower()}" for path in asked)
+
     def fold(self, node: Any) -> Any:
         """`node` with each fact replaced by its value, simplified."""
         return z3.simplify(z3.substitute(node, *self._constants))

@@ -9,9 +9,8 @@ from typing import Any
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, parse_duration
 from siteproof.conformance.cli.workers import side_by_side
-from siteproof.conformance.exits import Exit, overall
+from siteproof.conformance.exits import Exit, of_found, overall
 from siteproof.conformance.report.explored import exploration_story, necessity_story
-from siteproof.model.ending import Found
 from siteproof.model.errors import UsageError, near
 from siteproof.model.explore import ExploreReport, Limits
 from siteproof.model.explore import explore as explore_flow
@@ -38,17 +37,13 @@ def explore(session: Session, names: list[str], chosen: list[str], writes: int |
         for report in side_by_side(topologies_of(names), _explored, (limits, chosen or None), progress):
             reports.append(report)
             session.out.print(exploration_story(report, details=details), "")
-    code = overall(_of(report.found) for report in reports)
+    code = overall(of_found(report.found) for report in reports)
     session.emit("siteproof.explore/1", code, {"reports": reports, "found": [report.found.value for report in reports]})
     return code
 
 
 def _explored(topology: Topology, settings: tuple[Limits, list[str] | None], tell: Tell) -> ExploreReport:
     return explore_flow(topology, settings[0], among=settings[1], on_progress=tell)
-
-
-def _of(found: Found) -> Exit:
-    return {Found.BROKEN: Exit.VIOLATION, Found.UNDETERMINED: Exit.INCONCLUSIVE}.get(found, Exit.OK)
 
 
 def necessity(session: Session, names: list[str], overrides: list[Override], max_time: str, traces: bool) -> Exit:

@@ -70,7 +70,7 @@ def _properties() -> Rows:
         rows.append({
             "id": entry.id,
             "title": entry.title,
-            "judged": "proved" if entry.judged is Judged.PROVED else "tested on systems",
+            "judged": {Judged.PROVED: "proved", Judged.EXPLORED: "explored", Judged.TESTED: "tested on systems"}[entry.judged],
             "promise": f"{entry.sentence} {entry.beside}".rstrip(),
             "claims": sum(claims.values()),
             "levels": list(claims),

@@ -19,9 +19,9 @@ from siteproof.model.errors import one_line
 from siteproof.model.explore import Exploration, ExploreReport
 from siteproof.model.necessity import Necessity, NecessityReport, Need
 from siteproof.model.results import Trace
-from siteproof.model.way_home import WayHome
+from siteproof.model.way_home import Advice, WayHome
 
-__all__ = ["exploration_story", "necessity_story", "needed_in_words"]
+__all__ = ["ending_in_words", "exploration_story", "necessity_story", "needed_in_words", "way_in_words", "where_in_words"]
 
 _FOUND = {Found.HOLDS: ("✓", "good"), Found.BROKEN: ("✗", "bad"), Found.UNDETERMINED: ("?", "unsure"),
           Found.NOT_APPLICABLE: ("–", "calm")}
@@ -77,9 +77,9 @@ def _level(row: Exploration, details: bool) -> list[RenderableType]:
                       f"{still.waiting:,}.", "dim"))
     table = _plain_table("asked", "answer", "")
     for one in row.endings:
-        table.add_row(text(f"every accepted job of {one.what} ends"), _found(one.found), text(_ending_words(one), "dim"))
+        table.add_row(text(f"every accepted job of {one.what} ends"), _found(one.found), text(ending_in_words(one), "dim"))
     if row.way_home is not None:
-        table.add_row(text("P19 the way home"), _found(row.way_home.found), text(_way_words(row.way_home), "dim"))
+        table.add_row(text("P19 the way home"), _found(row.way_home.found), text(way_in_words(row.way_home), "dim"))
     if row.witnesses:
         taken = sum(one.trace is not None for one in row.witnesses)
         shut = sum(one.impossible for one in row.witnesses)
@@ -106,7 +106,8 @@ def _level(row: Exploration, details: bool) -> list[RenderableType]:
     return parts
 
 
-def _ending_words(one: Ending) -> str:
+def ending_in_words(one: Ending) -> str:
+    """What was found of the end of jobs."""
     if one.found is Found.HOLDS:
         return f"{count(one.states, 'state')} with a pending job after the faults, ranks up to {one.longest}; deadlocks: none"
     deadlocks = f"; deadlocked: {one.deadlocked:,}" if one.deadlocked else ""
@@ -131,7 +132,8 @@ def _ending_parts(one: Ending, details: bool) -> list[RenderableType]:
     return parts
 
 
-def _way_words(way: WayHome) -> str:
+def way_in_words(way: WayHome) -> str:
+    """What was found of the way home."""
     ended = f"; {count(way.ended, 'state')} where an operator has given it up" if way.ended else ""
     if way.found is Found.HOLDS:
         return f"from {count(way.states, 'state')} after the faults, in at most {count(way.rounds, 'round')}{ended}"
@@ -144,13 +146,18 @@ def _way_parts(way: WayHome) -> list[RenderableType]:
     if way.advice:
         table = _plain_table("in a state like", "do", "rounds", "states")
         for row in way.advice:
-            where = ", ".join(f"{name.replace('_', ' ')} = {value}" for name, value in row.where.items()) or "any other"
-            move = f"ask for {row.move}" if row.request else row.move
+            where, move = where_in_words(row)
             table.add_row(text(where), text(move, "bold"), str(row.rounds), f"{row.states:,}")
         parts += [Text(), table]
     if way.trace is not None:
         parts += [Text(), trace_panel(way.trace, "a state with no way home")]
     return parts
+
+
+def where_in_words(row: Advice) -> tuple[str, str]:
+    """A line of an operator's strategy: in a state like this, do that."""
+    where = ", ".join(f"{name.replace('_', ' ')} = {value}" for name, value in row.where.items()) or "any other"
+    return where, f"ask for {row.move}" if row.request else row.move
 
 
 def needed_in_words(row: Necessity) -> str:

@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 from siteproof.conformance.report import whole_model, words
 from siteproof.conformance.report.assumptions import assumptions
 from siteproof.conformance.report.diagram import ARROWS, draw_components, link_words
-from siteproof.conformance.report.explored import needed_in_words
+from siteproof.conformance.report.explored import ending_in_words, needed_in_words, way_in_words, where_in_words
 from siteproof.conformance.report.lifecycle import draw_lifecycle
 from siteproof.conformance.report.timeline import draw_timeline, moments_of_counterexample, moments_of_trace
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
@@ -90,6 +90,10 @@ def _environment() -> Environment:
         "actions_of": _actions_of,
         "sentence_of": _sentence_of,
         "needed_in_words": needed_in_words,
+        "FINDINGS": words.FINDINGS,
+        "ending_in_words": ending_in_words,
+        "way_in_words": way_in_words,
+        "where_in_words": where_in_words,
         "beside": lambda id: catalogue()[id].beside if id in catalogue() else "",
     }
     environment.globals |= {name: getattr(whole_model, name) for name in whole_model.__all__}

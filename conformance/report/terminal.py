@@ -16,8 +16,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from siteproof.conformance.report.values import RunReport, claims_told, count
+from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
 from siteproof.conformance.report.words import (
+    FINDINGS,
     MARKS,
     TONES,
     concerned,
@@ -81,7 +82,7 @@ def final_table(report: RunReport) -> Table:
         table.add_column(SHORT[verdict], justify="right")
     if broken := any(_not_kept(proof) for proof in proofs):
         table.add_column("not kept")
-    for title in ("certified", "system"):
+    for title in ("certified", "explored", "system"):
         table.add_column(title)
     for title in ("cases", "steps", "time"):
         table.add_column(title, justify="right")
@@ -94,6 +95,7 @@ def final_table(report: RunReport) -> Table:
             *(_number(verdicts.count(verdict), verdict) if flow.proof else Text("–", "dim") for verdict in told),
             *([_not_kept(flow.proof) if flow.proof else Text()] if broken else []),
             _certificates(flow.proof),
+            _explored(flow),
             text("! " + flow.error, COLOURS["broken"]) if flow.error else outcome,
             *(
                 f"{sum(values):,}" if flow.campaigns else "–"
@@ -133,6 +135,15 @@ def _certificates(proof: ProofReport | None) -> Text:
         return Text("not checked", "dim")
     style = "green" if len(confirmed) == len(proved) else "yellow"
     return Text(f"{len(confirmed)}/{len(proved)}", style)
+
+
+def _explored(flow: FlowReport) -> Text:
+    """What all states of a scope were asked: whether jobs end, and the way home."""
+    if flow.exploration is None:
+        return Text("–", "dim")
+    mark, tone = FINDINGS[flow.exploration.found]
+    states = sum(level.states for level in flow.exploration.levels)
+    return Text(f"{mark} {states:,}", COLOURS[tone])
 
 
 def proof_story(proof: ProofReport) -> RenderableType:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from siteproof.conformance.exits import Exit, of_campaign, of_proof, overall
+from siteproof.conformance.exits import Exit, of_campaign, of_found, of_proof, overall
 from siteproof.conformance.results import CampaignResult, Counterexample, Outcome
 from siteproof.model.results import PromiseResult, ProofReport, Verdict
 from siteproof.model.topology import Topology
 
 if TYPE_CHECKING:
+    from siteproof.model.explore import ExploreReport
     from siteproof.model.impossible import Impossibility
     from siteproof.model.necessity import NecessityReport
     from siteproof.model.requirement_trace import RequirementRow
@@ -31,8 +32,9 @@ __all__ = ["FlowReport", "RunReport", "claims_of", "claims_told", "count"]
 class FlowReport:
     """One flow of a run. `actions` are the model's actions in English, `words` its variables with what they mean. `requirements`
     are those of the flow with what carries them, `necessity` what its preconditions are there for, `impossible` what no system
-    can do (empty or None where it was not asked for). `error` is a failure of the environment or of ours, `error_code` what it
-    means for the exit code; `unfinished` names what was asked for and is missing."""
+    can do, `exploration` what was asked of all states of a scope (empty or None where it was not asked for). `error` is a failure
+    of the environment or of ours, `error_code` what it means for the exit code; `unfinished` names what was asked for and is
+    missing."""
 
     topology: Topology
     actions: tuple[dict[str, Any], ...] = ()
@@ -45,6 +47,7 @@ class FlowReport:
     requirements: tuple[RequirementRow, ...] = ()
     necessity: NecessityReport | None = None
     impossible: Impossibility | None = None
+    exploration: ExploreReport | None = None
 
     @property
     def id(self) -> str:
@@ -60,6 +63,8 @@ class FlowReport:
         codes = [self.error_code] if self.error else []
         if self.proof is not None:
             codes.append(of_proof(self.proof))
+        if self.exploration is not None:
+            codes.append(of_found(self.exploration.found))
         codes += [of_campaign(campaign) for campaign in self.campaigns]
         if self.violated:
             codes.append(Exit.VIOLATION)

@@ -23,6 +23,7 @@ from siteproof.model.results import PromiseResult, Verdict, is_kept
 from siteproof.model.topology import Topology, load_topology
 
 __all__ = [
+    "FINDINGS",
     "MARKS",
     "TONES",
     "Headline",
@@ -61,6 +62,12 @@ TONES: dict[Enum, str] = {
     Outcome.VIOLATION: "bad",
     Outcome.INCONCLUSIVE: "unsure",
 }
+
+
+FINDINGS: dict[str, tuple[str, str]] = {
+    "broken": ("✗", "bad"), "undetermined": ("?", "unsure"), "holds in the scope": ("◇", "good"), "not applicable": ("–", "calm"),
+}
+"""Mark and tone of what an exploration has found. What holds in a scope is not proved, and has not the mark of it."""
 
 
 def tone_of(code: Exit) -> str:

@@ -72,6 +72,7 @@ def run_json(report: RunReport) -> dict[str, Any]:
             "proof": emitted(flow.proof),
             "requirements": emitted(flow.requirements),
             "necessity": emitted(flow.necessity),
+            "exploration": emitted(flow.exploration),
             "campaigns": emitted(flow.campaigns),
             "unfinished": list(flow.unfinished),
             "error": flow.error,
