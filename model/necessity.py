@@ -29,8 +29,9 @@ import z3
 from siteproof.model.claims import Built, Claim, Promise
 from siteproof.model.engines.graph import Graph, explore_graph
 from siteproof.model.engines.horn import infer
-from siteproof.model.engines.induction import Induction, induct, proves, relations_of
+from siteproof.model.engines.induction import Induction, Relation, induct, proves, relations_of
 from siteproof.model.engines.obligations import Goal, goals_of
+from siteproof.model.engines.queries import Questions
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Memory, Path, Target, hunt
 from siteproof.model.engines.solvers import z3_version
@@ -186,14 +187,21 @@ class _Matrix:
         return self.deadline - time.perf_counter()
 
     @cached_property
-    def later(self) -> Any:
-        """The invariant said of the next state."""
-        return z3.And(*(smt.prime(self.model, row.node) for row in self.invariant))
-
-    @cached_property
-    def relations(self) -> dict[str, list[Any]]:
+    def relations(self) -> dict[str, Relation]:
         """The steps of the model as it is."""
         return relations_of(self.model)
+
+    @cached_property
+    def known(self) -> Questions:
+        """A solver that knows the invariant."""
+        solver = Questions()
+        solver.suppose(*(row.node for row in self.invariant))
+        return solver
+
+    @cached_property
+    def leans(self) -> dict[str, frozenset[str]]:
+        """By action, the conjuncts on which its consecution in the model as it is leans."""
+        return induct(self.model, self.invariant, relations=self.relations).leans
 
     def explored(self, scope: Scope, most: int) -> Graph:
         """The model's own states in a scope, explored once."""
@@ -202,12 +210,11 @@ class _Matrix:
                 f"necessity: {self.level.id}, {states:,} states, depth {depth}"))
         return self.graphs[str(scope)]
 
-    def unsat(self, *nodes: Any) -> bool:
-        """Whether the invariant and `nodes` contradict each other; a solver that gives up says no."""
-        solver = z3.SolverFor("QF_LIA")
-        solver.set("timeout", 10_000)
-        solver.add(*(row.node for row in self.invariant), *nodes)
-        return bool(solver.check() == z3.unsat)
+    def unsat(self, *nodes: Any, denied: Any = None) -> bool:
+        """Whether the invariant and `nodes` contradict each other, or imply `denied`; a solver that gives up says no."""
+        with self.known as solver:
+            solver.suppose(*nodes)
+            return solver.ask(z3.BoolVal(False) if denied is None else denied).is_unsat
 
     def row(self, action: Action, number: int, began: float, need: Need, method: str, reason: str = "",
             **found: Any) -> Necessity:
@@ -225,7 +232,7 @@ class _Matrix:
             asked = sorted(name.removeprefix(FACT_PREFIX) for name in constants_of(guard.written) if name.startswith(FACT_PREFIX))
             because = ", ".join(f"{path} = {str(self.model.facts.values[path]).lower()}" for path in asked)
             return self.row(action, number, began, Need.SILENT, "facts", f"it always holds here: {because}")
-        asked_of = [row.node for row in smt.transition(self.model, action, folded=True) if row.name.startswith("argument")]
+        asked_of = [row.node for row in smt.relation(self.model, action, folded=True) if row.name.startswith("argument")]
         others = [one.folded for at, one in enumerate(action.guards) if at != number]
         if self.unsat(*asked_of, *others, z3.Not(guard.folded)):
             return self.row(action, number, began, Need.DEFENSIVE, "invariant and the other preconditions imply it")
@@ -244,10 +251,10 @@ class _Matrix:
 
     def keeps(self, mutant: Model, action: Action) -> bool:
         """Whether the changed action keeps the invariant and its step claims."""
-        relation = [row.node for row in smt.transition(mutant, action, folded=True)]
-        claims = [goal.built.formula for goal in self.goals
+        step = relations_of(mutant, [action])[action.name]
+        claims = [step.of_step(goal.built.formula) for goal in self.goals
                   if goal.claim.is_step and (goal.claim.on is None or action.name in goal.claim.on)]
-        return self.unsat(*relation, z3.Not(z3.And(self.later, *claims)))
+        return self.unsat(*step.nodes, denied=z3.And(*(step.later(row) for row in step.touched(self.invariant)), *claims))
 
     def freed(self, action: Action, number: int) -> list[tuple[tuple[int | bool, ...], Callable[..., bool]]]:
         """By tuple of arguments: whether in a state only this precondition refuses."""
@@ -355,7 +362,8 @@ class _Matrix:
         """The mutant, and what of the invariant it keeps."""
         mutant = without_guard(self.model, action.name, number)
         relations = {**self.relations, **relations_of(mutant, [mutant.action(action.name)])}
-        return mutant, induct(mutant, self.invariant, relations=relations, vital=vital)
+        leans = {name: rows for name, rows in self.leans.items() if name != action.name}
+        return mutant, induct(mutant, self.invariant, relations=relations, vital=vital, leans=leans)
 
     def weaker(self, action: Action, number: int, row: Necessity) -> Necessity:
         """What search left open, asked of induction: whether all claims follow from what is left of the invariant when lemmas

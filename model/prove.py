@@ -1,12 +1,13 @@
 """Proving the promises of a flow: which engine is asked what, in which order, and how the answers become verdicts.
 
 Rules
-1. *False claims first.* A breadth-first search looks, in one pass, for a step or state that breaks a claim. It takes a second
-   and gives the shortest trace. That a claim's premise can be satisfied is shown by a walk before, which goes deep at once; the
-   search looks for what the walk has not met.
-2. *Then true ones.* Lemmas and invariant claims that were not refuted are tried together by plain induction; step
-   claims on top. This is the only thing that makes a claim *proved*. A claim about states, or about steps that it names, that
-   follows from what the actions say without any invariant is *by construction* instead.
+1. *True claims first.* Lemmas and invariant claims are tried together by plain induction; step claims on top. It takes a second,
+   and what is false in it falls without harm to the rest, since the largest inductive subset holds nothing false. This is the
+   only thing that makes a claim *proved*. A claim about states, or about steps that it names, that follows from what the actions
+   say without any invariant is *by construction* instead.
+2. *Then false ones.* A breadth-first search looks, in one pass, for a step or state that breaks a claim which is still open. It
+   gives the shortest trace. That a claim's premise can be satisfied is shown by a walk, which goes deep at once; the search looks
+   for what the walk has not met.
 3. *Then the rest*, while time lasts, cheap before dear: deeper searches, induction over what is left of lemmas that fell
    (`weakening`), Spacer (whose finding has to pass plain induction), bounded model checking. One claim that fails refutes a
    promise: from then on, dear engines are not asked about its other claims. What nobody settles is *undetermined*, with the
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import attrs
@@ -31,7 +33,7 @@ import z3
 from siteproof.model.engines.bounded import unroll
 from siteproof.model.engines.certificate import certify, write_certificate
 from siteproof.model.engines.horn import infer
-from siteproof.model.engines.induction import induct, never_possible, proves
+from siteproof.model.engines.induction import Relation, impossible_actions, induct, proves, relations_of
 from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import SearchResult, Target, search
@@ -100,7 +102,6 @@ class _Race:
     goals: list[Goal]
     tell: Progress
     deadline: float
-    compiled: CompiledModel = attrs.field(init=False)
     results: dict[str, ClaimResult] = attrs.field(factory=dict)
     witnessed: dict[str, bool] = attrs.field(factory=dict)
     never: set[str] = attrs.field(factory=set)
@@ -108,8 +109,15 @@ class _Race:
     reasons: dict[str, list[str]] = attrs.field(factory=dict)
     finished: list[Scope] = attrs.field(factory=list)
 
-    def __attrs_post_init__(self) -> None:
-        self.compiled = compile_model(self.model)
+    @cached_property
+    def compiled(self) -> CompiledModel:
+        """The model as counterexamples replay it."""
+        return compile_model(self.model)
+
+    @cached_property
+    def relations(self) -> dict[str, Relation]:
+        """The steps of the model, as induction asks about them."""
+        return relations_of(self.model)
 
     @property
     def left(self) -> float:
@@ -175,7 +183,8 @@ class _Race:
         """Plain induction over `candidates`, step claims on top: the only way to *proved*."""
         began = time.perf_counter()
         refuted = {key for key, result in self.results.items() if result.verdict is Verdict.REFUTED}
-        outcome = induct(self.model, [row for row in candidates if row.name not in refuted], tick=self.tell)
+        outcome = induct(self.model, [row for row in candidates if row.name not in refuted], tick=self.tell,
+                         relations=self.relations)
         self.invariant = outcome.invariant
         for key, action in outcome.dropped.items():
             self.note(key, f"plain induction: not preserved by {action.replace('_', ' ')}")
@@ -194,12 +203,12 @@ class _Race:
         """The invariant with as much of `more` as is inductive with it."""
         names = {row.name for row in self.invariant}
         rows = plausible(self.model, (row for row in more if row.name not in names), self.level.scopes[-1])
-        return induct(self.model, [*self.invariant, *rows], tick=self.tell).invariant
+        return induct(self.model, [*self.invariant, *rows], tick=self.tell, relations=self.relations).invariant
 
     def settle(self, method: str, began: float) -> None:
         """Mark as proved every open claim that the invariant implies."""
         wanted = self.open
-        answers = proves(self.model, self.invariant, wanted, tick=self.tell)
+        answers = proves(self.model, self.invariant, wanted, tick=self.tell, relations=self.relations)
         took = time.perf_counter() - began
         for goal in wanted:
             answer = answers[goal.key]
@@ -219,7 +228,7 @@ class _Race:
         self.never = self.unreachable([goal for goal in shown if not self.witnessed[goal.key]])
         scope = self.level.scopes[-1]
         named = [goal for goal in shown if not goal.claim.is_step or goal.claim.on is not None]
-        written = proves(self.model, typing(self.model), named)
+        written = proves(self.model, typing(self.model), named, relations=self.relations)
         for goal in shown:
             result = attrs.evolve(self.results[goal.key], witnessed=self.witnessed[goal.key])
             if goal.key in self.never:
@@ -340,10 +349,10 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     everything = [goal for goal in claimed if goal.built.applies]
     goals = [goal for goal in everything if any(goal.promise is promise for promise in chosen)]
     race = _Race(of, model, goals, on_progress or (lambda _text: None), began + time_limit)
-    race.walk()
-    race.look(of.wide, FIRST_STATES, race.open, [goal for goal in goals if not race.witnessed[goal.key]])
     candidates = invariant_candidates(model, of.lemmas, everything)
     race.induct(candidates)
+    race.walk()
+    race.look(of.wide, FIRST_STATES, race.open, [goal for goal in goals if not race.witnessed[goal.key]])
     race.fall_back(candidates)
     race.weigh()
     rows = []
@@ -464,8 +473,8 @@ def witnesses(model: Model, *, scope: Scope | None = None, on_progress: Progress
     compiled = compile_model(model)
     goals: Iterable[Goal] = [goal for goal in goals_of(model, of.promises) if goal.built.applies]
     invariant = induct(model, invariant_candidates(model, of.lemmas, goals), tick=on_progress).invariant
-    rows = {action.name: ActionWitness(action.name, None, True, "the inductive invariant contradicts its preconditions")
-            for action in model.actions if never_possible(model, invariant, action)}
+    rows = {name: ActionWitness(name, None, True, "the inductive invariant contradicts its preconditions")
+            for name in impossible_actions(model, invariant)}
     for within in (*of.scopes, ANYWHERE) if scope is None else (scope,):
         sought = [action.name for action in model.actions if action.name not in rows or not (
             rows[action.name].impossible or rows[action.name].trace)]

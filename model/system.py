@@ -35,10 +35,11 @@ from typing import Any, Generic, TypeVar, overload
 import attrs
 import z3
 
+from siteproof.model.nodes import Substitution, constants_of
 from siteproof.model.terms import And, Bool, Change, Choice, Nat, Term, member
 
 __all__ = ["Action", "ActionRule", "Facts", "Kind", "Model", "Parameter", "Requires", "Step", "Variable", "Vocabulary",
-           "build_model", "choice", "command", "environment", "flag", "internal", "nat"]
+           "build_model", "choice", "command", "constants_of", "environment", "flag", "internal", "nat"]
 
 T = TypeVar("T", bound=Term)
 V = TypeVar("V", bound="Vocabulary")
@@ -164,7 +165,7 @@ class Facts:
 
     def __init__(self, values: Mapping[str, bool]) -> None:
         self.values = dict(values)
-        self._constants = [(z3.Bool(FACT_PREFIX + path), z3.BoolVal(value)) for path, value in self.values.items()]
+        self._known = Substitution((z3.Bool(FACT_PREFIX + path), z3.BoolVal(value)) for path, value in self.values.items())
 
     def __getitem__(self, path: str) -> Bool:
         if path not in self.values:
@@ -178,7 +179,7 @@ class Facts:
 
     def fold(self, node: Any) -> Any:
         """`node` with each fact replaced by its value, simplified."""
-        return z3.simplify(z3.substitute(node, *self._constants))
+        return z3.simplify(self._known(node))
 
 
 @attrs.frozen
@@ -402,22 +403,6 @@ class Model:
     def show(self, state: Sequence[int | bool]) -> dict[str, Any]:
         """A coded state with names and decoded values."""
         return {v.name: v.domain.decode(code) for v, code in zip(self.variables, state, strict=True)}
-
-
-def constants_of(node: Any) -> set[str]:
-    """Names of the free constants of a z3 term."""
-    found: set[str] = set()
-    todo, seen = [node], set()
-    while todo:
-        one = todo.pop()
-        if one.get_id() in seen:
-            continue
-        seen.add(one.get_id())
-        if parts := one.num_args():
-            todo.extend(one.arg(at) for at in range(parts))
-        elif (declaration := one.decl()).kind() == z3.Z3_OP_UNINTERPRETED:
-            found.add(declaration.name())
-    return found
 
 
 def _content(where: str, bad: frozenset[str]) -> ValueError:

@@ -3,16 +3,20 @@
 Rules
 1. A certificate is a folder: `manifest.json`, the topology as it was read (`topology.toml`), the shared invariant
    (`invariant.smt2`) and one SMT-LIB 2 file for each obligation. Nothing in it points outside.
-2. Checking believes the folder in two things only, the *choice* of the invariant and which promises it speaks of.
-   Everything else is derived anew: the model from the topology, every applicable claim of those promises from the model,
-   the obligations from model, claims and invariant; they have to be in the folder, all of them and to the byte. So a
+2. Checking believes the folder in three things only: the *choice* of the invariant, which promises it speaks of, and which
+   hypotheses an obligation needs. Everything else is derived anew: the model from the topology, every applicable claim of those
+   promises from the model, the obligations from model, claims and invariant; they have to be in the folder, all of them. So a
    claim or an obligation that was left out, made trivial or taken from another model is refused before a solver is asked.
-   Names of conjuncts come from a safe alphabet: none can end a comment or a symbol.
-3. Then each obligation has to be unsatisfiable for a fresh z3 and for cvc5, both reading the file's text. `sat` and
+3. An obligation's file says which of its hypotheses it asserts, by their names. Each has to be one that was derived, and the
+   whole file, goal included, has to be to the byte what these give: fewer hypotheses prove more, another one would prove
+   anything, and of the goal nothing may be missing. What an action does not change needs no hypothesis; that rule and its
+   reason are in `siteproof.model.readings.smt` (5) and `siteproof.model.engines.obligations` (3), and which conjuncts a
+   consecution asks about is derived by it, too. Names come from a safe alphabet: none can end a comment or a symbol.
+4. Then each obligation has to be unsatisfiable for a fresh z3 and for cvc5, both reading the file's text. `sat` and
    `unknown` of either mean: not confirmed.
-4. The invariant has to hold initially and so be satisfiable, and it is told which actions are impossible under it: a
+5. The invariant has to hold initially and so be satisfiable, and it is told which actions are impossible under it: a
    proof about nothing is not a proof.
-5. It is told which facts are overridden, and whether the topology is the built-in one of its id: a proof about another
+6. It is told which facts are overridden, and whether the topology is the built-in one of its id: a proof about another
    system is not a proof about this one.
 
 What is trusted: the model and the claims (for people to read), the printer of `siteproof.model.readings.smt`, two
@@ -23,6 +27,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -32,8 +37,9 @@ import attrs
 import z3
 
 from siteproof.model.claims import Promise
-from siteproof.model.engines.induction import never_possible
+from siteproof.model.engines.induction import impossible_actions
 from siteproof.model.engines.obligations import Goal, Obligation, Proof, goals_of
+from siteproof.model.engines.slices import needed
 from siteproof.model.engines.solvers import Answer, ask_cvc5, ask_z3, cvc5_version, z3_version
 from siteproof.model.errors import SiteproofError, one_line
 from siteproof.model.levels import level, level_ids
@@ -45,7 +51,7 @@ from siteproof.model.topology import Topology, builtin_topologies, load_topology
 __all__ = ["BUILT_IN", "DIFFERS", "FORMAT", "OWN", "CertificateError", "CertificateReport", "certify", "model_digest",
            "write_certificate"]
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST, TOPOLOGY, INVARIANT, FOLDER = "manifest.json", "topology.toml", "invariant.smt2", "obligations"
 
 BUILT_IN = "the built-in topology"
@@ -107,11 +113,12 @@ _AGAIN = "write the certificate anew with `siteproof prove`"
 
 
 def model_digest(model: Model, goals: Iterable[Goal]) -> str:
-    """A digest of what was proved about what: variables, initial state, actions and claims, as SMT-LIB text."""
-    rows = [*smt.initial(model), *smt.typing(model), *(Named(goal.key, goal.built.formula) for goal in goals)]
+    """A digest of what was proved about what: variables, initial state, actions (what they leave alone is what they do not name)
+    and claims, as SMT-LIB text."""
+    rows = [*smt.initial(model), *smt.typing(model), *(goal.said for goal in goals)]
     lines = [f"{row.name} {row.text}" for row in rows]
     for action in model.actions:
-        lines += [f"{action.name} {row.name} {row.text}" for row in smt.transition(model, action)]
+        lines += [f"{action.name} {row.name} {row.text}" for row in smt.relation(model, action)]
     return _sha(("\n".join(lines)).encode())
 
 
@@ -124,9 +131,10 @@ def write_certificate(folder: Path, topology: Topology, model: Model, invariant:
     """
     proof = Proof(model, tuple(invariant))
     rows = proof.obligations(goals)
-    _prepare(folder)
     files = {TOPOLOGY: topology.text, INVARIANT: _invariant_text(model, invariant)}
-    files |= {_file(one): one.script(model) for one in rows}
+    used = needed(proof, rows)
+    _prepare(folder)
+    files |= {_file(one): one.script(model, used[one.name]) for one in rows}
     for name, text in files.items():
         (folder / name).write_bytes(text.encode())
     manifest = {
@@ -212,7 +220,7 @@ def certify(folder: Path | str, progress: Progress | None = None, *,
             if progress and number % 25 == 0:
                 progress(f"{folder.name}: {name}: {number} of {len(expected)}")
     refusing = tuple(name for name in solvers if not any(f": {name} says" in row for row in unconfirmed))
-    impossible = tuple(action.name for action in model.actions if never_possible(model, invariant, action))
+    impossible = impossible_actions(model, invariant)
     return CertificateReport(
         str(folder), topology.id, topology.title, model.level, _source(topology), dict(topology.overrides),
         tuple(dict.fromkeys(goal.promise.id for goal in goals)), len(goals), len(rows), refusing, tuple(unconfirmed),
@@ -336,9 +344,20 @@ def _compare(manifest: Mapping[str, Any], model: Model, rows: Sequence[Obligatio
         raise CertificateError(strange[0], "an obligation that the model does not ask for",
                                f"the {len(derived)} that it does", _AGAIN)
     for name, one in derived.items():
-        if texts[name] != one.script(model):
+        asserted = _asserted(texts[name])
+        if strange := sorted(asserted - {row.name for row in one.hypotheses}):
+            raise CertificateError(name, f"the hypothesis {one_line(strange[0])[:60]}",
+                                   "only what the model and the invariant give this obligation",
+                                   f"the certificate was tampered with, or the invariant was exchanged; {_AGAIN}")
+        if texts[name] != one.script(model, asserted):
             raise CertificateError(name, "another formula than the model and the invariant ask for",
-                                   "the obligation as derived anew",
+                                   "the obligation as derived anew, with the hypotheses that it names",
                                    f"the certificate was tampered with, or the invariant was exchanged; {_AGAIN}")
 
 
+_HYPOTHESIS = re.compile(r"^\(assert \(! .* :named (?:\|c\.([^|\n]*)\||c\.([^|\s]*))\)\)$", re.MULTILINE)
+
+
+def _asserted(text: str) -> set[str]:
+    """The names of the hypotheses that a script asserts, as it says; whether they are what they say is for the caller."""
+    return {quoted or plain for quoted, plain in _HYPOTHESIS.findall(text)} - {"goal"}

@@ -7,15 +7,15 @@ Rules
 2. *Thread-modular proof.* Let I speak of one machine and of what is shared, and let it hold of every machine at the start
    (initiation). It goes on to hold of each machine m, if three kinds of steps keep it. Steps of m itself, and world actions,
    which are m's steps too: that is consecution. And a step of another machine, which has its own copy of the variables: that
-   is *interference*, one obligation for each action that is not the world's. That machine's own variables are written
-   `other:…`; m's own stay, the shared ones become what the step makes of them.
+   is *interference*.
 3. Then I holds of every machine in every reachable state, by induction over the steps of the system, however many machines
    it has: an obligation speaks of m and of the one that moves, and of nobody else.
-4. One might assume of the other machine that I holds of it as well. It is not assumed: since a model in which one machine's
-   step changes what is shared is refused when it is built, the obligations are met whatever state the other one is in, which
-   says more, with half the text and in a third of the time.
-5. For m, then, another machine's step changes nothing. So a step claim about all steps needs one obligation more: that it
-   holds of a step that changes nothing at all.
+4. A model in which one machine's step changes what is shared is refused when it is built. So the write set of another machine's
+   step and what I speaks of have nothing in common: m's own variables are not the other's to write, and the shared ones stay.
+   By the frame rule (`siteproof.model.readings.smt`, rule 5) one obligation does for all actions of all others: the shared
+   variables are asserted to be the same afterwards, and every conjunct that speaks of one has to hold of those. It assumes
+   nothing of the other machine, neither a guard nor that I holds of it, which says more and with less text.
+5. A step claim about all steps has to hold of that step as well; it is part of the same obligation.
 6. In a crowd (`siteproof.model.crowd`) the other machine is one of the named ones, of which the invariant is assumed, and
    interference is the consecution of its actions.
 
@@ -25,17 +25,13 @@ parallel programs I (Acta Informatica 6, 1976).
 
 from __future__ import annotations
 
-from typing import Any
-
-import z3
+import attrs
 
 from siteproof.model.readings import smt
-from siteproof.model.readings.smt import Named
-from siteproof.model.system import Action, Model, constants_of
+from siteproof.model.readings.smt import Named, Renaming
+from siteproof.model.system import Action, Model
 
-__all__ = ["others_actions", "step_of_other", "still"]
-
-OTHER = smt.OTHER
+__all__ = ["SeenOfOthers", "others_actions", "seen_of_others"]
 
 
 def others_actions(model: Model) -> tuple[Action, ...]:
@@ -44,28 +40,20 @@ def others_actions(model: Model) -> tuple[Action, ...]:
     return tuple(a for a in model.actions if not model.is_world(a)) if model.is_one_of_many else ()
 
 
-def step_of_other(model: Model, action: Action, *, folded: bool = False) -> list[Named]:
-    """The relation in which the other machine takes `action` and this one stands still; conjuncts are called as in
-    `smt.transition`, those of the other machine with `other.` in front."""
-    later, rows = smt.constants(model, smt.PRIME), []
-    for row in smt.transition(model, action, folded=folded):
-        name = row.name.partition(".")[2]
-        if name in model.shared and row.name.startswith(("effect", "frame")):
-            rows.append(Named(row.name, _of_other(model, row.node)))
-        else:
-            rows.append(Named("other." + row.name, _of_other(model, row.node)))
-    own = [v for v in model.variables if not v.shared]
-    return [*rows, *(Named(f"frame.{v.name}", later[v.name] == v.domain.constant(v.name)) for v in own)]
+@attrs.frozen(eq=False)
+class SeenOfOthers:
+    """What this machine sees of another machine's step: `rows` say that what they share is the same afterwards; `after` leads
+    from a state to the next one, and `within` from what is said of two states to what is said of this step."""
+
+    rows: tuple[Named, ...]
+    after: Renaming
+    within: Renaming
 
 
-def still(model: Model) -> list[Named]:
-    """The step that changes nothing: what another machine's step is for this one."""
-    later = smt.constants(model, smt.PRIME)
-    return [Named(f"frame.{name}", later[name] == node) for name, node in smt.constants(model).items()]
-
-
-def _of_other(model: Model, node: Any) -> Any:
-    """A term with the other machine's own variables, now and later, in place of this one's."""
-    own = {v.name: v.domain for v in model.variables if not v.shared}
-    asked = ((name, own.get(name.removesuffix(smt.PRIME))) for name in constants_of(node))
-    return z3.substitute(node, *((domain.constant(name), domain.constant(OTHER + name)) for name, domain in asked if domain))
+def seen_of_others(model: Model) -> SeenOfOthers:
+    """The step of another machine as this one sees it. Raises `ValueError` where it would change what is shared."""
+    if wrong := [a.name for a in others_actions(model) if not model.shared.isdisjoint(a.written_changes)]:
+        raise ValueError(f"{wrong[0]} of one machine changes what all machines share")
+    shared = [v for v in model.variables if v.shared]
+    rows = tuple(Named(f"frame.{v.name}", v.domain.constant(v.name + smt.PRIME) == v.domain.constant(v.name)) for v in shared)
+    return SeenOfOthers(rows, smt.after(model, model.shared), smt.within(model, model.shared))

@@ -280,7 +280,9 @@ def test_what_holds_of_the_named_ones_only_because_they_are_few_is_not_proved() 
 
 def test_steps_of_the_machine_without_a_name_of_its_own_are_interference() -> None:
     model = room()
-    rows = Proof(model, ()).shared()
+    door = Named("door", model.vocabulary()["a"].open.node)
+    seats = [Named(f"seat.{name}", model.vocabulary()[name].seat.node >= 0) for name in model.machines]
+    rows = Proof(model, (door, *seats)).obligations(())
     assert [row.name for row in rows if row.kind == "interference"] == ["interference-other.queue", "interference-other.enter"]
     assert [row.name for row in rows if row.kind == "consecution"] == [
         "consecution-a.queue", "consecution-b.queue", "consecution-a.enter", "consecution-b.enter", "consecution-open_door",
@@ -348,19 +350,27 @@ def test_the_world_does_the_same_to_all(strange: Step) -> None:
         build_model("lamps", "lamps", Lamp, (light, rule(strange, Kind.ENVIRONMENT)), {})
 
 
-def test_another_machines_step_is_asked_for_every_action_but_the_worlds_and_every_claim_about_all_steps() -> None:
+def test_another_machines_step_is_asked_about_what_is_shared_and_about_every_claim_about_all_steps() -> None:
     model = build_model("lamps", "lamps", Lamp, (light, cut_power), {})
     everywhere = step("a lit lamp stays lit while there is power", lambda _a, b: b.lit, given=lambda a, b: And(a.lit, b.power))
     goals = goals_of(model, [Promise("P", "p", "p", (), (LIT_NEEDS_POWER, everywhere))])
     invariant = induct(model, invariant_candidates(model, (), goals)).invariant
     rows = {row.name: row for row in Proof(model, invariant).obligations(goals)}
-    assert [name for name, row in rows.items() if row.kind == "interference"] == [
-        "interference-light", "interference-claims"]
-    assert rows["interference-claims"].claims == ("P.a-lit-lamp-stays-lit-while-there-is-power",)
-    text = rows["interference-light"].script(model)
-    assert "(= |other:lit'| true)" in text
-    assert "(= |lit'| lit)" in text
-    assert "|other:power|" not in text
+    assert [name for name, row in rows.items() if row.kind == "interference"] == ["interference"]
+    one = rows["interference"]
+    assert one.claims == ("P.a-lit-lamp-stays-lit-while-there-is-power",)
+    assert [row.name for row in one.goal] == ["P.a-lamp-that-is-lit-has-power'", *one.claims]
+    text = one.script(model)
+    assert "(assert (! (= |power'| power) :named c.frame.power))" in text
+    assert "(=> lit |power'|)" in text
+    assert "lit'" not in text
+
+
+def test_a_conjunct_about_one_machine_alone_is_not_asked_of_the_others() -> None:
+    model = build_model("lamps", "lamps", Lamp, (light, cut_power), {})
+    own = Named("own", Or(model.vocabulary().lit, Not(model.vocabulary().lit)).node)
+    assert [row.name for row in Proof(model, (own,)).obligations(())] == [
+        "initiation", "consecution-light", "consecution-cut_power"]
 
 
 def test_a_claim_that_every_step_does_something_is_not_kept_by_another_machines() -> None:
