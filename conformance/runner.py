@@ -326,7 +326,8 @@ def campaign(
 ) -> CampaignResult:
     """Run cases until the budget is spent or something diverges. A fresh seed is drawn when none is given; it is in the
     result, and in every event. `recorder` writes down every case, but not those of the shrinker. With `machines` or `disks`
-    every case has so many, and one of the other; else scenarios are mixed. Raises `DriverError` when the driver fails, `UsageError` for an unknown engine."""
+    every case has so many, and one of the other; else scenarios are mixed. Raises `DriverError` when the driver fails,
+    `UsageError` for an unknown engine."""
     if engine not in ENGINES:
         raise UsageError(f"the engine {engine!r}", "one of " + ", ".join(ENGINES), "choose one of them")
     known = topology if isinstance(topology, Topology) else load_topology(topology)
