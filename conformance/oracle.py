@@ -168,7 +168,7 @@ class Factor(Tests):
         if point != APP_POINT:
             return "" if point in GENERAL else str(point)
         known = self._newest_app()
-        return UNSEEN if self.moves_by_itself or known is None else known.id
+        return UNSEEN if self.moves_by_itself or known is None or not self.told_points else known.id
 
     def _newest_app(self) -> PointSeen | None:
         return next((p for p in reversed(self.points) if p.kind == KINDS[1]), None)
@@ -178,7 +178,7 @@ class Factor(Tests):
         does not follow. A system that moves by itself may have removed it, or made another, unseen."""
         state, known = candidate[0], self._newest_app()
         where = None if known is None else known.view.locate(self.branch(candidate))
-        if self.moves_by_itself:
+        if self.moves_by_itself or not self.told_points:
             return [state, self.promised.with_app_point(state, None)]
         return [self.promised.with_app_point(state, None if where is None else where.length)]
 
@@ -193,7 +193,7 @@ class Factor(Tests):
         if known is None or where is None or not state[self._at.points]:
             return [self.promised.with_point(state, False, 0)]
         there = [self.promised.with_point(state, True, where.length)]
-        if self.moves_by_itself and known is not self.points[-1]:
+        if not self.told_points or (self.moves_by_itself and known is not self.points[-1]):
             there.append(self.promised.with_point(state, False, 0))
         return there
 
@@ -351,8 +351,8 @@ class Factor(Tests):
             self.known_ids |= set(fresh)
         self.listed = None if sight.seen.points is UNKNOWN else frozenset(sight.ids)
         self.told_points = sight.new is not None
-        if sight.seen.failover_point is not UNKNOWN:
-            self.reported_point = sight.seen.failover_point
+        told = sight.seen.failover_point
+        self.reported_point = None if told is UNKNOWN else told
         self.retention = any(self.promised.prunable(c[0]) for c in self.candidates)
 
     def orderly(self, sight: Sight) -> bool:
@@ -439,7 +439,8 @@ class Factor(Tests):
         at, (state, log, _, aside, k, renewed) = self._at, here
         used = aside.asked
         if not used:
-            used = new[k - 1].id if new and k else self.points[-1].id if self.points and not renewed else UNSEEN
+            newest = self.points[-1].id if self.points and not renewed and new is not None else UNSEEN
+            used = new[k - 1].id if new and k else newest
         if number == self.promised.making_copy:
             return log, Aside(self.branch(here).prefix(int(after[at.test_at])), used, aside.asked)
         if number == self.promised.setting_to_point:

@@ -93,10 +93,11 @@ def _beside(verdict: TraceVerdict) -> list[str]:
         lines.append(f"{count(skipped, 'entry', 'entries')} skipped: the driver could not do them")
     if not verdict.looks:
         lines.append("nothing was observed: only answers were judged")
-    for field, times in sorted(verdict.untold.items()):
-        often = "never told" if times == verdict.looks else f"not told in {times:,} of {verdict.looks:,} looks"
-        lines.append(f"{field} was {often}: what was not told was not judged")
-    return lines
+    never = sorted(field for field, times in verdict.untold.items() if times == verdict.looks)
+    some = [f"{field} in {times:,} of {count(verdict.looks, 'look')}" for field, times in sorted(verdict.untold.items())
+            if field not in never]  # fmt: skip
+    lines += [f"never told, so not judged: {', '.join(never)}"] if never else []
+    return lines + ([f"not told, so not judged: {', '.join(some)}"] if some else [])
 
 
 def import_(session: Session, jobs: Path, topology: str, out: Path, scenarios: list[str]) -> Exit:

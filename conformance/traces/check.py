@@ -67,8 +67,8 @@ class CaseVerdict:
 
 @attrs.frozen
 class TraceVerdict:
-    """What a trace comes to: the worst of its cases, and never better than what the run itself came to. `cases` has those that
-    are no plain pass, and the first one."""
+    """What a trace comes to: the worst of its cases, and never better than what the run itself came to. `cases` has the
+    first one, and those that are no plain pass."""
 
     outcome: Outcome
     reason: str
@@ -92,7 +92,7 @@ def check(
         verdict = check_case(case, promised(case.scenario.topology), number)
         entries, looks, judged = entries + verdict.entries, looks + verdict.looks, judged or verdict.judged
         untold.update(verdict.untold)
-        if number == 1 or verdict.outcome is not Outcome.CONFORMS or verdict.skipped:
+        if number == 1 or verdict.outcome is not Outcome.CONFORMS or verdict.skipped or verdict.assumed:
             kept.append(verdict)
         if on_case is not None:
             on_case(verdict)
@@ -130,6 +130,9 @@ def check_case(case: TraceCase, promised: Promised, number: int = 1, *, orders: 
             base, accepted=wrong.accepted, line=entry.line, steps=_records(entries, wrong.rejected),
             divergence=wrong.divergence,
         )  # fmt: skip
+        if entry.assumed:
+            reason = f"line {entry.line}: what the trace assumes is not possible in this flow ({entry.assumed})"
+            return attrs.evolve(found, outcome=Outcome.INCONCLUSIVE, reason=reason)
         if wrong.divergence is not None:
             return attrs.evolve(found, outcome=Outcome.VIOLATION, reason=wrong.divergence.sentence)
         return attrs.evolve(found, outcome=Outcome.INCONCLUSIVE, reason=f"line {entry.line}: {wrong.reason}")
@@ -163,7 +166,7 @@ def _untold(case: TraceCase) -> tuple[dict[str, int], int]:
         for seen in entry.seen.values():
             looks += 1
             untold.update(name for name in _FIELDS if name != "running" and getattr(seen, name) is UNKNOWN)
-            untold.update(["running"] if UNKNOWN in seen.running else [])
+            untold.update(f"running at {side}" for side, runs in zip(SIDES, seen.running, strict=True) if runs is UNKNOWN)
     return dict(untold), looks
 
 

@@ -3,7 +3,7 @@
 Rules
 1. A job (public schema `replicationJobs`: `scenarioName`, `state`, `startTime`, `endTime`, `targetObjectName`, `tasks`, `errors`)
    that succeeded or still runs was accepted when it started. One that succeeded had its effect when it ended, as far as the list
-   shows it: that the first copy or a reversal of replication has been *started* is all that such a job says.
+   shows it: that the first copy or a reversal of replication has been *started* is all that such a job says. Until then it ran.
 2. A job that failed or was cancelled may have changed something or not: its answer is unknown. Only of a failed planned failover
    more is known, because it is promised (P1): the machine is still where it was.
 3. Workload, faults, recovery points and contents are not in a list. The trace says so, and nothing of them is judged.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +210,20 @@ def _case(machine: str, jobs: list[_Job], topology: str) -> list[dict[str, Any]]
             seen["active"] = active
         if seen:
             told.append((job.end, 2 * number + 1, {"kind": "look", "at": job.end, "seen": {machine: seen}, **note}))
+    told += [(at, 2 * len(jobs), row) for at, row in _at_once(jobs, sorted(at for at, _, _ in told))]
     return lines + [row for _, _, row in sorted(told, key=lambda one: one[:2])]
+
+
+def _at_once(jobs: list[_Job], times: list[float]) -> Iterator[tuple[float, dict[str, Any]]]:
+    """A job that still ran when another one began, ran a moment later as well: before anything else happened."""
+    for job in jobs:
+        if job.state not in _DONE or job.operation not in _SEEN or job.end is None:
+            continue
+        for other in jobs:
+            if job.start < other.start < job.end:
+                at = (other.start + min(t for t in times if t > other.start)) / 2
+                note = f"job {job.name} ran until later, though job {other.name} had begun"
+                yield at, {"kind": "look", "at": at, "seen": {job.machine: {"job": job.operation}}, "note": note}
 
 
 _MOVES = ("PlannedFailover", "UnplannedFailover")
