@@ -200,7 +200,6 @@ class _Campaigns:
         """Those of one flow; and whether they were interrupted."""
         results: list[CampaignResult] = []
         last = CampaignEvent("progress", 0, 0, 0.0)
-        promised = promised_for(topology)
         with told(self.session, f"{topology.id} against {self.driver}") as progress:
 
             def take(event: CampaignEvent) -> None:
@@ -215,6 +214,7 @@ class _Campaigns:
                         self.recorder.result(event.result)
 
             try:
+                promised = promised_for(topology)
                 for engine in self.engines:
                     campaign(
                         source,

@@ -1,7 +1,7 @@
 """A run as JUnit XML, for whoever collects test results.
 
 Rules
-1. A suite is a flow; a case is a campaign, or, where there are proofs, a promise at one level.
+1. A suite is a flow; a case is a campaign, or, where there are proofs, a promise at one level, or a requirement that is violated.
 2. What was found wrong is a `failure`. What is not known (inconclusive, undetermined, interrupted) is an `error`, never
    `skipped`: a collector must not take it for a pass. `skipped` is only what does not apply, or is true by construction and was
    not counted as a proof.
@@ -56,6 +56,10 @@ def _cases(flow: FlowReport) -> Iterator[ElementTree.Element]:
         yield _promise(flow, promise)
     for campaign in flow.campaigns:
         yield _campaign(flow, campaign)
+    for row in flow.violated:
+        case = _case(flow, f"requirement {row.id}", 0.0)
+        _child(case, "failure", row.id, row.statement, "\n".join(f"{c.text}: {c.found}" for c in row.carriers if c.found))
+        yield case
     for missing in flow.unfinished:
         case = _case(flow, missing, 0.0)
         _child(case, "error", "interrupted", f"not finished: {missing}")
@@ -84,6 +88,8 @@ def _campaign(flow: FlowReport, campaign: CampaignResult) -> ElementTree.Element
     found = campaign.counterexample
     if found is not None:
         _child(case, "failure", found.divergence.promise, found.divergence.sentence, "\n".join(explain(found)))
+    elif campaign.outcome is Outcome.VIOLATION:
+        _child(case, "failure", campaign.outcome.value, campaign.reason)
     elif campaign.outcome is not Outcome.CONFORMS:
         _child(case, "error", campaign.outcome.value, campaign.reason)
     lines = [campaign.reason, *(f"{c.name}: {c.covered}/{c.feasible}" for c in campaign.coverage)]

@@ -38,7 +38,6 @@ __all__ = ["CaseVerdict", "TraceVerdict", "check", "check_case", "source_beside"
 
 ORDERS = 5_000
 """Trials (of one entry after some others) for one knot of overlapping entries."""
-_COUNTED = ("received", "loss")
 _FIELDS = tuple(f.name for f in attrs.fields(Observation))
 
 
@@ -287,7 +286,7 @@ class _Machine:
         seen = entry.seen.get(self.machine, Observation())
         read = {} if self.blind else entry.read.get(self.machine, {})
         if self.blind:
-            seen = attrs.evolve(seen, **dict.fromkeys(_COUNTED, UNKNOWN))
+            seen = attrs.evolve(seen, received=UNKNOWN, loss=UNKNOWN)
         told = () if seen.points is UNKNOWN else seen.points
         known = {p.id for p in factor.points}
         other = {"primary": "recovery", "recovery": "primary"}.get(str(seen.active))
