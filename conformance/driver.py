@@ -32,8 +32,10 @@ from siteproof.conformance.errors import DriverError
 from siteproof.model.errors import SiteproofError, UsageError, near
 
 __all__ = [
+    "CODES",
     "UNKNOWN",
     "VERSION",
+    "WORDS",
     "Accepted",
     "Answer",
     "Capabilities",
@@ -73,7 +75,7 @@ CODES = (
 )
 """What a request may be refused with (`docs/interface.md`, section 3)."""
 
-_WORDS: dict[str, tuple[str, ...]] = {
+WORDS: dict[str, tuple[str, ...]] = {
     "protection": ("none", "initial", "protected"),
     "active": SIDES,
     "direction": ("forward", "reverse"),
@@ -298,7 +300,7 @@ class Guarded:
             return DriverError(self.name, f"observe({machine}) shows {field} = {getattr(seen, field)!r}", expected)
 
         changed: dict[str, Any] = {}
-        for field, words in _WORDS.items():
+        for field, words in WORDS.items():
             value = getattr(seen, field)
             if value is None and field != "job":
                 changed[field] = UNKNOWN

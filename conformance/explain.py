@@ -39,7 +39,7 @@ def explain_steps(
             changed = _changes(before.get(machine, {}), seen)
             if changed:
                 lines += textwrap.wrap(f"{machine}: {changed}", width, initial_indent="       ", subsequent_indent="         ")
-            before[machine] = seen
+            before[machine] = {**before.get(machine, {}), **seen}
         if divergence is not None and divergence.step == step.index:
             found = told_value(divergence.found)
             lines += textwrap.wrap(
@@ -63,7 +63,10 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> str:
             told.append("points " + (", ".join(p["id"] for p in value) or "none"))
         elif name == "running":
             where = " and ".join(side for side, runs in value.items() if runs)
-            told.append(f"runs at {where}" if where else "runs nowhere")
+            if where or len(value) > 1:
+                told.append(f"runs at {where}" if where else "runs nowhere")
+            else:
+                told += [f"does not run at {side}" for side in value]
         elif name == "job":
             told.append(f"job {value}" if value else "no job")
         elif name == "test":

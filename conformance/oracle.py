@@ -12,10 +12,14 @@ Rules
    use, never while retention waits), or all went together: by a commit, a disabling or a migration, or at the end of a copy.
 4. After `settle` the system stands still, and that is seen, too: candidates in which a fair step is possible are removed.
 5. One factor per machine; faults are shared. The set is bounded: beyond the bound the oracle gives up (`Overflow`), and says so.
+6. Unknown is not false. What was not told passes every test; where the list of points was not told (or not read), points may have
+   been cut and removed unseen, and the next list that is told is compared with content only. Where faults strike unseen, they are
+   taken for steps like internal ones.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import attrs
@@ -27,7 +31,7 @@ from siteproof.conformance.sight import ALERT, KINDS, UNSEEN, Aside, Candidate, 
 from siteproof.model.promise.vocabulary import Failover
 from siteproof.model.readings.python import State
 
-__all__ = ["Event", "Factor", "Overflow"]
+__all__ = ["NEVER", "Event", "Factor", "Overflow"]
 
 Paths = dict[Node, "tuple[Node, int] | None"]
 """Where each node comes from: the node before it and the internal step's number; None where an event or the past put it."""
@@ -37,6 +41,15 @@ COPY_WRITE = "write_test_copy"
 APP_POINT = "latest-app-consistent"
 GENERAL = ("latest", "latest-processed", APP_POINT, None)
 """What a request may say instead of a point's id."""
+NEVER = "never-advertised"
+"""The id of a point that no system has."""
+WORLD = (
+    *(f"{what}_{where}" for what in ("fail", "heal") for where in ("primary_site", "recovery_site", "link", "gateway")),
+    "damage_change_log",
+    "start_machine",
+    "start_former_source",
+)
+"""What may happen to a machine from outside beside its workload: the model's environment actions."""
 UNPLANNED = list(Failover).index(Failover.UNPLANNED)
 
 
@@ -69,19 +82,48 @@ class Event:
 class Factor(Tests):
     """The explanations of one machine."""
 
-    def __init__(self, promised: Promised, journal: Journal, *, moves_by_itself: bool = False, strict: bool = False) -> None:
+    def __init__(
+        self,
+        promised: Promised,
+        journal: Journal,
+        *,
+        moves_by_itself: bool = False,
+        strict: bool = False,
+        unseen_faults: bool = False,
+    ) -> None:
         super().__init__(promised)
         self.journal = journal
+        self._steps = self._with_the_world if unseen_faults else promised.steps
         self.moves_by_itself, self.strict = moves_by_itself, strict
         self.candidates: Collection[Candidate] = ((promised.initial, journal.root, None, Aside()),)
         self.known_ids: set[str] = set()
+        self.listed: frozenset[str] | None = frozenset()
+        """The ids that were told last, read or not; None where none were told."""
+        self.told_points = True
+        """Whether the last sight told the points, and their content."""
         self._trail: list[_Stage] = []
         self._stage = _Stage()
+
+    def fork(self) -> Factor:
+        """This factor again, to go another way from here. What led here is not kept."""
+        other = copy.copy(self)
+        other.known_ids, other._trail, other._stage = set(self.known_ids), [], _Stage()
+        return other
+
+    def _with_the_world(self, state: State) -> list[tuple[int, int, State]]:
+        """The internal steps, and what may happen unseen, numbered after them."""
+        found, past = list(self.promised.steps(state)), len(self.promised.internal_names)
+        for number, name in enumerate(WORLD):
+            after = self.promised.environment[name].step(state)
+            if after is not None and after != state:
+                found.append((past + number, PLAIN, after))
+        return found
 
     # ------------------------------------------------------------------------------------------------------- events
 
     def request(self, operation: str, point: str | None, answer: Answer) -> Event:
-        """An operator's request and its answer. `point` is one of `GENERAL`, or an id."""
+        """An operator's request and its answer. `point` is one of `GENERAL`, or an id. A refusal without a code is one for a
+        reason that was not told."""
         action = self.promised.commands[operation]
         pointed = bool(action.action.parameters)
         custom = pointed and point not in GENERAL
@@ -99,7 +141,10 @@ class Factor(Tests):
                     found.append((after, log, old, aside._replace(asked=name) if pointed else aside))
                 if isinstance(answer, Accepted):
                     continue
-                if not isinstance(answer, Rejected) or (after is None and answer.code in self.codes(operation, asked, arguments)):
+                refused = isinstance(answer, Rejected) and after is None
+                if not isinstance(answer, Rejected) or (
+                    refused and (not answer.code or answer.code in self.codes(operation, asked, arguments))
+                ):
                     found.append(candidate)
             return found
 
@@ -123,7 +168,7 @@ class Factor(Tests):
         if point != APP_POINT:
             return "" if point in GENERAL else str(point)
         known = self._newest_app()
-        return UNSEEN if self.moves_by_itself or known is None else known.id
+        return UNSEEN if self.moves_by_itself or known is None or not self.told_points else known.id
 
     def _newest_app(self) -> PointSeen | None:
         return next((p for p in reversed(self.points) if p.kind == KINDS[1]), None)
@@ -133,7 +178,7 @@ class Factor(Tests):
         does not follow. A system that moves by itself may have removed it, or made another, unseen."""
         state, known = candidate[0], self._newest_app()
         where = None if known is None else known.view.locate(self.branch(candidate))
-        if self.moves_by_itself:
+        if self.moves_by_itself or not self.told_points:
             return [state, self.promised.with_app_point(state, None)]
         return [self.promised.with_app_point(state, None if where is None else where.length)]
 
@@ -142,12 +187,19 @@ class Factor(Tests):
         state = candidate[0]
         known = next((p for p in self.points if p.id == point), None)
         where = None if known is None else known.view.locate(self.branch(candidate))
+        if known is None and self._may_be(point) and state[self._at.points]:
+            anywhere = [self.promised.with_point(state, True, at) for at in range(int(state[self._at.latest]) + 1)]
+            return [*anywhere, self.promised.with_point(state, False, 0)]
         if known is None or where is None or not state[self._at.points]:
             return [self.promised.with_point(state, False, 0)]
         there = [self.promised.with_point(state, True, where.length)]
-        if self.moves_by_itself and known is not self.points[-1]:
+        if not self.told_points or (self.moves_by_itself and known is not self.points[-1]):
             there.append(self.promised.with_point(state, False, 0))
         return there
+
+    def _may_be(self, point: str | None) -> bool:
+        """Whether a point that was never read may be advertised: the system listed it, or did not tell its list."""
+        return point != NEVER and (self.listed is None or point in self.listed)
 
     def write(self, side: int, record: WriteRecord, cached: bool, answer: bool | None) -> Event:
         """The workload at `side` (0 primary, 1 recovery) writes."""
@@ -233,16 +285,18 @@ class Factor(Tests):
         still: bool = False,
         former: bool = False,
         copy: bool = False,
+        points: bool = True,
     ) -> Sight:
         """Turn an observation into a sight: read what is new. `disk`: read the active side as well; `former`: and the former
-        source's disk, if a failover has left one behind; `copy`: and the test failover's copy, if there is one."""
+        source's disk, if a failover has left one behind; `copy`: and the test failover's copy, if there is one; `points` false:
+        points are listed, and cannot be read."""
         new: tuple[PointSeen, ...] | None = None
         gone: frozenset[str] = frozenset()
         if seen.points is not UNKNOWN:
             before = {p.id for p in self.points}
             new = (
                 tuple(PointSeen(i, kind, read(i) if read is not None else View({})) for i, kind in seen.points if i not in before)
-                if read is not None
+                if read is not None and points
                 else None
             )
             gone = frozenset(before - {i for i, _ in seen.points})
@@ -255,7 +309,7 @@ class Factor(Tests):
         def content(where: str | None) -> View | None:
             return read(where) if where is not None and read is not None else None
 
-        return Sight(seen, new, gone, content(side), still, content(left), content(test))
+        return Sight(seen, new, gone, content(side), still, content(left), content(test), self.told_points)
 
     def follow(self, event: Event | None, sight: Sight) -> bool:
         """Take in an event and what was seen after it. False when nothing explains it; the candidates then stay as they
@@ -272,7 +326,7 @@ class Factor(Tests):
 
     def explanation(self) -> list[list[str]]:
         """One explanation of the whole run: the internal steps of the model after each event, oldest first."""
-        names, found = self.promised.internal_names, []
+        names, found = (*self.promised.internal_names, *WORLD), []
         candidate = min(self.candidates, key=lambda c: c[0])
         for stage in reversed(self._trail):
             node: Node | None = stage.ends[candidate]
@@ -295,8 +349,10 @@ class Factor(Tests):
             fresh = {p.id: p for p in sight.new}
             self.points = tuple(old[i] if i in old else fresh[i] for i in sight.ids)
             self.known_ids |= set(fresh)
-        if sight.seen.failover_point is not UNKNOWN:
-            self.reported_point = sight.seen.failover_point
+        self.listed = None if sight.seen.points is UNKNOWN else frozenset(sight.ids)
+        self.told_points = sight.new is not None
+        told = sight.seen.failover_point
+        self.reported_point = None if told is UNKNOWN else told
         self.retention = any(self.promised.prunable(c[0]) for c in self.candidates)
 
     def orderly(self, sight: Sight) -> bool:
@@ -317,7 +373,7 @@ class Factor(Tests):
         """Every node that the event and internal steps lead to, and from where. Branches that cannot end in `sight` are cut off,
         unless `unpruned`; `free`: any cut is taken for explained as well (both serve to find out what is wrong)."""
         nodes: Iterable[Node] = [(*candidate, 0, False) for candidate in self.candidates]
-        new = None if free else sight.new
+        new = sight.new if sight.follows_on and not free else None
         stage = self._stage = _Stage()
         if self.moves_by_itself:
             nodes = stage.before = self._close(nodes, new, None)
@@ -333,7 +389,7 @@ class Factor(Tests):
 
     def _close(self, nodes: Iterable[Node], new: tuple[PointSeen, ...] | None, dead: Callable[[State], bool] | None) -> Paths:
         """Breadth first, so that the way back from any node is a shortest explanation."""
-        at, steps = self._at, self.promised.steps
+        at, steps = self._at, self._steps
         i_job, changing = at.job, (self.promised.making_copy, self.promised.setting_to_point)
         known: Paths = {n: None for n in nodes if dead is None or not dead(n[0])}
         todo = list(known)
@@ -383,7 +439,8 @@ class Factor(Tests):
         at, (state, log, _, aside, k, renewed) = self._at, here
         used = aside.asked
         if not used:
-            used = new[k - 1].id if new and k else self.points[-1].id if self.points and not renewed else UNSEEN
+            newest = self.points[-1].id if self.points and not renewed and new is not None else UNSEEN
+            used = new[k - 1].id if new and k else newest
         if number == self.promised.making_copy:
             return log, Aside(self.branch(here).prefix(int(after[at.test_at])), used, aside.asked)
         if number == self.promised.setting_to_point:

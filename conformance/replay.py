@@ -23,7 +23,7 @@ from siteproof.conformance.results import Counterexample, Divergence, StepRecord
 from siteproof.conformance.runner import run_case
 from siteproof.conformance.session import DriverFactory
 
-__all__ = ["Replay", "Saved", "Status", "load", "replay", "save"]
+__all__ = ["Replay", "Saved", "Status", "assert_conforms", "load", "replay", "save"]
 
 FORMAT = 1
 KIND = "siteproof counterexample"
@@ -130,6 +130,25 @@ def replay(saved: Saved, factory: DriverFactory, promised: Promised | None = Non
         text = f"step {drift + 1} goes otherwise than it did: the case no longer reaches the failure"
         return Replay(Status.DRIFTED, text, run.records, None, drift)
     return Replay(Status.FIXED, "every step is explained by the model", run.records, None)
+
+
+def assert_conforms(case: dict[str, Any], driver: str) -> None:
+    """For tests: run a case (as JSON) against a driver, by its name, and demand that the model explains all of it. Raises
+    `AssertionError` with the story, and `DriverError` when the driver fails. A case that was not wholly judged, or of which the
+    driver can do nothing that it could when it was found, is no pass."""
+    from siteproof.conformance.drivers.registry import factory_here
+    from siteproof.conformance.explain import explain_steps
+
+    run = run_case(Case.from_json(case), factory_here(driver), name=driver)
+    told = "\n".join(explain_steps(run.records, run.divergence))
+    if run.divergence is not None:
+        wrong = run.divergence
+        raise AssertionError(f"{wrong.sentence}\nBreaks {wrong.promise}, {wrong.promise_title}.\n\n{told}")
+    if run.overflow:
+        raise AssertionError(f"the explanations grew beyond the bound, and the rest of the case was not judged\n\n{told}")
+    skipped = [r.text for r in run.records if r.answer.get("answer") == "skipped"]
+    if skipped:
+        raise AssertionError(f"not judged: {'; '.join(skipped)}")
 
 
 def _differs(record: StepRecord, saved: Saved) -> bool:

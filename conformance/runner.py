@@ -27,8 +27,9 @@ from siteproof.conformance.content import Base
 from siteproof.conformance.coverage import Ledger, refused, sure
 from siteproof.conformance.driver import Accepted, Capabilities, Rejected
 from siteproof.conformance.engines.random import Opener, RandomEngine
+from siteproof.conformance.judgement import STRIKES
 from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, Outcome, StepRecord
-from siteproof.conformance.session import STRIKES, DriverFactory, Session, base_for
+from siteproof.conformance.session import DriverFactory, Recorder, Session, base_for
 from siteproof.model.errors import UsageError
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
@@ -58,13 +59,21 @@ class CaseRun:
 
 @attrs.frozen
 class CampaignEvent:
-    """Progress, for whoever shows it. `kind` is `progress`, `divergence`, `shrinking` or `done`."""
+    """What happens in a campaign, for whoever shows or keeps it: the one stream that progress on a terminal, the event file and
+    the reports are made from. `kind` is `begun`, `progress`, `divergence` (the first, as it was found), `shrinking` or `done`,
+    which alone has the `result`."""
 
     kind: str
     cases: int
     steps: int
     seconds: float
     text: str = ""
+    topology: str = ""
+    driver: str = ""
+    engine: str = ""
+    seed: int = 0
+    divergence: Divergence | None = None
+    result: CampaignResult | None = None
 
 
 class Engine(Protocol):
@@ -101,10 +110,11 @@ def run_case(
     record: bool = True,
     base: Base | None = None,
     name: str = "",
+    recorder: Recorder | None = None,
 ) -> CaseRun:
     """Run one case from its beginning to its end or its divergence."""
     known = promised if promised is not None else promised_for(load_topology(case.scenario.topology))
-    session = Session(case.scenario, case.seed, factory, known, record=record, base=base, name=name)
+    session = Session(case.scenario, case.seed, factory, known, record=record, base=base, name=name, recorder=recorder)
     try:
         for command in case.commands:
             if not session.step(command):
@@ -312,10 +322,12 @@ def campaign(
     image: str = "",
     shrink: bool = True,
     promised: Promised | None = None,
+    recorder: Recorder | None = None,
 ) -> CampaignResult:
     """Run cases until the budget is spent or something diverges. A fresh seed is drawn when none is given; it is in the
-    result. With `machines` or `disks` every case has so many, and one of the other; else scenarios are mixed. Raises
-    `DriverError` when the driver fails, `UsageError` for an unknown engine."""
+    result, and in every event. `recorder` writes down every case, but not those of the shrinker. With `machines` or `disks`
+    every case has so many, and one of the other; else scenarios are mixed. Raises `DriverError` when the driver fails,
+    `UsageError` for an unknown engine."""
     if engine not in ENGINES:
         raise UsageError(f"the engine {engine!r}", "one of " + ", ".join(ENGINES), "choose one of them")
     known = topology if isinstance(topology, Topology) else load_topology(topology)
@@ -333,11 +345,20 @@ def campaign(
     told = began
     counterexample: Counterexample | None = None
 
-    def tell(kind: str, text: str = "") -> None:
+    def tell(kind: str, text: str = "", found: Divergence | None = None, result: CampaignResult | None = None) -> None:
         if on_event is not None:
-            on_event(CampaignEvent(kind, tally.cases, tally.steps, time.monotonic() - began, text))
+            passed = time.monotonic() - began
+            on_event(
+                CampaignEvent(
+                    kind, tally.cases, tally.steps, passed, text, known.id, driver_name, engine, start, found, result
+                )
+            )
 
-    opened = _Open(scenario, lambda s, n: _Watched(s, n, driver, level, name=driver_name, base=base), tally)
+    def make(scenario: Scenario, seed: int) -> _Watched:
+        return _Watched(scenario, seed, driver, level, name=driver_name, base=base, recorder=recorder)
+
+    tell("begun")
+    opened = _Open(scenario, make, tally)
     while time.monotonic() - began < max_seconds and (max_cases is None or tally.cases < max_cases):
         if tally.cases and len(shapes) > 1:
             shape = chance.choices([s for s, _ in shapes], [w for _, w in shapes])[0]
@@ -349,7 +370,8 @@ def campaign(
             raise
         shapes = tuple(s for s in shapes if s[0][0] <= session.can.machines and s[0][1] <= session.can.disks) or shapes[:1]
         if session.divergence is not None:
-            tell("divergence", session.divergence.sentence)
+            tell("divergence", session.divergence.sentence, session.divergence)
+            recorder = None
             counterexample = _told(session, driver, level, start, base, driver_name, shrink, tell)
             opened.tally = _Tally(Ledger(level))
             if shrink and not counterexample.repeats:
@@ -360,8 +382,7 @@ def campaign(
             tell("progress")
     coverage = tally.ledger.coverage(tally.can.operations, tally.can.faults) if tally.can is not None else tally.ledger.coverage()
     outcome, reason = _verdict(tally, counterexample, coverage)
-    tell("done", reason)
-    return CampaignResult(
+    result = CampaignResult(
         known.id,
         driver_name,
         engine,
@@ -383,6 +404,8 @@ def campaign(
         max(tally.failovers, default=0),
         int(getattr(player, "swept", 0)),
     )
+    tell("done", reason, result=result)
+    return result
 
 
 def _scenario(source: str, shape: tuple[int, int], blocks: int, image: str) -> Scenario:

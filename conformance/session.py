@@ -16,13 +16,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
 from siteproof.conformance import blame
 from siteproof.conformance.case import (
-    POINTED,
     SIDES,
     STRUCK_ONCE,
     Advance,
@@ -40,38 +39,61 @@ from siteproof.conformance.case import (
     describe,
 )
 from siteproof.conformance.closure import Promised
-from siteproof.conformance.content import Base, Journal, View
+from siteproof.conformance.content import Base, Journal, View, WriteRecord
 from siteproof.conformance.driver import (
     UNKNOWN,
-    Accepted,
     Answer,
     Capabilities,
     Driver,
     Guarded,
     Observation,
-    Rejected,
     answer_to_json,
 )
 from siteproof.conformance.errors import DriverError
-from siteproof.conformance.oracle import Event, Factor, Overflow
+from siteproof.conformance.judgement import event_of, said, usual_point, why_not_explained
+from siteproof.conformance.oracle import NEVER, Event, Factor, Overflow
 from siteproof.conformance.results import Divergence, StepRecord
 
-__all__ = ["STRIKES", "DriverFactory", "Session", "base_for"]
+__all__ = ["DriverFactory", "Recorder", "Session", "base_for"]
 
 DriverFactory = Callable[[], Driver]
 
 LOOK_EVERY = 8
 REREAD_EVERY = 24
-STRIKES = {"change-log": "damage_change_log"}
-"""The model's action for each fault that is over at once."""
-
-
 _FIELDS = tuple(field.name for field in attrs.fields(Observation))
 
 
 def base_for(scenario: Scenario) -> Base:
     """What every disk of the scenario starts with."""
     return Base(scenario.blocks, Path(scenario.image) if scenario.image else None)
+
+
+class Recorder(Protocol):
+    """Who writes down what happens in a session, in the order in which it happens."""
+
+    def case(self, scenario: Scenario, seed: int, can: Capabilities) -> None:
+        """A case begins. Of an image, the scenario has the size only."""
+
+    def read(self, machine: str, where: str, view: View) -> None:
+        """The content of a place was read."""
+
+    def looked(self, machine: str, seen: Observation) -> None:
+        """A machine was observed."""
+
+    def changed(self, machine: str, point: str, now: View) -> None:
+        """A point was read again, and is not what it was."""
+
+    def step(
+        self, command: Command | None, point: str | None, answer: Answer | bool | None, record: WriteRecord | None = None
+    ) -> None:
+        """What was seen since the last step belongs to this command; None: it was only looked. For a settling the answer
+        is whether the system came to rest."""
+
+    def skip(self, command: Command) -> None:
+        """The driver cannot do it."""
+
+    def end(self, divergence: Divergence | None, overflow: bool) -> None:
+        """The case is over."""
 
 
 class Session:
@@ -87,7 +109,9 @@ class Session:
         name: str = "",
         base: Base | None = None,
         record: bool = False,
+        recorder: Recorder | None = None,
     ) -> None:
+        self.recorder = recorder
         self.scenario, self.seed, self.promised, self.factory = scenario, seed, promised, factory
         self.base = base if base is not None else base_for(scenario)
         self.driver = Guarded(factory(), name or "driver")
@@ -124,9 +148,12 @@ class Session:
             for m in scenario.machines
         }
         self._readers: dict[str, Callable[[str], View]] = {m: self._reader(m) for m in scenario.machines}
+        if recorder is not None:
+            recorder.case(attrs.evolve(scenario, blocks=self.base.blocks, image=""), seed, self.can)
         self.driver.call("start", self.driver.driver.start, scenario, seed, self.base)
         for machine in scenario.machines:
             self._take_in(machine, None, still=False, disk=True)
+        self._write_down(None, None, True)
 
     def _check_scenario(self) -> None:
         can, scenario = self.can, self.scenario
@@ -169,6 +196,8 @@ class Session:
         if reason is not None:
             self.skipped[reason] += 1
             self._note(command, None, skipped=reason)
+            if self.recorder is not None:
+                self.recorder.skip(command)
             return True
         self._step += 1
         with self.driver.deadline_for(describe(command)):
@@ -178,38 +207,34 @@ class Session:
     def _take(self, command: Command) -> None:
         """The command at the driver, then every machine's observation at the oracle."""
         events: dict[str, Event | None] = dict.fromkeys(self.factors)
-        still = False
+        still, point, record = False, None, None
         answer: Answer | bool | None = True
         driver = self.driver
         match command:
-            case Operate(machine, operation, point):
-                named = self.resolve(machine, operation, point) if operation in POINTED else None
-                answer = driver.execute(machine, operation, named)
-                events[machine] = self.factors[machine].request(operation, named, answer)
+            case Operate(machine, operation, named):
+                point = self.resolve(machine, operation, named) if usual_point(operation) is not None else None
+                answer = driver.execute(machine, operation, point)
+                events[machine] = event_of(self.factors[machine], command, point, answer)
             case Write(machine, side, block, disk, cached):
-                factor, in_copy = self.factors[machine], side not in SIDES
+                factor = self.factors[machine]
                 branch = self.promised.compiled.get(next(iter(factor.candidates))[0], "epoch")
-                record = factor.journal.issue(disk, block, int(branch), in_copy=in_copy)
-                done: bool | None = driver.call(
+                record = factor.journal.issue(disk, block, int(branch), in_copy=side not in SIDES)
+                answer = driver.call(
                     "write", driver.driver.write, machine, side, disk, record.tag.block, record.payload, cached
                 )
-                answer = done
-                events[machine] = (
-                    factor.write_to_copy(record, done) if in_copy else factor.write(SIDES.index(side), record, cached, done)
-                )
+                events[machine] = event_of(factor, command, None, answer, record)
             case Fault(fault) if fault in STRUCK_ONCE:
                 driver.call("fault", driver.driver.fault, fault)
-                events = {m: f.world(STRIKES[fault]) for m, f in self.factors.items()}
+                events = {m: event_of(f, command, None, True) for m, f in self.factors.items()}
             case Fault(fault) | Heal(fault):
                 failing = isinstance(command, Fault)
                 if (fault in self.faults) != failing and (fault != "gateway" or self.has_gateway()):
                     (self.faults.add if failing else self.faults.discard)(fault)
                     driver.call(command.kind, driver.driver.fault if failing else driver.driver.heal, fault)
-                    name = ("fail_" if failing else "heal_") + fault.replace("-", "_")
-                    events = {m: f.world(name) for m, f in self.factors.items()}
+                    events = {m: event_of(f, command, None, True) for m, f in self.factors.items()}
             case StartMachine(machine, side):
-                done = driver.call("start_machine", driver.driver.start_machine, machine, side)
-                answer, events[machine] = done, self.factors[machine].start(SIDES.index(side), done)
+                answer = driver.call("start_machine", driver.driver.start_machine, machine, side)
+                events[machine] = event_of(self.factors[machine], command, None, answer)
             case Advance(seconds):
                 self._time += seconds
                 driver.call("advance", driver.driver.advance, seconds)
@@ -228,18 +253,19 @@ class Session:
                 if self._step % REREAD_EVERY == 0:
                     self._read_again(machine)
         self._note(command, answer)
+        self._write_down(command, point, still if isinstance(command, Settle) else answer, record)
 
     def resolve(self, machine: str, operation: str, point: str | None) -> str:
         """The id (or `latest`, `latest-processed`) that a symbolic point stands for now."""
         if point is None or not point.startswith("point:"):
-            return point or ("latest-processed" if operation == "ChangePit" else "latest")
+            return point or usual_point(operation) or ""
         points = self.factors[machine].points
         if point == "point:gone":
-            return self._gone.get(machine, "never-advertised")
+            return self._gone.get(machine, NEVER)
         if point == "point:unknown":
-            return "never-advertised"
+            return NEVER
         index = int(point.removeprefix("point:"))
-        return points[index].id if -len(points) <= index < len(points) else "never-advertised"
+        return points[index].id if -len(points) <= index < len(points) else NEVER
 
     def _reader(self, machine: str) -> Callable[[str], View]:
         driver = self.driver
@@ -264,6 +290,9 @@ class Session:
         down = {f"{side}-site" for side in SIDES} & self.faults
         up = f"{seen.active}-site" not in down
         read = self._readers[machine] if self.can.reads_points else None
+        if self.recorder is not None:
+            self.recorder.looked(machine, seen)
+            read = None if read is None else self._recorded(machine, read)
         counted = before is not None and before.loss != seen.loss
         sight = factor.look(
             seen,
@@ -277,16 +306,32 @@ class Session:
         if self.recording:
             self.model_before = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
         try:
-            explained = factor.follow(event, sight)
-            if not explained:
-                self.divergence = blame.diagnose(factor, machine, event, sight, len(self.commands) - 1)
+            self.divergence = why_not_explained(factor, machine, event, sight, len(self.commands) - 1)
         except Overflow:
             self.overflow = True
             return
+        explained = self.divergence is None
         if explained and sight.gone:
             self._gone[machine] = min(sight.gone)
         if self.recording and explained:
             self.model_after = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
+
+    def _recorded(self, machine: str, read: Callable[[str], View]) -> Callable[[str], View]:
+        """`read`, and what it finds is written down."""
+
+        def noted(where: str) -> View:
+            view = read(where)
+            if self.recorder is not None:
+                self.recorder.read(machine, where, view)
+            return view
+
+        return noted
+
+    def _write_down(
+        self, command: Command | None, point: str | None, answer: Answer | bool | None, record: WriteRecord | None = None
+    ) -> None:
+        if self.recorder is not None:
+            self.recorder.step(command, point, answer, record)
 
     def _count_unknown(self, seen: Observation) -> None:
         """Fields that the system does not tell are not judged, and that is counted."""
@@ -306,6 +351,8 @@ class Session:
             now = self._readers[machine](point.id) if whole is None else self._readers[machine](point.id, whole)  # type: ignore[call-arg]
             if now != point.view:
                 self.divergence = blame.changed_point(machine, point, now, factor, len(self.commands) - 1)
+                if self.recorder is not None:
+                    self.recorder.changed(machine, point.id, now)
                 return
 
     def finish(self, *, thorough: bool = True) -> None:
@@ -316,6 +363,9 @@ class Session:
                     self._read_again(machine, whole=True)
                     if self.divergence is None and not self.overflow:
                         self._take_in(machine, None, still=False, disk=True)
+                self._write_down(None, None, True)
+            if self.recorder is not None:
+                self.recorder.end(self.divergence, self.overflow)
         finally:
             self.driver.call("stop", self.driver.driver.stop)
 
@@ -338,14 +388,8 @@ class Session:
             text = describe(command)
             if skipped:
                 text += f": skipped, the driver cannot do it ({skipped})"
-            elif isinstance(answer, Rejected):
-                text += f": rejected ({answer.code})"
-            elif isinstance(answer, Accepted):
-                text += ": accepted"
-            elif answer is False:
-                text += ": refused"
-            elif answer is None:
-                text += ": answer unknown"
+            else:
+                text += said(answer)
             shown = {m: one.to_json() for m, one in seen.items()}
             found.append(StepRecord(index, command_to_json(command), told, shown, text, time))
         return tuple(found)

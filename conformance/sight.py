@@ -63,7 +63,8 @@ class PointSeen:
 @attrs.frozen
 class Sight:
     """What is seen of a machine after an event: observation, new points (read), points that have gone, the active side's
-    content, the former source's and the test copy's (None when not read), whether the system stands still."""
+    content, the former source's and the test copy's (None when not read), whether the system stands still; and whether it
+    follows on a sight that told the points, too."""
 
     seen: Observation
     new: tuple[PointSeen, ...] | None
@@ -72,6 +73,7 @@ class Sight:
     still: bool
     former: View | None = None
     copy: View | None = None
+    follows_on: bool = True
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -162,6 +164,8 @@ class Tests:
         if sight.seen.points is UNKNOWN or sight.new is None:
             return True
         state, _, _, _, k, renewed = node
+        if not sight.follows_on:
+            return self.fits(node, sight)
         if k != len(sight.new) or bool(state[self._at.points]) != bool(sight.ids):
             return False
         if renewed:
@@ -169,6 +173,18 @@ class Tests:
         if self.points and self.points[-1].id in sight.gone and not k:
             return False
         return not sight.gone or (self.retains(node) and not self.pinned(node) & sight.gone)
+
+    def fits(self, node: Node, sight: Sight) -> bool:
+        """The list of points after a time in which it was not told: each new one is an instant of the history, and the newest
+        is where the newest is. Which were removed meanwhile, and when, is not known."""
+        state, log = node[0], self.branch(node)
+        if bool(state[self._at.points]) != bool(sight.ids):
+            return False
+        where = {p.id: p.view.locate(log) for p in sight.new or ()}
+        if None in where.values():
+            return False
+        newest = where.get(sight.ids[-1]) if sight.ids else None
+        return newest is None or newest.length == state[self._at.latest]
 
     def retains(self, node: Node) -> bool:
         """Whether retention may have removed older points since the last sight: it is at work before or after the event."""

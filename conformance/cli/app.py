@@ -1,6 +1,6 @@
 """The verbs and their help. Each one loads what it needs when it is called, and nothing before.
 
-The bodies are in `proving`, `running`, `checking` and `listing`; here stand the arguments and what they mean.
+The bodies are in `proving`, `running`, `tracing`, `checking` and `listing`; here stand the arguments and what they mean.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ Topologies = Annotated[
     typer.Argument(
         metavar="TOPOLOGY", help="Built-in ids (siteproof list topologies) or TOML files; all built-in ones if none is given."
     ),
+]
+JUnit = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML. What is not known is an error there, never skipped.")
 ]
 MaxTime = Annotated[str, typer.Option("--max-time", metavar="TIME", help="Time for each flow, such as 30s, 10m or 1h30m.")]
 
@@ -70,6 +73,7 @@ def check(
     necessity: Annotated[
         bool, typer.Option("--necessity", help="Also drop each precondition of each action in turn; takes minutes.")
     ] = False,
+    junit: JUnit = None,
 ) -> Exit:
     """Prove, run the bundled implementation, and write a report.
 
@@ -78,7 +82,7 @@ def check(
     """
     from siteproof.conformance.cli import checking
 
-    return checking.check(session, topologies or [], image, report, max_time, necessity)
+    return checking.check(session, topologies or [], image, report, max_time, necessity, junit)
 
 
 @app.command(epilog="Example: siteproof prove --what-if hyper-v-to-secondary-site:reverse.requires_commit=false")
@@ -213,24 +217,41 @@ def run(
         int | None, typer.Option(min=1, metavar="N", help="Machines in every case. A mix of scenarios if neither is given.")
     ] = None,
     disks: Annotated[int | None, typer.Option(min=1, metavar="N", help="Disks of every machine.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a report folder with counterexamples.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a report folder with counterexamples, and a pytest file for each.")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write every case as a trace (NDJSON) that `siteproof trace check` judges."),
+    ] = None,
+    junit: JUnit = None,
+    events: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what happens while it happens, one JSON object a line.")
+    ] = None,
 ) -> Exit:
-    """Hold a system under test against the model, in a campaign of generated cases."""
+    """Hold a system under test against the model, in a campaign of generated cases.
+
+    Without --seed a fresh seed is drawn and printed; with it the same cases are drawn again.
+    """
     from siteproof.conformance.cli import running
 
-    return running.run(session, driver, topology or [], max_time, engine or ["random"], max_cases, out, machines, disks)
+    kept = running.Kept(record, junit, events)
+    return running.run(session, driver, topology or [], max_time, engine or ["random"], max_cases, out, machines, disks, kept)
 
 
 @app.command(epilog="Example: siteproof replay siteproof-report/counterexamples/vmware-to-azure.json")
 @shared
 def replay(
     session: Session,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A counterexample or a test case.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A counterexample.")],
     driver: Annotated[
         str | None, typer.Option(metavar="D", help="Another system under test than the one it was found on.")
     ] = None,
 ) -> Exit:
-    """Run a counterexample again, step by step."""
+    """Run a counterexample again, step by step: still failing, fails differently, fixed, or drifted.
+
+    Exit code 1 when it fails, 0 when it is fixed, 2 when the system goes another way now, so that nothing is known.
+    """
     from siteproof.conformance.cli import running
 
     return running.replay(session, file, driver)
@@ -246,6 +267,47 @@ def explain(
     from siteproof.conformance.cli import running
 
     return running.explain(session, file)
+
+
+trace = typer.Typer(name="trace", no_args_is_help=True, help="Recorded runs: judge one, or make one from a list of jobs.")
+app.add_typer(trace)
+
+
+@trace.command("check", epilog="Example: siteproof trace check run.ndjson")
+@shared
+def trace_check(
+    session: Session,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A trace (docs/trace.md).")],
+) -> Exit:
+    """Judge a recorded run by the rules of its flow, with the oracle that judges live runs.
+
+    What a trace does not tell is unknown, and not judged; how much that is, is told. Exit code 0: everything that was told is
+    explained by the model; 1: something is not; 2: it cannot be said; 4: the file is no trace that this version reads.
+    """
+    from siteproof.conformance.cli import tracing
+
+    return tracing.check(session, file)
+
+
+@trace.command("import", epilog="Example: siteproof trace import jobs.json --topology vmware-to-azure --out drill.ndjson")
+@shared
+def trace_import(
+    session: Session,
+    jobs: Annotated[Path, typer.Argument(metavar="JOBS", help="An exported list of Site Recovery jobs (JSON).")],
+    topology: Annotated[str, typer.Option(metavar="T", help="The flow of the machines: a built-in id or a TOML file.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The trace to write.")],
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=OPERATION", help="What a scenarioName stands for that we do not know; may be repeated."),
+    ] = None,
+) -> Exit:
+    """Turn a list of Site Recovery jobs into a trace: a case for each machine, with what jobs can tell.
+
+    Jobs of other kinds are passed over, counted and named.
+    """
+    from siteproof.conformance.cli import tracing
+
+    return tracing.import_(session, jobs, topology, out, scenario or [])
 
 
 class Listing(StrEnum):

@@ -22,10 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from siteproof.conformance.check import UNPLANNED, FlowJob, Progress, check_flows
-from siteproof.conformance.cli.shared import Session, parse_duration, version
+from siteproof.conformance.cli.shared import Session, check_writable, parse_duration, version
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.image import DiskImage, make_image, open_image, work_folder
 from siteproof.conformance.report.folder import ReportFolder
+from siteproof.conformance.report.junit import write_junit
 from siteproof.conformance.report.terminal import counterexample_story, final_table, refutation_story, text, verdict_lines
 from siteproof.conformance.report.values import FlowReport, RunReport, count
 from siteproof.conformance.report.words import duration
@@ -40,10 +41,19 @@ COPIES = 4
 """How often the image may lie in a work folder at once: both sides, a resynchronisation under way, a restored point."""
 
 
-def check(session: Session, names: list[str], image: Path | None, place: Path, max_time: str, necessity: bool) -> Exit:
+def check(
+    session: Session,
+    names: list[str],
+    image: Path | None,
+    place: Path,
+    max_time: str,
+    necessity: bool,
+    junit: Path | None = None,
+) -> Exit:
     """Check flows and write the report, with `necessity` the matrix of each flow as well. Answers 130 when it was interrupted."""
     began, started = time.perf_counter(), now()
     seconds = parse_duration(max_time, "--max-time")
+    check_writable("--junit", junit)
     sources = names or list(builtin_topologies())
     topologies = [load_topology(source) for source in sources]
     check_supported(topologies)
@@ -76,6 +86,8 @@ def check(session: Session, names: list[str], image: Path | None, place: Path, m
         folder.discard()
         raise
     _tell(session, report, page)
+    if junit is not None:
+        write_junit(report, junit)
     code = Exit.INTERRUPTED if interrupted else report.exit
     session.emit("siteproof.check/1", code, run_json(report))
     return code

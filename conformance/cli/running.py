@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shlex
 import sys
 import time
@@ -19,13 +20,15 @@ from siteproof.conformance.case import command_to_json, describe
 from siteproof.conformance.check import UNPLANNED
 from siteproof.conformance.cli.checking import check_supported, machine_facts, now, short_path
 from siteproof.conformance.cli.proving import told, topologies_of
-from siteproof.conformance.cli.shared import Session, parse_duration, version
-from siteproof.conformance.drivers.registry import driver_factory
+from siteproof.conformance.cli.shared import Session, check_writable, parse_duration, version
+from siteproof.conformance.drivers.registry import factory_here
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.explain import explain_steps
 from siteproof.conformance.replay import Saved, Status, load
 from siteproof.conformance.replay import replay as replay_saved
+from siteproof.conformance.report.events import EventFile
 from siteproof.conformance.report.folder import ReportFolder
+from siteproof.conformance.report.junit import write_junit
 from siteproof.conformance.report.terminal import campaign_story, counterexample_story, text
 from siteproof.conformance.report.values import FlowReport, RunReport, count
 from siteproof.conformance.report.words import concerned, topology_of
@@ -33,10 +36,11 @@ from siteproof.conformance.report.write import publish, run_json
 from siteproof.conformance.results import CampaignResult, Counterexample, StepRecord
 from siteproof.conformance.runner import ENGINES, CampaignEvent, campaign, promised_for
 from siteproof.conformance.session import DriverFactory
+from siteproof.conformance.traces.record import TraceWriter
 from siteproof.model.errors import UsageError, near
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
-__all__ = ["explain", "replay", "run"]
+__all__ = ["Kept", "explain", "replay", "run"]
 
 
 def run(
@@ -49,9 +53,12 @@ def run(
     out: Path | None,
     machines: int | None = None,
     disks: int | None = None,
+    kept: Kept | None = None,
 ) -> Exit:
     """A campaign for each flow and engine, the time of a flow shared among its engines. With `out`, a report folder; with
-    `machines` or `disks`, scenarios of that size only."""
+    `machines` or `disks`, scenarios of that size only. Without a seed a fresh one is drawn, for all campaigns, and told first."""
+    kept = kept if kept is not None else Kept()
+    kept.check()
     began, started = time.perf_counter(), now()
     seconds = parse_duration(max_time, "--max-time") / len(engines)
     for engine in engines:
@@ -60,24 +67,32 @@ def run(
     topologies = topologies_of(names)
     _check_driver(driver, topologies)
     with _no_prints():
-        factory = _factory(driver)
+        factory = factory_here(driver)
     folder = ReportFolder.begin(out, "--out") if out is not None else None
     flows: list[FlowReport] = []
     interrupted = False
+    command = "siteproof " + shlex.join(sys.argv[1:])
+    seed = secrets.randbits(31) if session.seed is None else session.seed
+    if not session.quiet:
+        print(f"siteproof: seed {seed} (--seed {seed} draws the same cases)", file=sys.stderr, flush=True)
     try:
-        for topology, source in zip(topologies, names or [t.id for t in topologies], strict=True):
-            with _no_prints():
-                flow, interrupted = _campaigns(
-                    session, topology, source, factory, driver, seconds, engines, max_cases, (machines, disks)
-                )
-            flows.append(flow)
-            if interrupted:
-                break
+        with kept.opened(command) as (recorder, events):
+            for topology, source in zip(topologies, names or [t.id for t in topologies], strict=True):
+                with _no_prints():
+                    campaigns = _Campaigns(
+                        session, factory, driver, seconds, engines, max_cases, (machines, disks), seed, recorder, events
+                    )
+                    flow, interrupted = campaigns.run(topology, source)
+                flows.append(flow)
+                if interrupted:
+                    break
+            if interrupted and recorder is not None:
+                recorder.close("interrupted", "the run was interrupted")
         if folder is not None and flows:
             flows[0] = _with_impossibility(flows[0])
         report = RunReport(
             version(),
-            "siteproof " + shlex.join(sys.argv[1:]),
+            command,
             started,
             time.perf_counter() - began,
             tuple(flows),
@@ -85,6 +100,8 @@ def run(
             "",
             interrupted,
         )
+        if kept.junit is not None:
+            write_junit(report, kept.junit)
         if folder is not None:
             page, report = publish(folder, report)
     except BaseException:
@@ -139,59 +156,87 @@ def _check_driver(name: str, topologies: list[Topology]) -> None:
         check_supported(topologies)
 
 
-def _factory(name: str) -> DriverFactory:
-    """The driver's factory. A module of the user's is looked for where the user stands as well, after everything else."""
-    if ":" in name and str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-    factory: DriverFactory = driver_factory(name)
-    return factory
+@attrs.frozen
+class Kept:
+    """What a run keeps beside its report, each a file or None: a trace, JUnit XML, the events."""
+
+    record: Path | None = None
+    junit: Path | None = None
+    events: Path | None = None
+
+    def check(self) -> None:
+        """Raises `UsageError` or `PlaceError`, before any work."""
+        for option, file in (("--record", self.record), ("--junit", self.junit), ("--events", self.events)):
+            check_writable(option, file)
+
+    @contextlib.contextmanager
+    def opened(self, command: str) -> Iterator[tuple[TraceWriter | None, EventFile | None]]:
+        """The files that are written while the run goes on."""
+        with contextlib.ExitStack() as stack:
+            trace = TraceWriter(self.record, f"{command} (siteproof {version()})") if self.record is not None else None
+            events = EventFile(self.events, version(), command) if self.events is not None else None
+            for one in (trace, events):
+                if one is not None:
+                    stack.enter_context(one)
+            yield trace, events
 
 
-def _campaigns(
-    session: Session,
-    topology: Topology,
-    source: str,
-    factory: DriverFactory,
-    driver: str,
-    seconds: float,
-    engines: list[str],
-    max_cases: int | None,
-    shape: tuple[int | None, int | None] = (None, None),
-) -> tuple[FlowReport, bool]:
-    """One campaign for each engine, until one finds something; and whether it was interrupted."""
-    results: list[CampaignResult] = []
-    last = CampaignEvent("progress", 0, 0, 0.0)
-    promised = promised_for(topology)
-    with told(session, f"{topology.id} against {driver}") as progress:
+@attrs.frozen
+class _Campaigns:
+    """The campaigns of a run: one for each engine, until one finds something."""
 
-        def show(event: CampaignEvent) -> None:
-            nonlocal last
-            last = event
-            progress(event.text or f"{count(event.cases, 'case')}, {count(event.steps, 'step')}, {event.seconds:.0f} s")
+    session: Session
+    factory: DriverFactory
+    driver: str
+    seconds: float
+    engines: list[str]
+    max_cases: int | None
+    shape: tuple[int | None, int | None]
+    seed: int
+    recorder: TraceWriter | None
+    events: EventFile | None
 
-        try:
-            for engine in engines:
-                results.append(
+    def run(self, topology: Topology, source: str) -> tuple[FlowReport, bool]:
+        """Those of one flow; and whether they were interrupted."""
+        results: list[CampaignResult] = []
+        last = CampaignEvent("progress", 0, 0, 0.0)
+        with told(self.session, f"{topology.id} against {self.driver}") as progress:
+
+            def take(event: CampaignEvent) -> None:
+                nonlocal last
+                last = event
+                progress(event.text or f"{count(event.cases, 'case')}, {count(event.steps, 'step')}, {event.seconds:.0f} s")
+                if self.events is not None:
+                    self.events(event)
+                if event.result is not None:
+                    results.append(event.result)
+                    if self.recorder is not None:
+                        self.recorder.result(event.result)
+
+            try:
+                promised = promised_for(topology)
+                for engine in self.engines:
                     campaign(
                         source,
-                        factory,
+                        self.factory,
                         engine,
-                        session.seed,
-                        seconds,
-                        max_cases,
-                        show,
-                        driver_name=driver,
-                        machines=shape[0],
-                        disks=shape[1],
+                        self.seed,
+                        self.seconds,
+                        self.max_cases,
+                        take,
+                        driver_name=self.driver,
+                        machines=self.shape[0],
+                        disks=self.shape[1],
                         promised=promised,
+                        recorder=self.recorder,
                     )
-                )
-                if results[-1].counterexample is not None:
-                    break
-        except KeyboardInterrupt:
-            so_far = f"{count(last.cases, 'case')} and {count(last.steps, 'step')}, none of which diverged"
-            return FlowReport(topology, campaigns=tuple(results), unfinished=(f"the campaign, interrupted after {so_far}",)), True
-    return FlowReport(topology, campaigns=tuple(results)), False
+                    if results[-1].counterexample is not None:
+                        break
+            except KeyboardInterrupt:
+                so_far = f"{count(last.cases, 'case')} and {count(last.steps, 'step')}, none of which diverged"
+                missing = f"the campaign (seed {self.seed}), interrupted after {so_far}"
+                return FlowReport(topology, campaigns=tuple(results), unfinished=(missing,)), True
+        return FlowReport(topology, campaigns=tuple(results)), False
 
 
 # ------------------------------------------------------------------------------------------------------- counterexamples
@@ -212,7 +257,7 @@ def replay(session: Session, file: Path, driver: str | None) -> Exit:
     name, topology = driver or saved.driver, load_topology(saved.case.scenario.topology)
     _check_driver(name, [topology])
     with _no_prints(), told(session, f"{file.name} against {name}"):
-        factory = _factory(name)
+        factory = factory_here(name)
         shown = replay_saved(saved, factory, promised_for(topology), name=name)
     style, code = _REPLAYED[shown.status]
     for line in explain_steps(shown.records, shown.divergence):

@@ -33,7 +33,7 @@ from siteproof.model.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["LogLevel", "Session", "parse_duration", "shared", "version"]
+__all__ = ["LogLevel", "Session", "check_writable", "parse_duration", "shared", "version"]
 
 
 class LogLevel(StrEnum):
@@ -128,7 +128,7 @@ def shared(verb: Callable[..., Exit]) -> Callable[..., int]:
 
     @functools.wraps(verb)
     def run(*, json_file: str | None, seed: int | None, quiet: bool, log_level: LogLevel, **arguments: Any) -> int:
-        _check_writable(json_file)
+        check_writable("--json", json_file)
         logging.basicConfig(level=log_level.value.upper(), format="siteproof: %(levelname)s: %(name)s: %(message)s")
         try:
             return int(verb(Session(json_file, seed, quiet, log_level), **arguments))
@@ -142,15 +142,15 @@ def shared(verb: Callable[..., Exit]) -> Callable[..., int]:
     return run
 
 
-def _check_writable(json_file: str | None) -> None:
-    """An output that cannot be written is told before the work, not after it."""
-    if json_file in (None, "-"):
+def check_writable(option: str, file: str | Path | None) -> None:
+    """An output that cannot be written is told before the work, not after it. Raises `UsageError`, `PlaceError`."""
+    if file in (None, "-"):
         return
-    path = Path(str(json_file))
+    path = Path(str(file))
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise UsageError(f"--json {json_file}", "a file in a folder that exists", "make the folder, or name another file")
+        raise UsageError(f"{option} {file}", "a file in a folder that exists", "make the folder, or name another file")
     if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise PlaceError("--json", path, "Permission denied")
+        raise PlaceError(option, path, "Permission denied")
 
 
 def parse_duration(text: str, option: str) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 
 from siteproof.conformance.driver import Driver, guarded_factory, load_driver_class
 from siteproof.model.errors import UsageError, near
 
-__all__ = ["driver_factory", "drivers"]
+__all__ = ["driver_factory", "drivers", "factory_here"]
 
 
 def drivers() -> tuple[tuple[str, str], ...]:
@@ -54,3 +56,10 @@ def driver_factory(name: str) -> Callable[[], Driver]:
             near(name, names) if get_close_matches(name, names) else "see siteproof list drivers",
         )
     return guarded_factory(name, load_driver_class(name))
+
+
+def factory_here(name: str) -> Callable[[], Driver]:
+    """The same; a module of the user's is looked for where the user stands as well, after everything else."""
+    if ":" in name and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    return driver_factory(name)

@@ -32,7 +32,8 @@ from siteproof.conformance.case import (
 )
 from siteproof.conformance.closure import Abstract, Promised
 from siteproof.conformance.coverage import refused, switch
-from siteproof.conformance.session import STRIKES, Session
+from siteproof.conformance.judgement import STRIKES
+from siteproof.conformance.session import Session
 from siteproof.model.readings.python import State
 
 __all__ = ["Mood", "Option", "choices", "homeward", "pool_of"]

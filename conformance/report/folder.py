@@ -7,7 +7,7 @@ Rules
    half of one. The old one is removed after the new one stands.
 3. Everything in it is relative, so the folder can be moved, zipped and mailed.
 
-    index.html   report.json   proofs/<flow>/…   counterexamples/<flow>.json   .siteproof-report
+    index.html   report.json   proofs/<flow>/…   counterexamples/<flow>.json   counterexamples/test_<flow>.py   .siteproof-report
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A report on disk: page, data and counterexamples in one folder.
 
 `report.json` has the same content as the page, in the schema that `docs/json.md` describes. A counterexample's file is a test
-case that `siteproof replay` and `siteproof explain` read.
+case that `siteproof replay` and `siteproof explain` read; beside it stands a test for pytest that replays it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from siteproof.conformance.replay import save
 from siteproof.conformance.report.data import emitted
 from siteproof.conformance.report.folder import ReportFolder
 from siteproof.conformance.report.html import render_html
+from siteproof.conformance.report.pytest_file import pytest_file, pytest_name
 from siteproof.conformance.report.values import FlowReport, RunReport
 from siteproof.conformance.results import CampaignResult
 
@@ -46,6 +47,9 @@ def _with_file(draft: Path, flow: str, campaign: CampaignResult) -> CampaignResu
     suffix = "-image" if campaign.engine == "round trip" else ""
     name = f"counterexamples/{flow}{suffix}.json"
     save(campaign.counterexample, draft / name, campaign.driver)
+    if not suffix:  # a case of the round trip needs the image that it was found on
+        test = draft / "counterexamples" / pytest_name(flow)
+        test.write_text(pytest_file(campaign.counterexample, campaign.driver, flow), encoding="utf-8")
     return attrs.evolve(campaign, counterexample=attrs.evolve(campaign.counterexample, file=name))
 
 

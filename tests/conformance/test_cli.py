@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import attrs
 import pytest
@@ -63,6 +64,10 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
         ["certify", "no-such-folder"],
         ["run"],
         ["run", "--driver", "bundled", "--engine", "no-such-engine", "--max-time", "1s"],
+        ["run", "--driver", "bundled", "--record", "no/such/folder/x.ndjson"],
+        ["run", "--driver", "bundled", "--junit", "no/such/folder/x.xml"],
+        ["trace", "check", "no-such-file"],
+        ["trace", "import", "no-such-file", "--topology", HYPER_V, "--out", "x.ndjson"],
     ],
     ids=" ".join,
 )
@@ -349,25 +354,29 @@ def test_the_matrix_is_missing_only_where_it_was_asked_for(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_campaign_leaves_a_valid_partial_report(tmp_path: Path, number: signal.Signals) -> None:
-    work = started("run", "--driver", "bundled", "--topology", HYPER_V, "--max-time", "10m", "--out", "out")
+    events = tmp_path / "events.ndjson"
+    command = ["run", "--driver", "bundled", "--topology", HYPER_V, "--max-time", "10m", "--out", "out", "--events", events.name]
+    work = started(*command)
     deadline = time.monotonic() + 240
-    while not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline:
+    while not (events.exists() and "progress" in events.read_text(encoding="utf-8")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(1.5)
     os.killpg(work.pid, number)
     words, errors = work.communicate(timeout=300)
     assert work.returncode == 130, words + errors
     document = document_of(tmp_path / "out")
     assert document["partial"] is True
     assert "interrupted after" in document["flows"][0]["unfinished"][0]
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["events.ndjson", "out"]
 
 
 def test_a_seeded_bug_is_found_explained_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bug = "bundled+no-fence-on-return"
-    assert main(["run", "--driver", bug, "--topology", HYPER_V, "--max-time", "60s", "--seed", "3", "--out", "out"]) == 1
-    assert "P3" in capsys.readouterr().out
-    (file,) = (tmp_path / "out" / "counterexamples").iterdir()
+    kept = ["--record", "run.ndjson", "--junit", "junit.xml", "--events", "events.ndjson"]
+    assert main(["run", "--driver", bug, "--topology", HYPER_V, "--max-time", "60s", "--seed", "3", "--out", "out", *kept]) == 1
+    words, errors = capsys.readouterr()
+    assert "P3" in words
+    assert "seed 3" in errors
+    file, test = sorted((tmp_path / "out" / "counterexamples").iterdir())
     assert "counterexamples/" + file.name in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert main(["explain", str(file)]) == 0
     words = capsys.readouterr().out
@@ -378,6 +387,20 @@ def test_a_seeded_bug_is_found_explained_and_replayed(tmp_path: Path, capsys: py
     assert main(["replay", str(file), "--json", "-"]) == 1
     assert json.loads(capsys.readouterr().out)["status"] == "still failing"
     assert main(["replay", str(file), "--driver", "bundled"]) == 0
+    assert main(["trace", "check", "run.ndjson"]) == 1
+    assert "P3, One authority" in capsys.readouterr().out
+    (failure,) = ElementTree.parse("junit.xml").iter("failure")
+    assert failure.get("type") == "P3"
+    _, begun, *_, done = (json.loads(line) for line in Path("events.ndjson").read_text(encoding="utf-8").splitlines())
+    assert (begun["event"], begun["seed"], done["event"]) == ("begun", 3, "done")
+    assert done["result"]["outcome"] == "violation"
+    assert test.name == "test_hyper_v_to_secondary_site.py"
+    scope: dict[str, Any] = {}
+    exec(compile(test.read_text(encoding="utf-8"), test.name, "exec"), scope)
+    with pytest.raises(AssertionError, match="Breaks P3, One authority"):
+        scope["test_hyper_v_to_secondary_site"]()
+    scope["DRIVER"] = "bundled"
+    scope["test_hyper_v_to_secondary_site"]()
 
 
 def test_a_report_of_ours_is_replaced(tmp_path: Path) -> None:

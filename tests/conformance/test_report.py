@@ -8,6 +8,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import attrs
 import pytest
@@ -16,6 +17,8 @@ from rich.console import Console
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.diagram import draw_components
 from siteproof.conformance.report.html import markdown, render_html
+from siteproof.conformance.report.junit import junit, write_junit
+from siteproof.conformance.report.pytest_file import pytest_file, pytest_name
 from siteproof.conformance.report.terminal import final_table
 from siteproof.conformance.report.values import FlowReport, RunReport
 from siteproof.conformance.report.whole_model import moments_of_run, promise_groups, seen_steps
@@ -616,3 +619,40 @@ def write_samples(folder: Path) -> None:
     for name, run in (("green", sample_run()), ("red", sample_run(red=True)), ("partial", sample_run(partial=True))):
         (folder / f"{name}.html").write_text(render_html(run), encoding="utf-8")
     (folder / "sample.json").write_text(json.dumps({}), encoding="utf-8")
+
+
+def test_junit_takes_what_is_wrong_for_failures_and_what_is_not_known_for_errors_never_skipped() -> None:
+    run = sample_run(red=True, partial=True)
+    unclear = attrs.evolve(sample_campaign("vmware-to-azure"), outcome=Outcome.INCONCLUSIVE, reason="too little was covered")
+    proof = sample_proof("vmware-to-azure", "a title")
+    open_ = attrs.evolve(proof.promises[1], verdict=Verdict.UNDETERMINED)
+    proof = attrs.evolve(proof, promises=(proof.promises[0], open_, *proof.promises[2:]))
+    second = attrs.evolve(run.flows[1], campaigns=(unclear,), proof=proof, error="the disk is full", error_code=Exit.ENVIRONMENT)
+    root = junit(attrs.evolve(run, flows=(run.flows[0], second)))
+    failures = [case.get("name", "") for case in root.iter("testcase") if case.find("failure") is not None]
+    assert failures == ["P3 One authority (promise)", "portfolio against bundled"]
+    messages = [error.get("message", "") for error in root.iter("error")]
+    assert messages == ["undetermined", "too little was covered", "not finished: the conformance run", "the disk is full"]
+    assert [one.get("message", "").partition(":")[0] for one in root.iter("skipped")] == ["not applicable"]
+    assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("2", "4", "1")
+    assert {p.get("name") for p in root.iter("property")} >= {"seed of portfolio", "command"}
+
+
+def test_junit_is_xml_whatever_a_driver_says(tmp_path: Path) -> None:
+    hostile = attrs.evolve(sample_campaign("vmware-to-azure"), outcome=Outcome.INCONCLUSIVE, reason=HOSTILE + "\x00\x1b[31m")
+    write_junit(with_first(sample_run(), campaigns=(hostile,)), tmp_path / "junit.xml")
+    (error,) = ElementTree.parse(tmp_path / "junit.xml").iter("error")
+    assert error.get("message", "").startswith(HOSTILE)
+
+
+@pytest.mark.parametrize("hostile", [HOSTILE, "'\'\'\'", '"""', "\\", "\\N{x}", "é\n"])
+def test_a_pytest_file_is_python_whatever_a_driver_says(hostile: str) -> None:
+    found = sample_counterexample()
+    wrong = attrs.evolve(found.divergence, sentence=hostile, promise_title=hostile)
+    case = {"format": 1, "scenario": {"topology": hostile, "machines": ["m0"]}, "seed": 0, "commands": []}
+    scope: dict[str, Any] = {}
+    text = pytest_file(attrs.evolve(found, divergence=wrong, case=case), hostile, "my flow-1")
+    exec(compile(text, pytest_name("my flow-1"), "exec"), scope)
+    assert scope["CASE"] == case
+    assert scope["DRIVER"] == hostile
+    assert callable(scope["test_my_flow_1"])

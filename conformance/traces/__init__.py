@@ -1,0 +1,1 @@
+"""Recorded runs: their format, the recorder, the check, and the import of job lists."""
