@@ -1,0 +1,117 @@
+"""A carrier over HTTP: each message is the body of a POST request, each answer the body of its response.
+
+Rules
+1. The address is asked as it is given; a proxy of the environment is not. The service is the user's: it is neither started nor ended
+   here.
+2. Whoever cannot be reached has not got the message, so that is an error. When the connection breaks, or time is up, after the
+   message was sent, the answer is lost.
+3. A connection is used again while the service keeps it open, and never when it has closed it meanwhile.
+"""
+
+from __future__ import annotations
+
+import http.client
+import select
+import socket
+import time
+from urllib.parse import urlsplit
+
+from siteproof.conformance.drivers.remote import Ended, Lost, Remote
+from siteproof.conformance.drivers.wire import LIMIT
+from siteproof.conformance.errors import DriverError
+from siteproof.model.errors import UsageError, told
+
+__all__ = ["HttpCarrier", "http_factory"]
+
+CONNECT_SECONDS = 5.0
+HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+
+
+def http_factory(name: str) -> Remote:
+    """Drivers for `http://HOST:PORT/PATH`. Raises `UsageError` when `name` is no such address."""
+    expected = "an address such as http://127.0.0.1:8080/driver"
+    try:
+        parts = urlsplit(name)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"the driver {name} ({error})", expected, "give host and port") from None
+    if not host or parts.username or parts.query or parts.fragment:
+        raise UsageError(f"the driver {name}", expected, "give host, port and path, nothing else")
+    return Remote(name, lambda: HttpCarrier(name))
+
+
+class HttpCarrier:
+    """One service at an address."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        parts = urlsplit(name)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parts.hostname or "", parts.port)
+        self._path = parts.path or "/"
+
+    def ask(self, message: bytes, what: str, seconds: float) -> bytes:
+        until = time.monotonic() + seconds
+        self._connect()
+        line = self._connection.sock
+        try:
+            line.settimeout(seconds)
+            self._connection.request("POST", self._path, message, HEADERS)
+            response = self._connection.getresponse()
+            status, body = response.status, self._body(response, line, until)
+        except TimeoutError:
+            self._connection.close()
+            raise Lost(f"no answer to {what} within {seconds:g} s") from None
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise Lost(f"the connection broke before {what} was answered ({type(error).__name__})") from None
+        if len(body) > LIMIT:
+            self._connection.close()
+            raise DriverError(self.name, f"more than {LIMIT:,} bytes ({what})", "an answer of at most so many")
+        if status != 200:
+            self._connection.close()
+            shown = told(body[:60].decode("utf-8", "replace"))
+            raise DriverError(
+                self.name, f"HTTP status {status} {response.reason} with {shown} ({what})", "status 200",
+                'answer what went wrong as {"id": …, "error": "…"}, with status 200',
+            )  # fmt: skip
+        return body
+
+    def more(self, what: str, seconds: float) -> bytes:  # noqa: ARG002
+        raise DriverError(self.name, f"the answer to an earlier request ({what})", "the answer to this one")
+
+    def _connect(self) -> None:
+        """See that there is a connection. Raises `Ended` when nobody answers."""
+        if self._connection.sock is not None and select.select([self._connection.sock], [], [], 0)[0]:
+            self._connection.close()  # the service has closed it, or has said what nobody asked for
+        if self._connection.sock is None:
+            self._connection.timeout = CONNECT_SECONDS
+            try:
+                self._connection.connect()
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+                raise Ended(
+                    self.name, f"nobody answers ({why})", "a driver that takes POST requests at this address", "start it first"
+                ) from None
+
+    def _body(self, response: http.client.HTTPResponse, line: socket.socket, until: float) -> bytes:
+        """What the service answers, as far as it may go."""
+        found = bytearray()
+        while len(found) <= LIMIT and not response.isclosed():
+            line.settimeout(max(0.001, until - time.monotonic()))
+            data = response.read1(1 << 18)
+            if not data:
+                break
+            found += data
+        return bytes(found)
+
+    def last_words(self) -> str:
+        return ""
+
+    def alive(self) -> bool:
+        return True
+
+    def end(self) -> bool:
+        self._connection.close()
+        return True
