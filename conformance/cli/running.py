@@ -36,7 +36,7 @@ from siteproof.conformance.session import DriverFactory
 from siteproof.model.errors import UsageError, near
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
-__all__ = ["explain", "replay", "run"]
+__all__ = ["driver_named", "explain", "no_prints", "replay", "run"]
 
 
 def run(
@@ -59,14 +59,14 @@ def run(
             raise UsageError(f"the engine {engine}", "one of " + ", ".join(ENGINES), near(engine, ENGINES))
     topologies = topologies_of(names)
     _check_driver(driver, topologies)
-    with _no_prints():
-        factory = _factory(driver)
+    with no_prints():
+        factory = driver_named(driver)
     folder = ReportFolder.begin(out, "--out") if out is not None else None
     flows: list[FlowReport] = []
     interrupted = False
     try:
         for topology, source in zip(topologies, names or [t.id for t in topologies], strict=True):
-            with _no_prints():
+            with no_prints():
                 flow, interrupted = _campaigns(
                     session, topology, source, factory, driver, seconds, engines, max_cases, (machines, disks)
                 )
@@ -114,7 +114,7 @@ def _with_impossibility(flow: FlowReport) -> FlowReport:
 
 
 @contextlib.contextmanager
-def _no_prints() -> Iterator[None]:
+def no_prints() -> Iterator[None]:
     """While a driver works, what it or its programs print goes to standard error: standard output is for what was found."""
     sys.stdout.flush()
     kept = -1
@@ -139,7 +139,7 @@ def _check_driver(name: str, topologies: list[Topology]) -> None:
         check_supported(topologies)
 
 
-def _factory(name: str) -> DriverFactory:
+def driver_named(name: str) -> DriverFactory:
     """The driver's factory. A module of the user's is looked for where the user stands as well, after everything else."""
     if ":" in name and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
@@ -211,8 +211,8 @@ def replay(session: Session, file: Path, driver: str | None) -> Exit:
     saved = _located(load(file), file)
     name, topology = driver or saved.driver, load_topology(saved.case.scenario.topology)
     _check_driver(name, [topology])
-    with _no_prints(), told(session, f"{file.name} against {name}"):
-        factory = _factory(name)
+    with no_prints(), told(session, f"{file.name} against {name}"):
+        factory = driver_named(name)
         shown = replay_saved(saved, factory, promised_for(topology), name=name)
     style, code = _REPLAYED[shown.status]
     for line in explain_steps(shown.records, shown.divergence):

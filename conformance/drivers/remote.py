@@ -3,8 +3,8 @@
 Rules
 1. A carrier brings one message there and one answer back, within so many seconds. Where it cannot say whether the message has
    arrived, the answer is `Lost`; everything else that fails is a `DriverError`.
-2. A carrier serves one case after the other: `stop` ends the case, and the next one begins with a handshake. So a child process is
-   not started for each case. One that ends after `stop` is started anew; both are right.
+2. A carrier serves one case after the other: `stop` ends the case, and the next one begins with a handshake. So a child process
+   is not started for each case. One that ends after `stop` is started anew; both are right.
 3. Whatever fails ends the carrier: the next case has a fresh one, and a child process never outlives an error.
 """
 
@@ -79,10 +79,10 @@ class Remote:
             self.idle.end()
         self.idle = carrier
 
-    def close(self) -> bool:
-        """End the carrier that waits for another case. False where it did not go by itself."""
+    def close(self) -> bool | None:
+        """End the carrier that waits for another case. False where it did not go by itself, None where none waits."""
         carrier, self.idle = self.idle, None
-        return carrier.end() if carrier is not None else True
+        return carrier.end() if carrier is not None else None
 
     def file_of(self, base: Base) -> Path:
         """A file with what every disk starts with; made once. The user's own image is named itself where it has whole blocks."""

@@ -1,8 +1,8 @@
 """A carrier over HTTP: each message is the body of a POST request, each answer the body of its response.
 
 Rules
-1. The address is asked as it is given; a proxy of the environment is not. The service is the user's: it is neither started nor ended
-   here.
+1. The address is asked as it is given; a proxy of the environment is not. The service is the user's: it is neither started nor
+   ended here.
 2. Whoever cannot be reached has not got the message, so that is an error. When the connection breaks, or time is up, after the
    message was sent, the answer is lost.
 3. A connection is used again while the service keeps it open, and never when it has closed it meanwhile.

@@ -7,8 +7,8 @@ Rules
    `{"id": 7, "result": …}`, or `{"id": 7, "error": "what went wrong"}`. Calls are those of the Python interface.
 3. `handshake` comes first and names the version. A driver says there what it can do; operations and faults must be named, so that
    nobody claims what he has not heard of. Reading is strict: an unknown key or a wrong type is the driver's error.
-4. Where an answer to `execute`, `write` or `start_machine` is lost, it is *unknown*: the request may have been carried out or not.
-   No other call changes what is promised, so no other answer may be lost.
+4. Where an answer to `execute`, `write` or `start_machine` is lost, it is *unknown*: the request may have been carried out or
+   not. Every other call has to be answered.
 5. Disk content is base64 text or, where the driver has claimed `file`, the name of a file on the same machine.
 6. Words (operations, codes, states) are judged where those of a Python driver are, by `Guarded`; here stands only what JSON adds.
 """

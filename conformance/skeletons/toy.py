@@ -7,8 +7,8 @@ talk to your system. `Replicator` is what goes. Then
     siteproof run --driver toy:ToyDriver --topology scout-to-secondary-site --max-time 1m --out found
 
 Rules of the toy
-1. A machine has a disk at each side. Writes of the active side go to its disk and into the change log; `step` ships the oldest one to
-   the other side, or does the next thing that is due. Nothing happens but in a step.
+1. A machine has a disk at each side. Writes of the active side go to its disk and into the change log; `step` ships the oldest one
+   to the other side, or does the next thing that is due. Nothing happens but in a step.
 2. What was received becomes a recovery point as soon as there is nothing else to do.
 3. The side that was failed over from is fenced when it is reached again, before anything else; only then is the loss known.
 """
@@ -77,7 +77,8 @@ class ToyDriver:
             self.step()
 
     def step(self) -> bool:
-        return any([one.step() for one in self.machines.values()])
+        moved = [one.step() for one in self.machines.values()]  # all of them, also after the first that moves
+        return any(moved)
 
     def settle(self) -> bool:
         while self.step():
@@ -203,10 +204,8 @@ class Replicator:
 
     def step(self) -> bool:
         """Do the next thing that is due; False when there is none."""
-        for due in (self.contact, self.boot, self.call_for_resync, self.do_job, self.ship, self.cut_if_new):
-            if due():
-                return True
-        return False
+        due = (self.contact, self.boot, self.call_for_resync, self.do_job, self.ship, self.cut_if_new)
+        return any(work() for work in due)
 
     def contact(self) -> bool:
         """The former source is reached: it is fenced, and the loss is counted."""
