@@ -21,13 +21,21 @@ from siteproof.conformance.driver import VERSION, Answer, Capabilities, Observat
 from siteproof.conformance.drivers import wire
 from siteproof.conformance.errors import DriverError
 
-__all__ = ["Carrier", "Ended", "Lost", "Remote", "RemoteDriver"]
+__all__ = ["SOONER", "Carrier", "Ended", "Lost", "Remote", "RemoteDriver"]
 
 _T = TypeVar("_T")
 
 
+SOONER = "answer sooner, or ask for more 'seconds' in the handshake"
+"""How to mend an answer that comes too late."""
+
+
 class Lost(Exception):
-    """No answer came. The request may have been carried out, or not, or not yet."""
+    """No answer came: what was found, and how to mend it. The request may have been carried out, or not, or not yet."""
+
+    def __init__(self, found: str, mend: str = "") -> None:
+        super().__init__(found, mend)
+        self.found, self.mend = found, mend
 
 
 class Ended(DriverError):
@@ -120,7 +128,7 @@ class RemoteDriver:
             raise
         except wire.Nonsense as error:
             self._end()
-            found = f"{error.found} ({call})" + told_last_words(carrier)
+            found = error.found + (f" ({call})" if call not in error.found else "") + told_last_words(carrier)
             raise DriverError(self._remote.name, found, error.expected, error.mend) from None
         except BaseException:
             self._end()
@@ -146,9 +154,7 @@ class RemoteDriver:
             if call in wire.MAY_BE_LOST:
                 self._late.add(number)
                 raise
-            raise wire.Nonsense(
-                str(lost), "an answer in time", "answer sooner, or ask for more 'seconds' in the handshake"
-            ) from None
+            raise wire.Nonsense(lost.found, "an answer", lost.mend) from None
         if error is not None:
             raise wire.Nonsense(f"the error {error!r}", "a result")
         return result

@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Sequence
 
-from siteproof.conformance.drivers.remote import Ended, Lost, Remote
+from siteproof.conformance.drivers.remote import SOONER, Ended, Lost, Remote
 from siteproof.conformance.drivers.wire import LIMIT
 from siteproof.conformance.errors import DriverError
 from siteproof.model.errors import UsageError
@@ -89,7 +89,7 @@ class StdioCarrier:
             if left <= 0:
                 if pending:
                     raise self._failed(f"it does not read its standard input ({what})", "a driver that reads line by line")
-                raise Lost(f"no answer to {what} within {seconds:g} s")
+                raise Lost(f"no answer to {what} within {seconds:g} s", SOONER)
             waiting = select.poll()
             waiting.register(self._out, select.POLLIN)
             if pending:

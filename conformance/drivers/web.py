@@ -5,18 +5,18 @@ Rules
    ended here.
 2. Whoever cannot be reached has not got the message, so that is an error. When the connection breaks, or time is up, after the
    message was sent, the answer is lost.
-3. A connection is used again while the service keeps it open, and never when it has closed it meanwhile.
+3. Each message has a connection of its own. Where one is used again, the service may have closed it meanwhile, and then nobody can
+   say whether a message has arrived.
 """
 
 from __future__ import annotations
 
 import http.client
-import select
 import socket
 import time
 from urllib.parse import urlsplit
 
-from siteproof.conformance.drivers.remote import Ended, Lost, Remote
+from siteproof.conformance.drivers.remote import SOONER, Ended, Lost, Remote
 from siteproof.conformance.drivers.wire import LIMIT
 from siteproof.conformance.errors import DriverError
 from siteproof.model.errors import UsageError, told
@@ -24,7 +24,7 @@ from siteproof.model.errors import UsageError, told
 __all__ = ["HttpCarrier", "http_factory"]
 
 CONNECT_SECONDS = 5.0
-HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}
 
 
 def http_factory(name: str) -> Remote:
@@ -46,33 +46,30 @@ class HttpCarrier:
     def __init__(self, name: str) -> None:
         self.name = name
         parts = urlsplit(name)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname or "", parts.port)
-        self._path = parts.path or "/"
+        self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._host, self._port, self._path = parts.hostname or "", parts.port, parts.path or "/"
 
     def ask(self, message: bytes, what: str, seconds: float) -> bytes:
         until = time.monotonic() + seconds
-        self._connect()
-        line = self._connection.sock
+        connection = self._connected()
         try:
+            line = connection.sock
             line.settimeout(seconds)
-            self._connection.request("POST", self._path, message, HEADERS)
-            response = self._connection.getresponse()
-            status, body = response.status, self._body(response, line, until)
+            connection.request("POST", self._path, message, HEADERS)
+            response = connection.getresponse()
+            body = self._body(response, line, until)
         except TimeoutError:
-            self._connection.close()
-            raise Lost(f"no answer to {what} within {seconds:g} s") from None
+            raise Lost(f"no answer to {what} within {seconds:g} s", SOONER) from None
         except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
             raise Lost(f"the connection broke before {what} was answered ({type(error).__name__})") from None
+        finally:
+            connection.close()
         if len(body) > LIMIT:
-            self._connection.close()
             raise DriverError(self.name, f"more than {LIMIT:,} bytes ({what})", "an answer of at most so many")
-        if status != 200:
-            self._connection.close()
+        if response.status != 200:
             shown = told(body[:60].decode("utf-8", "replace"))
             raise DriverError(
-                self.name, f"HTTP status {status} {response.reason} with {shown} ({what})", "status 200",
+                self.name, f"HTTP status {response.status} {response.reason} with {shown} ({what})", "status 200",
                 'answer what went wrong as {"id": …, "error": "…"}, with status 200',
             )  # fmt: skip
         return body
@@ -80,20 +77,17 @@ class HttpCarrier:
     def more(self, what: str, seconds: float) -> bytes:  # noqa: ARG002
         raise DriverError(self.name, f"the answer to an earlier request ({what})", "the answer to this one")
 
-    def _connect(self) -> None:
-        """See that there is a connection. Raises `Ended` when nobody answers."""
-        if self._connection.sock is not None and select.select([self._connection.sock], [], [], 0)[0]:
-            self._connection.close()  # the service has closed it, or has said what nobody asked for
-        if self._connection.sock is None:
-            self._connection.timeout = CONNECT_SECONDS
-            try:
-                self._connection.connect()
-            except (OSError, http.client.HTTPException) as error:
-                self._connection.close()
-                why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-                raise Ended(
-                    self.name, f"nobody answers ({why})", "a driver that takes POST requests at this address", "start it first"
-                ) from None
+    def _connected(self) -> http.client.HTTPConnection:
+        """A connection. Raises `Ended` when nobody answers."""
+        connection = self._kind(self._host, self._port, timeout=CONNECT_SECONDS)
+        try:
+            connection.connect()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            expected = "a driver that takes POST requests at this address"
+            raise Ended(self.name, f"nobody answers ({why})", expected, "start it first") from None
+        return connection
 
     def _body(self, response: http.client.HTTPResponse, line: socket.socket, until: float) -> bytes:
         """What the service answers, as far as it may go."""
@@ -113,5 +107,4 @@ class HttpCarrier:
         return True
 
     def end(self) -> bool:
-        self._connection.close()
         return True

@@ -7,8 +7,8 @@ talk to your system. `Replicator` is what goes. Then
     siteproof run --driver toy:ToyDriver --topology scout-to-secondary-site --max-time 1m --out found
 
 Rules of the toy
-1. A machine has a disk at each side. Writes of the active side go to its disk and into the change log; `step` ships the oldest one
-   to the other side, or does the next thing that is due. Nothing happens but in a step.
+1. A machine has a disk at each side. Writes of the active side go to its disk and into the change log; `step` ships the oldest
+   one to the other side, or does the next thing that is due. Nothing happens but in a step.
 2. What was received becomes a recovery point as soon as there is nothing else to do.
 3. The side that was failed over from is fenced when it is reached again, before anything else; only then is the loss known.
 """
