@@ -1,9 +1,9 @@
 """A scripted acquaintance with a driver: what works, what is missing, what is wrong and how to mend it, line by line.
 
 Rules
-1. First the calls one by one: handshake, start, observe, read, stop, and start again, which must find nothing of the case before.
-   Then each operation and each fault of the interface in a short case of its own, on a fresh start, so that one mistake does
-   not hide another.
+1. First the calls one by one: handshake, start, observe, read, stop, start again, which must find nothing of the case before, and
+   write. Then each operation and each fault of the interface in a short case of its own, on a fresh start, so that one mistake
+   does not hide another.
 2. A case is chosen by playing it on the model: the first route on which the flow accepts the operation. Where the flow offers
    none, the refusal is tried. The same oracle judges the answers, observations and disks as in a campaign.
 3. What is not claimed is *missing*: campaigns skip and count it, and it is never green. What is claimed and does not work is
@@ -14,6 +14,7 @@ Rules
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
@@ -132,7 +133,8 @@ class Acquaintance:
         itself; None when there was none left to end."""
         yield from self._calls()
         if self.can is not None and self._works("start") and self._works("observe"):
-            can = self.can
+            can, write = self.can, Write(MACHINE, "primary", 1)
+            yield self._play("write", [write, write], "acknowledged, and read back")
             for operation in OPERATIONS:
                 yield self._operation(can, operation)
             for fault in FAULTS:
@@ -256,34 +258,17 @@ class Acquaintance:
         commands, target = route
         return self._play(operation, commands, "accepted, done, and its effects are right", target)
 
-    def _route(self, can: Capabilities, operation: str) -> tuple[tuple[list[Command], int] | None, list[str]]:
+    def _route(self, can: Capabilities, operation: str) -> tuple[tuple[Sequence[Command], int] | None, list[str]]:
         """Commands with which the model does the operation, and which of them is the operation. Also what each way lacks."""
         lacking: list[str] = []
         for way in _ROUTES[operation]:
             unclaimed = [one for one in way if one not in can.operations and one not in can.faults]
-            commands, target = self._on_the_model((*way, operation))
+            commands, target = _on_the_model(self.promised, self.scenario.topology, (*way, operation))
             if commands and not unclaimed:
                 return (commands, target), []
             if commands and not lacking:
                 lacking = unclaimed
         return None, lacking
-
-    def _on_the_model(self, way: Sequence[str]) -> tuple[list[Command], int]:
-        """The commands of a way, with writes between them, if the model accepts them all; else none."""
-        from siteproof.conformance.drivers.model import ModelDriver, Style
-
-        calm = Style(extra_points=0.0, cautious=0.0, stops_source=0.0, flushes=0.0, app_points=0.0)
-        session = Session(self.scenario, 0, lambda: ModelDriver(calm), self.promised, base=self.base)
-        target = 0
-        for number, one in enumerate(way):
-            target = len(session.commands)
-            session.step(Fault(one) if one in FAULTS else _operate(one))
-            if one not in FAULTS and session.answer != Accepted():
-                return [], 0
-            session.step(Settle())
-            session.step(Write(MACHINE, str(session.last[MACHINE].active), 1 + number))
-            session.step(Settle())
-        return list(session.commands), target
 
     def _fault(self, can: Capabilities, fault: str) -> Finding:
         """One fault: it strikes, what it makes impossible is refused, and it heals."""
@@ -306,7 +291,6 @@ class Acquaintance:
         """What stands beside operations and faults."""
         protect: list[Command] = [_operate("EnableProtection"), Settle()] if "EnableProtection" in can.operations else []
         write = Write(MACHINE, "primary", 1)
-        yield self._play("write", [*protect, write, write, Settle()], "acknowledged, and read back")
         if can.cached_writes:
             cached = [*protect, Write(MACHINE, "primary", 2, cached=True), Settle(), write, Settle()]
             yield self._play("cached write", cached, "reaches the disk with the next plain one")
@@ -381,6 +365,25 @@ class Acquaintance:
             "end", Standing.FAILED, "it did not end when its standard input was closed, and was killed",
             "end when reading standard input finds its end; what the driver has started, it has to end",
         )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=256)
+def _on_the_model(promised: Promised, source: str, way: tuple[str, ...]) -> tuple[tuple[Command, ...], int]:
+    """The commands of a way, with writes between them, and which of them is the last operation; none if the model does not accept
+    them all."""
+    from siteproof.conformance.drivers.model import ModelDriver, Style
+
+    calm = Style(extra_points=0.0, cautious=0.0, stops_source=0.0, flushes=0.0, app_points=0.0)
+    session = Session(Scenario(source), 0, lambda: ModelDriver(calm), promised)
+    target = 0
+    for number, one in enumerate(way):
+        target = len(session.commands)
+        session.step(Fault(one) if one in FAULTS else _operate(one))
+        if one not in FAULTS and session.answer != Accepted():
+            return (), 0
+        for command in (Settle(), Write(MACHINE, str(session.last[MACHINE].active), 1 + number), Settle()):
+            session.step(command)
+    return tuple(session.commands), target
 
 
 _SECTIONS = (

@@ -5,8 +5,8 @@ Rules
    ended here.
 2. Whoever cannot be reached has not got the message, so that is an error. When the connection breaks, or time is up, after the
    message was sent, the answer is lost.
-3. Each message has a connection of its own. Where one is used again, the service may have closed it meanwhile, and then nobody can
-   say whether a message has arrived.
+3. Each message has a connection of its own. Where one is used again, the service may have closed it meanwhile, and then nobody
+   can say whether a message has arrived.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The other end of the wire, for tests: a driver in Python that is asked in messages. Every message, either way, has to be what the
-shipped schema says."""
+"""The other end of the wire, for tests: a driver in Python that is asked in messages. Every message, either way, has to be what
+the shipped schema says."""
 
 from __future__ import annotations
 

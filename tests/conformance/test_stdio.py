@@ -37,7 +37,8 @@ for line in sys.stdin:
     if call in SPECIAL:
         SPECIAL[call](number)
         continue
-    say(number, {"handshake": greet(seconds=SECONDS), "observe": SEEN, "execute": {"answer": "unknown"}, "settle": True}.get(call))
+    usual = {"handshake": greet(seconds=SECONDS), "observe": SEEN, "execute": {"answer": "unknown"}, "settle": True}
+    say(number, usual.get(call))
 AFTER()
 """
 

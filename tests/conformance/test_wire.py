@@ -1,4 +1,4 @@
-"""The wire protocol: what is sent and answered is what the schema says, and a system behind it is judged as one that is called."""
+"""The wire protocol: what is sent and answered is what the schema says, and a system behind it is judged like any other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ from .peer import InProcess, Peer, in_process, valid
 FLOW = FLOWS[1]
 CASE = Case(
     Scenario(FLOW),
-    (Operate("m0", "EnableProtection"), Settle(), Write("m0", "primary", 3), Operate("m0", "UnplannedFailover", "latest"), Settle()),
+    (
+        Operate("m0", "EnableProtection"), Settle(), Write("m0", "primary", 3), Operate("m0", "UnplannedFailover", "latest"),
+        Settle(),
+    ),
 )  # fmt: skip
 
 
@@ -66,8 +69,8 @@ def test_the_schema_has_the_words_of_the_interface() -> None:
 
 def test_a_case_over_the_wire_goes_as_one_without_and_every_message_is_in_the_schema() -> None:
     commands = (
-        Operate("m0", "EnableProtection"), Steps(2), Settle(), Write("m0", "primary", 3), Write("m0", "primary", 4, 1, cached=True),
-        Advance(60), Operate("m0", "Commit"), Fault("change-log"), Settle(),
+        Operate("m0", "EnableProtection"), Steps(2), Settle(), Write("m0", "primary", 3),
+        Write("m0", "primary", 4, 1, cached=True), Advance(60), Operate("m0", "Commit"), Fault("change-log"), Settle(),
         Operate("m0", "RepairReplication"), Settle(), Operate("m0", "TestFailover", "point:0"), Settle(), Write("m0", "test", 5),
         Operate("m0", "TestFailoverCleanup"), Settle(), Fault("primary-site"), Write("m0", "primary", 6),
         Operate("m0", "UnplannedFailover", "latest"), Settle(), Heal("primary-site"), StartMachine("m0", "primary"), Settle(),
