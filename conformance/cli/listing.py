@@ -174,7 +174,7 @@ def _programs() -> Iterable[Finding]:
     )
 
 
-    yield Finding("perl", shutil.which("perl") or "", False, "`siteproof driver new --language perl`, another process as a driver")
+    yield Finding("perl", shutil.which("perl") or "", False, "`siteproof driver new --language perl`, a driver on its own")
 
 
 def _places() -> Iterable[Finding]:
