@@ -13,11 +13,15 @@ from siteproof.conformance.case import FAULTS, OPERATIONS, Case, Scenario
 from siteproof.conformance.cli import main
 from siteproof.conformance.content import Base
 from siteproof.conformance.driver import UNKNOWN, Accepted, Answer, Capabilities, Observation, Rejected
+from siteproof.conformance.drivers.bundled import BundledDriver
+from siteproof.conformance.drivers.model import ModelDriver
 from siteproof.conformance.errors import DriverError
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.runner import run_case
 from siteproof.conformance.session import DriverFactory
 from siteproof.conformance.skeletons.toy import ToyDriver
+from siteproof.model.topology import builtin_topologies
+from tests.soak import soak
 
 from .driving import promised
 from .peer import Peer, in_process
@@ -43,6 +47,14 @@ def test_everything_of_a_whole_driver_works() -> None:
     assert exit_of(found.values()) is Exit.OK
     assert set(OPERATIONS) | {f"fault {fault}" for fault in FAULTS} <= set(found)
     assert {"handshake", "start", "observe", "read", "stop", "start again", "write", "cached write", "step"} <= set(found)
+
+
+@soak
+@pytest.mark.parametrize("flow", builtin_topologies())
+@pytest.mark.parametrize("driver", [BundledDriver, ModelDriver])
+def test_everything_of_the_bundled_implementation_works(flow: str, driver: type) -> None:
+    found = list(Acquaintance("bundled", driver, flow, promised(flow)).findings())
+    assert {one.standing for one in found} == {Standing.WORKS}
 
 
 def claiming(**changes: Any) -> type[ToyDriver]:

@@ -13,12 +13,15 @@ from siteproof.conformance.acquaintance import Acquaintance, Standing
 from siteproof.conformance.case import Case, Fault, Heal, Operate, Scenario, Settle, Steps, Write
 from siteproof.conformance.cli import main
 from siteproof.conformance.drivers.registry import driver_factory
+from siteproof.conformance.drivers.stdio import StdioCarrier
+from siteproof.conformance.drivers.wire import CALLS
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import run_case
 from siteproof.conformance.skeletons.toy import ToyDriver
 from tests.soak import soak
 
 from .driving import promised, run
+from .peer import valid
 
 FLOW = "scout-to-secondary-site"
 perl = pytest.mark.skipif(shutil.which("perl") is None, reason="there is no perl here")
@@ -80,9 +83,23 @@ CASE = Case(
 
 
 @perl
-def test_the_two_toys_are_one_system(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_two_toys_are_one_system_and_each_message_is_in_the_schema(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def checked(self: StdioCarrier, message: bytes, what: str, seconds: float) -> bytes:
+        answer = ask(self, message, what, seconds)
+        seen.append(what)
+        assert valid(f"request.{what}", json.loads(message)), message[:200]
+        assert valid(f"answer.{what}", json.loads(answer)), answer[:200]
+        return answer
+
+    ask = StdioCarrier.ask
+    monkeypatch.setattr(StdioCarrier, "ask", checked)
     told = run_case(CASE, driver_factory(new("perl", capsys)), promised(FLOW))
     assert told == run_case(CASE, ToyDriver, promised(FLOW))
+    assert set(seen) == set(CALLS) - {"advance", "start_machine"}
     assert told.divergence is None
     assert told.records[-1].observation["m0"]["loss"] == 2
 
