@@ -21,7 +21,19 @@ from typing import Any, Protocol
 
 import attrs
 
-from siteproof.conformance.case import POINTED, STRUCK_ONCE, Case, Command, Fault, Heal, Operate, Scenario, StartMachine, Write
+from siteproof.conformance.case import (
+    FAULTS,
+    POINTED,
+    STRUCK_ONCE,
+    Case,
+    Command,
+    Fault,
+    Heal,
+    Operate,
+    Scenario,
+    StartMachine,
+    Write,
+)
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Base
 from siteproof.conformance.coverage import Ledger, refused, sure
@@ -500,6 +512,8 @@ def _verdict(tally: _Tally, counterexample: Counterexample | None, coverage: tup
         return Outcome.INCONCLUSIVE, "no content was ever read: the driver can read neither recovery points nor sides"
     offered = tally.ledger.promised.commands
     lacking = [name for name in offered if tally.can is not None and name not in tally.can.operations]
+    gateway = tally.ledger.promised.model.facts.values.get("gateway.present")
+    faults = [f for f in FAULTS if tally.can is not None and f not in tally.can.faults and (gateway or f != "gateway")]
     if len(lacking) > LACKING_TOO_MUCH * len(offered):
         told = f"{len(lacking)} of {len(offered)} operations were never asked for: the driver cannot do them"
         return Outcome.INCONCLUSIVE, told
@@ -508,4 +522,5 @@ def _verdict(tally: _Tally, counterexample: Counterexample | None, coverage: tup
     if below:
         return Outcome.INCONCLUSIVE, "too little was covered: " + "; ".join(below)
     told = f"{tally.cases} cases, {tally.steps} steps, every one explained by the model"
-    return Outcome.CONFORMS, told + (f"; not tested, since the driver cannot do it: {', '.join(lacking)}" if lacking else "")
+    untested = [*lacking, *(f"fault {one}" for one in faults)]
+    return Outcome.CONFORMS, told + (f"; not tested, since the driver cannot do it: {', '.join(untested)}" if untested else "")

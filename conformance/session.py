@@ -164,6 +164,13 @@ class Session:
                 f"at most {can.machines} machines with {can.disks} disks",
                 "choose a smaller scenario",
             )
+        if can.flows and self.promised.name not in can.flows:
+            raise DriverError(
+                can.name,
+                f"the flow {self.promised.name}",
+                "one that it says it has: " + ", ".join(sorted(can.flows)),
+                "choose it with --topology",
+            )
 
     # --------------------------------------------------------------------------------------------------------- steps
 

@@ -202,7 +202,11 @@ def certify(
 def run(
     session: Session,
     driver: Annotated[
-        str, typer.Option(metavar="D", help="The system under test: a name (siteproof list drivers) or module:Class.")
+        str,
+        typer.Option(
+            metavar="D",
+            help="The system under test: a name (siteproof list drivers), module:Class, 'stdio:COMMAND', or http://HOST:PORT.",
+        ),
     ],
     topology: Annotated[
         list[str] | None, typer.Option(metavar="T", help="A flow to test; may be repeated. All built-in ones if none is given.")
@@ -376,6 +380,64 @@ def hrl(
     from siteproof.conformance.cli import logs
 
     return logs.hrl(session, file, everything)
+
+
+drivers_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Connect a system of your own: a skeleton, what is missing in a driver, the schema of the wire protocol.",
+    epilog=EXITS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(drivers_app, name="driver")
+
+
+@drivers_app.command("check", epilog="Example: siteproof driver check 'stdio:perl my_system.pl'")
+@shared
+def driver_check(
+    session: Session,
+    driver: Annotated[str, typer.Argument(metavar="DRIVER", help="module:Class, 'stdio:COMMAND', http://HOST:PORT, or a name.")],
+    topology: Annotated[
+        str | None, typer.Option(metavar="T", help="The flow; the first that the driver names if none is given.")
+    ] = None,
+) -> Exit:
+    """Tell line by line what of a driver works, what is missing, what is wrong, and how to mend it.
+
+    The exit code is 3 where the driver fails or answers what the interface does not have, 1 where the system behind it diverges
+    from the model, and 2 where nothing is wrong but something is missing.
+    """
+    from siteproof.conformance.cli import drivers
+
+    return drivers.check(session, driver, topology)
+
+
+class Language(StrEnum):
+    PYTHON = "python"
+    PERL = "perl"
+
+
+@drivers_app.command("new", epilog="Example: siteproof driver new my_system --language perl")
+@shared
+def driver_new(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the file and of the class in it.")],
+    language: Annotated[
+        Language, typer.Option(help="python: a class; perl: a program that speaks the wire protocol, one message a line.")
+    ] = Language.PYTHON,
+) -> Exit:
+    """Write a driver that works, with a toy system behind it, to be replaced by your own. Nothing is overwritten."""
+    from siteproof.conformance.cli import drivers
+
+    return drivers.new(session, name, language.value)
+
+
+@drivers_app.command("schema", epilog="Example: siteproof driver schema > driver.schema.json")
+@shared
+def driver_schema(session: Session) -> Exit:
+    """Print the JSON schema of the wire protocol: every message, over standard input and output or HTTP."""
+    from siteproof.conformance.cli import drivers
+
+    return drivers.schema(session)
 
 
 @app.command(epilog="Example: siteproof doctor")

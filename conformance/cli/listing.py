@@ -174,6 +174,9 @@ def _programs() -> Iterable[Finding]:
     )
 
 
+    yield Finding("perl", shutil.which("perl") or "", False, "`siteproof driver new --language perl`, a driver on its own")
+
+
 def _places() -> Iterable[Finding]:
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free

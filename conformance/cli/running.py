@@ -40,7 +40,7 @@ from siteproof.conformance.traces.record import TraceWriter
 from siteproof.model.errors import UsageError, near
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
-__all__ = ["Kept", "explain", "replay", "run"]
+__all__ = ["Kept", "explain", "no_prints", "replay", "run"]
 
 
 def run(
@@ -66,7 +66,7 @@ def run(
             raise UsageError(f"the engine {engine}", "one of " + ", ".join(ENGINES), near(engine, ENGINES))
     topologies = topologies_of(names)
     _check_driver(driver, topologies)
-    with _no_prints():
+    with no_prints():
         factory = factory_here(driver)
     folder = ReportFolder.begin(out, "--out") if out is not None else None
     flows: list[FlowReport] = []
@@ -78,7 +78,7 @@ def run(
     try:
         with kept.opened(command) as (recorder, events):
             for topology, source in zip(topologies, names or [t.id for t in topologies], strict=True):
-                with _no_prints():
+                with no_prints():
                     campaigns = _Campaigns(
                         session, factory, driver, seconds, engines, max_cases, (machines, disks), seed, recorder, events
                     )
@@ -131,7 +131,7 @@ def _with_impossibility(flow: FlowReport) -> FlowReport:
 
 
 @contextlib.contextmanager
-def _no_prints() -> Iterator[None]:
+def no_prints() -> Iterator[None]:
     """While a driver works, what it or its programs print goes to standard error: standard output is for what was found."""
     sys.stdout.flush()
     kept = -1
@@ -256,7 +256,7 @@ def replay(session: Session, file: Path, driver: str | None) -> Exit:
     saved = _located(load(file), file)
     name, topology = driver or saved.driver, load_topology(saved.case.scenario.topology)
     _check_driver(name, [topology])
-    with _no_prints(), told(session, f"{file.name} against {name}"):
+    with no_prints(), told(session, f"{file.name} against {name}"):
         factory = factory_here(name)
         shown = replay_saved(saved, factory, promised_for(topology), name=name)
     style, code = _REPLAYED[shown.status]

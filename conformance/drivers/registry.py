@@ -1,4 +1,5 @@
-"""Drivers by name: `bundled`, `bundled+BUG`, `bundled+VARIANT`, `model`, or `module:Class`."""
+"""Drivers by name: `bundled`, `bundled+BUG`, `bundled+VARIANT`, `model`; and a user's own: `module:Class`, `stdio:COMMAND`, or an
+address. A command and an address are told from `module:Class` by how they begin."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ def drivers() -> tuple[tuple[str, str], ...]:
         ("bundled+BUG", "the same with a seeded bug, or a correct variant (`siteproof list bugs`)"),
         ("model", "the model itself as a system: what conforms by construction"),
         ("module:Class", "your own driver, a class with the methods of siteproof.conformance.driver.Driver"),
+        ("stdio:COMMAND ARGUMENTS", "your own driver, a program that speaks the wire protocol, one JSON message a line"),
+        ("http://HOST:PORT/PATH", "your own driver, a service that speaks the wire protocol in POST requests"),
     )
 
 
@@ -48,11 +51,19 @@ def driver_factory(name: str) -> Callable[[], Driver]:
                 f"the driver {name}", "a seeded bug or variant after the plus (siteproof list bugs)", near(wanted, known)
             )
         return partial(BundledDriver, known[wanted], name)
+    if name.startswith("stdio:"):
+        from siteproof.conformance.drivers.stdio import stdio_factory
+
+        return stdio_factory(name)
+    if name.startswith(("http://", "https://")):
+        from siteproof.conformance.drivers.web import http_factory
+
+        return http_factory(name)
     if ":" not in name:
         names = ("bundled", "model", *(f"bundled+{b.id}" for b in BUGS), *(f"bundled+{v.id}" for v in VARIANTS))
         raise UsageError(
             f"the driver {name}",
-            "bundled, bundled+BUG, model, or module:Class",
+            "bundled, bundled+BUG, model, module:Class, stdio:COMMAND, or an http:// address",
             near(name, names) if get_close_matches(name, names) else "see siteproof list drivers",
         )
     return guarded_factory(name, load_driver_class(name))
