@@ -23,7 +23,7 @@ from siteproof.conformance.case import (
 )
 from siteproof.conformance.cli import main
 from siteproof.conformance.content import Base
-from siteproof.conformance.driver import _WORDS, CODES, UNKNOWN, VERSION, Capabilities, Observation
+from siteproof.conformance.driver import CODES, UNKNOWN, VERSION, WORDS, Capabilities, Observation
 from siteproof.conformance.drivers import wire
 from siteproof.conformance.drivers.model import ModelDriver
 from siteproof.conformance.drivers.remote import Lost
@@ -57,7 +57,7 @@ def test_the_schema_has_the_words_of_the_interface() -> None:
     assert parts["fault"]["enum"] == list(case.FAULTS)
     assert parts["code"]["enum"] == list(CODES)
     shown = parts["observation"]["properties"]
-    assert {name: tuple(shown[name]["enum"][:-1]) for name in _WORDS} == _WORDS
+    assert {name: tuple(shown[name]["enum"][:-1]) for name in WORDS} == WORDS
     assert set(shown) == {field.name for field in Observation.__attrs_attrs__}
     claimed = set(parts["capabilities"]["properties"])
     assert claimed == {field.name for field in Capabilities.__attrs_attrs__} | {"content", "seconds"}
