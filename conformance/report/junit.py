@@ -1,7 +1,8 @@
 """A run as JUnit XML, for whoever collects test results.
 
 Rules
-1. A suite is a flow; a case is a campaign, or, where there are proofs, a promise at one level, or a requirement that is violated.
+1. A suite is a flow; a case is a campaign, and, in a check, a promise or an exploration at one level, or a requirement that is
+   violated.
 2. What was found wrong is a `failure`. What is not known (inconclusive, undetermined, interrupted) is an `error`, never
    `skipped`: a collector must not take it for a pass. `skipped` is only what does not apply, or is true by construction and was
    not counted as a proof.
@@ -13,12 +14,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from siteproof.conformance.exits import Exit, of_found
 from siteproof.conformance.explain import explain
 from siteproof.conformance.report.values import FlowReport, RunReport
 from siteproof.conformance.results import CampaignResult, Outcome
 from siteproof.model.results import PromiseResult, Verdict
+
+if TYPE_CHECKING:
+    from siteproof.model.explore import Exploration
 
 __all__ = ["junit", "write_junit"]
 
@@ -56,6 +62,8 @@ def _cases(flow: FlowReport) -> Iterator[ElementTree.Element]:
         yield _promise(flow, promise)
     for campaign in flow.campaigns:
         yield _campaign(flow, campaign)
+    for level in flow.exploration.levels if flow.exploration is not None else ():
+        yield _explored(flow, level)
     for row in flow.violated:
         case = _case(flow, f"requirement {row.id}", 0.0)
         _child(case, "failure", row.id, row.statement, "\n".join(f"{c.text}: {c.found}" for c in row.carriers if c.found))
@@ -80,6 +88,16 @@ def _promise(flow: FlowReport, promise: PromiseResult) -> ElementTree.Element:
         _child(case, "error", "undetermined", told)
     elif promise.verdict is not Verdict.PROVED:
         _child(case, "skipped", "", told)
+    return case
+
+
+def _explored(flow: FlowReport, level: Exploration) -> ElementTree.Element:
+    case = _case(flow, f"all states of a scope ({level.level})", level.seconds)
+    told, found = f"{level.found.value}: {level.scope}", of_found(level.found)
+    if found is Exit.VIOLATION:
+        _child(case, "failure", "exploration", told)
+    elif found is not Exit.OK:
+        _child(case, "error", "undetermined", f"{told}{': ' + level.stopped if level.stopped else ''}")
     return case
 
 

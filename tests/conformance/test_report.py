@@ -7,6 +7,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -25,6 +26,7 @@ from siteproof.conformance.report.whole_model import moments_of_run, promise_gro
 from siteproof.conformance.report.words import WORDS, concerned, duration, headline, join, readable, told_value
 from siteproof.conformance.report.write import run_json
 from siteproof.conformance.results import CampaignResult, Counterexample, Coverage, Divergence, Outcome, StepRecord
+from siteproof.model.ending import Found
 from siteproof.model.impossible import Impossibility, impossibility
 from siteproof.model.necessity import Necessity, NecessityReport, Need
 from siteproof.model.promise import promise_model
@@ -636,6 +638,15 @@ def test_junit_takes_what_is_wrong_for_failures_and_what_is_not_known_for_errors
     assert [one.get("message", "").partition(":")[0] for one in root.iter("skipped")] == ["not applicable"]
     assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("2", "4", "1")
     assert {p.get("name") for p in root.iter("property")} >= {"seed of portfolio", "command"}
+
+
+@pytest.mark.parametrize(("found", "tag"), [("broken", "failure"), ("undetermined", "error"), ("holds in the scope", None)])
+def test_junit_has_an_exploration_as_it_was_found(found: str, tag: str | None) -> None:
+    level = SimpleNamespace(level="promise", seconds=1.0, scope="one write", stopped="200,000 states", found=Found(found))
+    explored: Any = SimpleNamespace(levels=(level,), found=level.found)
+    root = junit(with_first(sample_run(), exploration=explored))
+    (case,) = (one for one in root.iter("testcase") if "all states" in one.get("name", ""))
+    assert [child.tag for child in case] == ([tag] if tag else [])
 
 
 def test_junit_is_xml_whatever_a_driver_says(tmp_path: Path) -> None:

@@ -70,14 +70,17 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_replays_as_still_failing_fixed_or_drifted(file: Path) -> None:
+def test_a_file_replays_as_still_failing_fixed_failing_differently_or_drifted(file: Path) -> None:
     saved = load(file)
     assert replay(saved, Misreports, promised(FLOW)).status is Status.STILL_FAILING
     fixed = replay(saved, partial(ModelDriver), promised(FLOW))
     assert fixed.status is Status.FIXED
     refusing = partial(ModelDriver, None, {"forward.unplanned_failover": False})
-    drifted = replay(saved, refusing, promised(FLOW))
-    assert drifted.status is Status.DIFFERENT
+    assert replay(saved, refusing, promised(FLOW)).status is Status.DIFFERENT
+    once = attrs.evolve(saved, answers=(saved.answers[0], saved.answers[1], {"answer": "unknown"}, *saved.answers[3:]))
+    drifted = replay(once, partial(ModelDriver), promised(FLOW))
+    assert (drifted.status, drifted.drift) == (Status.DRIFTED, 2)
+    assert "step 3 goes otherwise" in drifted.text
 
 
 def test_a_counterexample_is_told_in_words(file: Path) -> None:
