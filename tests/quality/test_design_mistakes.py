@@ -34,7 +34,7 @@ from siteproof.model.terms import And, If, Or
 from siteproof.model.topology import Override, builtin_topologies, load_topology
 from tests.soak import soak
 
-from ..model.crowds import bounds, crowd_of
+from ..model.crowds import bounds
 
 PAGE = Path(__file__).parents[2] / "docs" / "design-mistakes.md"
 PROMISE = level("promise")
@@ -95,7 +95,7 @@ def _half_a_commit(model: Model) -> Model:
     return model
 
 
-TWO_OF_THREE = {name: most for name, most in bounds(crowd_of("group")).items()
+TWO_OF_THREE = {name: most for name, most in bounds().items()
                 if name not in ("a.own", "b.own", "a.stage", "b.stage")} | {"other.stage": 1}
 """Of the group level, what a point made of the members' own points needs."""
 

@@ -137,7 +137,7 @@ def scope_of(mistake: Mistake, model: Model) -> Scope:
     """Where the mistake shows, small enough for any number of machines: of the group level the part that it needs."""
     if mistake.level != "group":
         return Scope(words="all of it")
-    rows = bounds(model)
+    rows = bounds(model.machines)
     if mistake.claim == ABSENT:
         rows = {name: most for name, most in rows.items() if not name.endswith(".lost")}
     if mistake.claim == SAYS or "latest points" in mistake.story:
