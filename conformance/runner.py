@@ -54,8 +54,8 @@ SKIPPED_TOO_MUCH = 0.25
 LACKING_TOO_MUCH = 0.6
 EVENT_EVERY = 0.25
 POLISH_TRIES, POLISH_FOUND, POLISH_SECONDS = 24, 3, 10.0
-"""How long other counterexamples are looked for: so many cases, of which so many are shrunk. Both are counts, so that a seed finds
-the same on a slow machine; the seconds are for systems under test that are slow themselves."""
+"""How long other counterexamples are looked for: so many cases, of which so many are shrunk. Both are counts, so that a seed
+finds the same on a slow machine; the seconds are for systems under test that are slow themselves."""
 SHAPES: tuple[tuple[tuple[int, int], int], ...] = (((1, 1), 70), ((1, 2), 15), ((2, 1), 15))
 """Machines and disks of a case, with weights."""
 

@@ -8,7 +8,6 @@ the two modules that it names. `guards` are shared preconditions, and `lemmas` c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 from siteproof.model.engines.scope import Scope
 from siteproof.model.level import Level
@@ -23,7 +22,7 @@ from siteproof.model.promise.promises import PROMISES
 from siteproof.model.promise.resync import RESYNC
 from siteproof.model.promise.testing import TESTING
 from siteproof.model.promise.vocabulary import Failover, Job, Machine, Protection, Site
-from siteproof.model.system import Model, build_model
+from siteproof.model.system import Model, build_model, remembered
 from siteproof.model.terms import And, Bool, Or
 
 __all__ = ["LEMMAS", "LEVEL", "PROMISES", "RULES", "promise_model"]
@@ -33,17 +32,10 @@ RULES = (*COMMANDS, *POINTS, *PROGRESS, *TESTING, *CHANGING, *RESYNC, *ENDING, *
 """Every action of the level."""
 
 
+@remembered
 def promise_model(name: str, facts: Mapping[str, bool]) -> Model:
-    """The promise level of one flow: `name` is the topology's id, `facts` its behaviour by dotted path.
-
-    Whoever asks again for the same is given the same model: it is a value, and takes about a second to build.
-    """
-    return _built(name, tuple(facts.items()))
-
-
-@lru_cache(maxsize=32)
-def _built(name: str, facts: tuple[tuple[str, bool], ...]) -> Model:
-    return build_model(name, "promise", Machine, RULES, dict(facts))
+    """The promise level of one flow: `name` is the topology's id, `facts` its behaviour by dotted path."""
+    return build_model(name, "promise", Machine, RULES, facts)
 
 
 _CALM = {"reboots": 0, "passive_reboots": 0, "doubt": 0, "app": 0}

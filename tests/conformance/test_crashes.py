@@ -29,8 +29,8 @@ from tests.seeds import seed_for
 from tests.soak import soak
 
 EVERY = {"hyper-v-to-secondary-site": 1, "physical-to-azure": 5, "hyper-v-site-to-azure": 5}
-"""How many crash points of a flow are tried by default: in one flow each, a fifth where the same code runs as in another flow, and
-a third elsewhere; all of them, in every way, on demand."""
+"""Of the crash points of a flow every n-th is tried by default: all in one flow, a fifth where the same code runs as in
+another flow, and a third elsewhere. On demand all of them, in every way."""
 
 
 def tried(flow: str, plan: Plan, folder: Path, seed: int, name: str = "") -> tuple[Tally, list[str]]:

@@ -40,8 +40,15 @@ def test_a_level_beside_the_promise_level_is_the_same_in_every_flow_where_it_app
     assert applies == set(builtin_topologies()) or id in ("group", "gateway", "keys")
 
 
-def test_four_kinds_of_flow_differ_in_what_they_promise() -> None:
-    assert len(alike("promise")) == 4
+def test_a_model_is_built_once_and_anew_for_other_facts() -> None:
+    facts = load_topology("vmware-to-azure").facts
+    for one in levels():
+        model = one.build("mine", facts)
+        assert one.build("mine", dict(facts)) is model
+        assert one.build("other", facts).name == "other"
+    changed = level("alarm").build("mine", dict(facts) | {"alarm.while_paused": False})
+    assert changed.facts.values["alarm.while_paused"] is False
+    assert level("alarm").build("mine", facts).facts.values["alarm.while_paused"] is True
 
 
 def test_a_claims_name_is_its_own_within_its_promise() -> None:
