@@ -207,7 +207,8 @@ def shortest(mistake: Mistake) -> Trace:
     anywhere = mistake.steps < 10 and mistake.level == "promise"
     found = found_in(mistake, ANY if anywhere else mistake.scope, mistake.steps)
     assert mistake.claim in found, f"{mistake.title}: not broken within {mistake.steps} steps; broken are {sorted(found)}"
-    assert {len(run) for run in found.values()} == {mistake.steps}
+    assert len(found[mistake.claim]) == mistake.steps
+    assert not anywhere or {len(run) for run in found.values()} == {mistake.steps}
     goal = next(one for one in goals(mistake) if one.key == mistake.claim)
     return counterexample(compile_model(model_of(mistake)), goal, found[mistake.claim], shortest=True, method="search")
 

@@ -1,7 +1,8 @@
 """The proofs are worth something: a model with a mistake in it is refuted, by the promise that the mistake breaks.
 
-Beside the mistakes of `test_design_mistakes`, which are shown to readers as well. Each mutation is a story that has happened to somebody. Its counterexample has to be the shortest there is: its length is
-pinned, and no shorter one exists whatever the scope (a long one: in a wide scope).
+Each mutation is a story that has happened to somebody; those of `test_design_mistakes`, which readers are shown as well, are not
+repeated here. A counterexample has to be the shortest there is: its length is pinned, and no shorter one exists whatever the
+scope (of long ones: in a wide scope).
 """
 
 from __future__ import annotations
