@@ -372,7 +372,7 @@ def test_an_interrupted_campaign_leaves_a_valid_partial_report(tmp_path: Path, n
 def test_a_seeded_bug_is_found_explained_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bug = "bundled+no-fence-on-return"
     kept = ["--record", "run.ndjson", "--junit", "junit.xml", "--events", "events.ndjson"]
-    assert main(["run", "--driver", bug, "--topology", HYPER_V, "--max-time", "60s", "--seed", "3", "--out", "out", *kept]) == 1
+    assert main(["run", "--driver", bug, "--topology", HYPER_V, "--max-time", "1h", "--seed", "3", "--out", "out", *kept]) == 1
     words, errors = capsys.readouterr()
     assert "P3" in words
     assert "seed 3" in errors
