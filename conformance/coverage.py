@@ -79,6 +79,7 @@ ALL = frozenset(OPERATIONS), frozenset(FAULTS)
 def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: frozenset[str] = ALL[1]) -> Feasible:
     """All switches and actions that can be reached in the scope, with the operations and faults that a driver has."""
     at, switches, actions = promised.at, set[Switch](), set[str]()
+    met = set[tuple[Abstract, str, tuple[int, ...] | None]]()  # with the preconditions that failed; None when it was accepted
     start = _normal(promised, promised.initial)
     known, todo = {start}, [start]
     ups = (at.primary_up, at.recovery_up, at.link_up, at.gateway_up)
@@ -86,22 +87,20 @@ def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: fro
     lacking |= set() if "change-log" in faults else {"damage_change_log"}
     environment = [a for a in promised.environment.values() if a.name not in BEYOND | lacking]
     commands = {name: action for name, action in promised.commands.items() if name in operations}
+    requests = [(name, action, arguments, arguments[:1] == (promised.points_coded["custom"],))
+                for name, action in commands.items() for arguments in action.action.instances()]  # fmt: skip
     for state in todo:
-        here, after_all = promised.lifecycle(state), [after for number, _, after in promised.steps(state)]
-        actions |= {promised.internal_names[n] for n, _, _ in promised.steps(state)}
-        for operation, action in commands.items():
-            for arguments in action.action.instances():
-                asked = (
-                    promised.with_point(state, True, int(state[at.latest]))
-                    if arguments[:1] == (promised.points_coded["custom"],) and state[at.points]
-                    else state
-                )
-                after = action.step(asked, *arguments)
-                codes = [action.action.guards[i].code for i in action.failing(asked, *arguments)]
-                switches.add(switch(promised, here, operation, "accepted" if after is not None else refused(codes)))
-                if after is not None:
-                    actions.add(action.name)
-                    after_all.append(after)
+        here, steps = promised.lifecycle(state), promised.steps(state)
+        after_all = [after for _, _, after in steps]
+        actions |= {promised.internal_names[n] for n, _, _ in steps}
+        named = promised.with_point(state, True, int(state[at.latest])) if state[at.points] else state
+        for operation, action, arguments, names_a_point in requests:
+            asked = named if names_a_point else state
+            after = action.step(asked, *arguments)
+            met.add((here, operation, action.failing(asked, *arguments) if after is None else None))
+            if after is not None:
+                actions.add(action.name)
+                after_all.append(after)
         for action in environment:
             after = action.step(state)
             struck = action.name.startswith("fail_") or action.name == "damage_change_log"
@@ -117,6 +116,10 @@ def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: fro
             if normal not in known:
                 known.add(normal)
                 todo.append(normal)
+    for here, operation, failing in met:
+        guards = commands[operation].action.guards
+        verdict = "accepted" if failing is None else refused([guards[i].code for i in failing])
+        switches.add(switch(promised, here, operation, verdict))
     return Feasible(frozenset(switches), frozenset(actions), len(known))
 
 

@@ -12,6 +12,7 @@ Rules
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections import Counter
@@ -52,8 +53,9 @@ FLOOR_ACTIONS = 0.8
 SKIPPED_TOO_MUCH = 0.25
 LACKING_TOO_MUCH = 0.6
 EVENT_EVERY = 0.25
-POLISH_SECONDS = 2.0
-POLISH_CASES = 8
+POLISH_TRIES, POLISH_FOUND, POLISH_SECONDS = 24, 3, 10.0
+"""How long other counterexamples are looked for: so many cases, of which so many are shrunk. Both are counts, so that a seed
+finds the same on a slow machine; the seconds are for systems under test that are slow themselves."""
 SHAPES: tuple[tuple[tuple[int, int], int], ...] = (((1, 1), 70), ((1, 2), 15), ((2, 1), 15))
 """Machines and disks of a case, with weights."""
 
@@ -110,8 +112,14 @@ ENGINES: dict[str, Callable[[random.Random], Engine]] = {
 
 
 def promised_for(topology: Topology) -> Promised:
-    """The promise level of a topology, ready for the oracle. Keep it: it remembers states across cases."""
-    return Promised(topology.id, topology.facts)
+    """The promise level of a topology, ready for the oracle. It is the same one for campaigns of the same flow, since it
+    remembers states and what can be reached; what it remembers changes no answer."""
+    return _promised(topology.id, topology.fact_values)
+
+
+@functools.lru_cache(maxsize=6)
+def _promised(id: str, facts: tuple[tuple[str, bool], ...]) -> Promised:
+    return Promised(id, dict(facts))
 
 
 def run_case(
@@ -487,7 +495,9 @@ def _shortest(
 ) -> Counterexample:
     """One bug has several 1-minimal counterexamples. Look for others for a moment, and keep the shortest."""
     best, until, found = first, time.monotonic() + POLISH_SECONDS, 0
-    while time.monotonic() < until and found < POLISH_CASES:
+    for _ in range(POLISH_TRIES):
+        if found >= POLISH_FOUND or time.monotonic() > until:
+            break
         session = player.case(opened)
         if session.divergence is not None and session.divergence.promise == first.divergence.promise:
             found += 1

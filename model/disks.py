@@ -23,7 +23,19 @@ from siteproof.model.claims import always, step
 from siteproof.model.crowd import NAMES, CrowdStep, Everyone, crowd, each_of, everyone, of, pairs_of
 from siteproof.model.engines.scope import Scope
 from siteproof.model.level import Level
-from siteproof.model.system import Facts, Model, Requires, Step, Vocabulary, choice, command, environment, flag, internal
+from siteproof.model.system import (
+    Facts,
+    Model,
+    Requires,
+    Step,
+    Vocabulary,
+    choice,
+    command,
+    environment,
+    flag,
+    internal,
+    remembered,
+)
 from siteproof.model.terms import And, Bool, Choice, If, Implies, Not, Or
 
 __all__ = ["LEMMAS", "LEVEL", "PROMISES", "Copy", "Disk", "Read", "disks_model"]
@@ -159,6 +171,7 @@ def cut_point(t: Facts, _d: Disk) -> CrowdStep:
     )
 
 
+@remembered
 def disks_model(name: str, facts: Mapping[str, bool], machines: tuple[str, ...] = NAMES) -> Model:
     """The disks level of one flow: `name` is the topology's id, `facts` its behaviour by dotted path."""
     return crowd(name, "disks", Disk, facts, of_each=(add_disk, remove_disk, write, copy_block, end_copy, cut_disk),

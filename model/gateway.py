@@ -21,7 +21,7 @@ from siteproof.model.claims import always, step
 from siteproof.model.crowd import NAMES, CrowdStep, crowd, each_of, everyone, of
 from siteproof.model.engines.scope import Scope
 from siteproof.model.level import Level
-from siteproof.model.system import Facts, Model, Requires, Step, Vocabulary, choice, command, flag, internal
+from siteproof.model.system import Facts, Model, Requires, Step, Vocabulary, choice, command, flag, internal, remembered
 from siteproof.model.terms import And, Bool, Implies, Not
 
 __all__ = ["LEMMAS", "LEVEL", "PROMISES", "Server", "Traveller", "Way", "gateway_model"]
@@ -122,6 +122,7 @@ def server_deleted(_t: Facts, m: Traveller) -> Step:
     return Step(requires=[m.server == Server.GOING], changes=[m.server.becomes(Server.NONE)])
 
 
+@remembered
 def gateway_model(name: str, facts: Mapping[str, bool], machines: tuple[str, ...] = NAMES) -> Model:
     """The gateway level of one flow: `name` is the topology's id, `facts` its behaviour by dotted path."""
     return crowd(name, "gateway", Traveller, facts,

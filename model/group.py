@@ -30,7 +30,19 @@ from siteproof.model.claims import always, step
 from siteproof.model.crowd import NAMES, CrowdStep, crowd, each_of, everyone, of, pairs_of
 from siteproof.model.engines.scope import Scope
 from siteproof.model.level import Level
-from siteproof.model.system import Facts, Model, Requires, Step, Vocabulary, choice, command, environment, flag, internal
+from siteproof.model.system import (
+    Facts,
+    Model,
+    Requires,
+    Step,
+    Vocabulary,
+    choice,
+    command,
+    environment,
+    flag,
+    internal,
+    remembered,
+)
 from siteproof.model.terms import And, Bool, Change, Choice, If, Implies, Not, Or, iff
 
 __all__ = ["LEMMAS", "LEVEL", "PROMISES", "Acknowledged", "Chosen", "Member", "Stage", "group_model"]
@@ -249,6 +261,7 @@ OF_EACH = (enable, disable, fail_over, write, lose_contact, regain_contact, free
 OF_ALL = (start_round, make_common_point, give_up)
 
 
+@remembered
 def group_model(name: str, facts: Mapping[str, bool], machines: tuple[str, ...] = NAMES) -> Model:
     """The group level of one flow: `name` is the topology's id, `facts` its behaviour by dotted path."""
     return crowd(name, "group", Member, facts, of_each=OF_EACH, of_all=OF_ALL, outsider=lambda m: m.stage == Stage.OUT,

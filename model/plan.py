@@ -24,7 +24,20 @@ from siteproof.model.claims import Claim, always, step
 from siteproof.model.crowd import NAMES, CrowdStep, crowd, each_of, everyone, of
 from siteproof.model.engines.scope import Scope
 from siteproof.model.level import Level
-from siteproof.model.system import Facts, Model, Requires, Step, Vocabulary, choice, command, environment, flag, internal, nat
+from siteproof.model.system import (
+    Facts,
+    Model,
+    Requires,
+    Step,
+    Vocabulary,
+    choice,
+    command,
+    environment,
+    flag,
+    internal,
+    nat,
+    remembered,
+)
 from siteproof.model.terms import And, Bool, Change, Choice, If, Implies, Not, Or
 
 __all__ = ["LEVEL", "Mode", "Planned", "State"]
@@ -207,6 +220,7 @@ LEMMAS: tuple[Claim, ...] = (
 )
 
 
+@remembered
 def plan_model(name: str, facts: Mapping[str, bool], machines: tuple[str, ...] = NAMES) -> Model:
     """The recovery plans of a flow, for the machines called so."""
     return crowd(name, "plan", Planned, facts, of_each=OF_EACH, of_all=OF_ALL,

@@ -29,8 +29,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from functools import cache, cached_property
-from typing import Any, Generic, TypeVar, overload
+from functools import cache, cached_property, lru_cache, wraps
+from typing import Any, Generic, TypeVar, cast, overload
 
 import attrs
 import z3
@@ -39,11 +39,12 @@ from siteproof.model.nodes import Substitution, constants_of
 from siteproof.model.terms import And, Bool, Change, Choice, Nat, Term, member
 
 __all__ = ["Action", "ActionRule", "Facts", "Kind", "Model", "Parameter", "Requires", "Step", "Variable", "Vocabulary",
-           "build_model", "choice", "command", "constants_of", "environment", "flag", "internal", "nat"]
+           "build_model", "choice", "command", "constants_of", "environment", "flag", "internal", "nat", "remembered"]
 
 T = TypeVar("T", bound=Term)
 V = TypeVar("V", bound="Vocabulary")
 E = TypeVar("E", bound=Enum)
+B = TypeVar("B", bound="Callable[..., Model]")
 
 FACT_PREFIX = "fact:"
 
@@ -432,6 +433,21 @@ def build_model(name: str, level: str, vocabulary: type[V], rules: Iterable[Acti
             {n: known.fold(v) for n, v in written.items()}, written, rule.operation, rule.fair,
             known.fold(fair_when.node), rule.cuts_point, heals=rule.heals, by_operator=rule.by_operator))
     return Model(name, level, vocabulary.variables(), tuple(actions), known, vocabulary)
+
+
+def remembered(build: B) -> B:
+    """For a function that builds a level's model from a topology's id, its facts and what else is hashable: who asks again for
+    the same model is given it again. A model is a value, and takes up to a second to build."""
+
+    @lru_cache(maxsize=16)
+    def made(name: str, facts: tuple[tuple[str, bool], ...], *more: Any) -> Model:
+        return build(name, dict(facts), *more)
+
+    @wraps(build)
+    def ask(name: str, facts: Mapping[str, bool], *more: Any) -> Model:
+        return made(name, tuple(facts.items()), *more)
+
+    return cast(B, ask)
 
 
 def all_of(parts: Iterable[Bool]) -> Bool:

@@ -31,6 +31,7 @@ from siteproof.model.system import (
     flag,
     internal,
     nat,
+    remembered,
 )
 from siteproof.model.terms import And, Bool, Choice, If, Implies, Not
 
@@ -154,6 +155,7 @@ P25 = promise("P25", (
 LEMMAS: tuple[Claim, ...] = ()
 
 
+@remembered
 def model(name: str, facts: Mapping[str, bool]) -> Model:
     """The alarm of one machine of a flow."""
     return build_model(name, "alarm", Watched, RULES, facts)

@@ -31,6 +31,7 @@ from siteproof.model.system import (
     flag,
     internal,
     nat,
+    remembered,
 )
 from siteproof.model.terms import And, Bool, If, Implies, Not, Or
 
@@ -150,6 +151,7 @@ LEMMAS: tuple[Claim, ...] = (
 )
 
 
+@remembered
 def model(name: str, facts: Mapping[str, bool]) -> Model:
     """One guest of a flow and its points."""
     return build_model(name, "consistency", Guest, RULES, facts)

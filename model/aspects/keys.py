@@ -18,7 +18,19 @@ from siteproof.model.catalogue import promise
 from siteproof.model.claims import Claim, always, step
 from siteproof.model.engines.scope import Scope
 from siteproof.model.level import Level
-from siteproof.model.system import ActionRule, Facts, Model, Step, Vocabulary, build_model, environment, flag, internal, nat
+from siteproof.model.system import (
+    ActionRule,
+    Facts,
+    Model,
+    Step,
+    Vocabulary,
+    build_model,
+    environment,
+    flag,
+    internal,
+    nat,
+    remembered,
+)
 from siteproof.model.terms import And, Bool, Implies, Not, Or
 
 __all__ = ["LEVEL", "Vault"]
@@ -112,6 +124,7 @@ LEMMAS: tuple[Claim, ...] = (
 )
 
 
+@remembered
 def model(name: str, facts: Mapping[str, bool]) -> Model:
     """The keys of one machine of a flow."""
     return build_model(name, "keys", Vault, RULES, facts)

@@ -31,6 +31,7 @@ from siteproof.model.system import (
     flag,
     internal,
     nat,
+    remembered,
 )
 from siteproof.model.terms import And, Bool, If, Implies, Not, Or
 
@@ -160,6 +161,7 @@ LEMMAS: tuple[Claim, ...] = (
 )
 
 
+@remembered
 def model(name: str, facts: Mapping[str, bool]) -> Model:
     """One request for one machine of a flow."""
     return build_model(name, "requests", Service, RULES, facts)

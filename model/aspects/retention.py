@@ -20,7 +20,19 @@ from siteproof.model.catalogue import promise
 from siteproof.model.claims import Claim, always, step
 from siteproof.model.engines.scope import Scope
 from siteproof.model.level import Level
-from siteproof.model.system import ActionRule, Facts, Model, Step, Vocabulary, build_model, environment, flag, internal, nat
+from siteproof.model.system import (
+    ActionRule,
+    Facts,
+    Model,
+    Step,
+    Vocabulary,
+    build_model,
+    environment,
+    flag,
+    internal,
+    nat,
+    remembered,
+)
 from siteproof.model.terms import And, Bool, If, Implies, Not, Or
 
 __all__ = ["LEVEL", "Points"]
@@ -154,6 +166,7 @@ LEMMAS: tuple[Claim, ...] = (
 )
 
 
+@remembered
 def model(name: str, facts: Mapping[str, bool]) -> Model:
     """The points of one machine of a flow, by age."""
     return build_model(name, "retention", Points, RULES, facts)

@@ -22,16 +22,17 @@ from siteproof.model.promise.promises import PROMISES
 from siteproof.model.promise.resync import RESYNC
 from siteproof.model.promise.testing import TESTING
 from siteproof.model.promise.vocabulary import Failover, Job, Machine, Protection, Site
-from siteproof.model.system import Model, build_model
+from siteproof.model.system import Model, build_model, remembered
 from siteproof.model.terms import And, Bool, Or
 
-__all__ = ["LEMMAS", "LEVEL", "PROMISES", "promise_model"]
+__all__ = ["LEMMAS", "LEVEL", "PROMISES", "RULES", "promise_model"]
 
 
 RULES = (*COMMANDS, *POINTS, *PROGRESS, *TESTING, *CHANGING, *RESYNC, *ENDING, *ENVIRONMENT)
 """Every action of the level."""
 
 
+@remembered
 def promise_model(name: str, facts: Mapping[str, bool]) -> Model:
     """The promise level of one flow: `name` is the topology's id, `facts` its behaviour by dotted path."""
     return build_model(name, "promise", Machine, RULES, facts)

@@ -1,6 +1,7 @@
 """Shared by the tests of the tester: flows, models, campaigns whose seed is the same on every run, and printed."""
 
 import functools
+import math
 import os
 
 from siteproof.conformance.closure import Promised
@@ -18,10 +19,10 @@ def promised(flow: str) -> Promised:
     return promised_for(load_topology(flow))
 
 
-def run(flow: str, driver: DriverFactory, *, seconds: float = 20.0, cases: int | None = None, seed: int | None = None,
-        machines: int = 1, disks: int = 1, shrink: bool = True) -> CampaignResult:  # fmt: skip
-    """A campaign; pytest shows the printed seed when the test fails."""
+def run(flow: str, driver: DriverFactory, *, cases: int, seed: int | None = None, machines: int = 1, disks: int = 1,
+        shrink: bool = True) -> CampaignResult:  # fmt: skip
+    """A campaign of so many cases, however long they take; pytest shows the printed seed when the test fails."""
     drawn = seed_for(os.environ.get("PYTEST_CURRENT_TEST", "").partition(" ")[0]) if seed is None else seed
     print(f"seed {drawn}")
-    return campaign(flow, driver, seed=drawn, max_seconds=seconds, max_cases=cases, machines=machines, disks=disks,
+    return campaign(flow, driver, seed=drawn, max_seconds=math.inf, max_cases=cases, machines=machines, disks=disks,
                     shrink=shrink, promised=promised(flow))  # fmt: skip

@@ -142,19 +142,19 @@ def test_lists_are_the_same_in_words_and_in_json(what: str, capsys: pytest.Captu
 
 
 def test_proofs_as_json_carry_schema_version_and_exit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["prove", "vmware-to-azure", "--property", "p12", "--json", "out.json"]) == 0
+    assert main(["prove", "vmware-to-azure", "--property", "p25", "--json", "out.json"]) == 0
     document = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert (document["schema"], document["exit"]) == ("siteproof.prove/1", 0)
     assert [p["verdict"] for p in document["reports"][0]["promises"]] == ["proved"]
-    assert "P12" in capsys.readouterr().out
+    assert "P25" in capsys.readouterr().out
 
 
 def test_a_what_if_shows_before_and_after_and_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["prove", "--property", "P7", "--what-if", f"{HYPER_V}:reverse.requires_commit=false"]) == 1
+    assert main(["prove", "--property", "P25", "--what-if", f"{HYPER_V}:alarm.while_paused=false"]) == 1
     words = capsys.readouterr().out
     assert "as documented" in words
-    assert "lost: P7; none is gained" in words
-    assert "reverse replicate" in words
+    assert "lost: P25; none is gained" in words
+    assert "also while it is paused" in words
 
 
 def test_a_damaged_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -372,7 +372,7 @@ def test_an_interrupted_campaign_leaves_a_valid_partial_report(tmp_path: Path, n
 def test_a_seeded_bug_is_found_explained_and_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bug = "bundled+no-fence-on-return"
     kept = ["--record", "run.ndjson", "--junit", "junit.xml", "--events", "events.ndjson"]
-    assert main(["run", "--driver", bug, "--topology", HYPER_V, "--max-time", "60s", "--seed", "3", "--out", "out", *kept]) == 1
+    assert main(["run", "--driver", bug, "--topology", HYPER_V, "--max-time", "1h", "--seed", "3", "--out", "out", *kept]) == 1
     words, errors = capsys.readouterr()
     assert "P3" in words
     assert "seed 3" in errors
@@ -414,5 +414,5 @@ def test_a_report_of_ours_is_replaced(tmp_path: Path) -> None:
 
 
 def test_what_a_proof_leaves_out_of_a_promise_is_told_beside_its_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["prove", "vmware-to-azure", "--property", "P4"]) == 0
+    assert main(["prove", "vmware-to-azure", "--property", "P15"]) == 0
     assert "tested on systems" in " ".join(capsys.readouterr().out.split())

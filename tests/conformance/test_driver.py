@@ -215,7 +215,7 @@ def test_what_a_driver_cannot_do_is_skipped_and_counted_and_never_green() -> Non
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_the_bundled_implementation_conforms(flow: str) -> None:
-    result = run(flow, BundledDriver, seconds=300, cases=300, machines=1)
+    result = run(flow, BundledDriver, cases=300, machines=1)
     assert result.counterexample is None, result.counterexample
     assert result.outcome is Outcome.CONFORMS, result.reason
     assert not result.warnings

@@ -1,5 +1,6 @@
 """Engines reach what matters, the same seed does the same, and coverage counts over what is feasible."""
 
+import math
 from functools import partial
 
 import pytest
@@ -12,13 +13,14 @@ from siteproof.conformance.engines.hypothesis_machine import ConformanceViolatio
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import ENGINES, CampaignEvent, campaign
 from siteproof.model.errors import UsageError
+from tests.seeds import seed_for
 
 from .driving import FLOWS, promised, run
 
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_a_short_campaign_takes_nearly_every_reachable_action(flow: str) -> None:
-    result = run(flow, ModelDriver, cases=400, seconds=60)
+    result = run(flow, ModelDriver, cases=200)
     assert result.counterexample is None, result.reason
     actions, transitions, requirements = result.coverage
     assert actions.covered >= 0.9 * actions.feasible, actions.missing
@@ -41,7 +43,7 @@ def test_a_run_that_saw_too_little_is_inconclusive_and_warns() -> None:
 
 def test_progress_is_told_and_ends_with_done() -> None:
     events: list[CampaignEvent] = []
-    campaign(FLOWS[0], ModelDriver, max_cases=3, on_event=events.append, promised=promised(FLOWS[0]))
+    campaign(FLOWS[0], ModelDriver, seed=1, max_seconds=math.inf, max_cases=3, on_event=events.append)
     assert events[-1].kind == "done"
     assert events[-1].cases == 3
 
@@ -54,7 +56,7 @@ def test_an_unknown_engine_is_a_usage_error() -> None:
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_every_engine_finds_an_easy_bug(engine: str) -> None:
     buggy = partial(ModelDriver, Style(), {"forward.planned_failover": True})
-    result = campaign(FLOWS[0], buggy, engine, max_seconds=20, promised=promised(FLOWS[0]))
+    result = campaign(FLOWS[0], buggy, engine, seed=seed_for(engine), max_seconds=math.inf, max_cases=2000)
     assert result.outcome is Outcome.VIOLATION
     assert result.counterexample is not None
     assert result.counterexample.minimal

@@ -242,7 +242,7 @@ def test_a_cleanup_that_needs_the_primary_is_told() -> None:
     ],
 )
 def test_a_system_with_another_fact_is_told_apart(fact: str, value: bool, promises: set[str]) -> None:
-    result = run(H2S, partial(ModelDriver, Style(extra_points=0.0), {fact: value}), seconds=120, cases=600, shrink=False)
+    result = run(H2S, partial(ModelDriver, Style(extra_points=0.0), {fact: value}), cases=600, shrink=False)
     assert result.outcome is Outcome.VIOLATION
     assert result.counterexample is not None
     assert result.counterexample.divergence.promise in promises, result.counterexample.divergence
@@ -260,7 +260,7 @@ class Older(ModelDriver):
 
 
 def test_what_an_older_driver_lacks_is_counted_and_is_no_verdict() -> None:
-    result = run(H2S, partial(Older, QUIET), seconds=60, cases=60)
+    result = run(H2S, partial(Older, QUIET), cases=60)
     assert result.counterexample is None
     assert "operation TestFailover" in result.skipped
     assert any(w.startswith("test was never told") for w in result.warnings)

@@ -57,7 +57,7 @@ def test_two_machines_with_two_disks_are_explained(flow: str) -> None:
     ],
 )
 def test_a_system_with_another_fact_is_told_apart(flow: str, fact: str, value: bool, promises: set[str]) -> None:
-    result = run(flow, partial(ModelDriver, Style(extra_points=0.0), {fact: value}), seconds=180, cases=4000)
+    result = run(flow, partial(ModelDriver, Style(extra_points=0.0), {fact: value}), cases=4000)
     assert result.outcome is Outcome.VIOLATION
     assert result.counterexample is not None
     assert result.counterexample.divergence.promise in promises

@@ -20,11 +20,12 @@ from siteproof.model.system import Model
 from siteproof.model.topology import load_topology
 
 V2A = "vmware-to-azure"
+NAMES = ("a", "b", "other")
 BUILD: dict[str, Callable[..., Model]] = {"group": group_model, "disks": disks_model, "gateway": gateway_model}
 
 
 @cache
-def crowd_of(id: str, machines: tuple[str, ...] = ("a", "b", "other"), changed: tuple[tuple[str, bool], ...] = ()) -> Model:
+def crowd_of(id: str, machines: tuple[str, ...] = NAMES, changed: tuple[tuple[str, bool], ...] = ()) -> Model:
     """The level called `id` in VMware to Azure, with other facts, for machines with these names."""
     return BUILD[id](V2A, dict(load_topology(V2A).facts) | dict(changed), machines)
 
@@ -52,11 +53,11 @@ def targets(model: Model, only: Iterable[str] | None = None) -> list[Target]:
     return rows
 
 
-def bounds(model: Model) -> dict[str, int]:
+def bounds(machines: Iterable[str] = NAMES) -> dict[str, int]:
     """A smaller scope of the group level, however many machines: all are in reach and none is failed over, and x and y are
     written on a and b."""
     rows = {}
-    for name in model.machines:
+    for name in machines:
         rows |= {f"{name}.lost": 0, f"{name}.own": 0, f"{name}.stage": 2}
         if name not in ("a", "b"):
             rows |= {f"{name}.x_home": 0, f"{name}.y_disk": 0}

@@ -237,9 +237,12 @@ def test_a_scope_that_is_cut_off_leaves_everything_undetermined() -> None:
     assert row.way_home.found is Found.UNDETERMINED
 
 
-def test_every_action_is_taken_or_proved_impossible_and_the_assumptions_can_hold() -> None:
+def test_every_action_is_taken_or_proved_impossible_jobs_end_and_the_assumptions_can_hold() -> None:
     told = explore(load_topology(V2A), SMALL, among=["promise"]).levels[0]
     assert told.unsettled == ()
+    assert [one.found for one in told.endings] == [Found.HOLDS] * len(told.endings) != []
+    assert told.way_home is not None
+    assert (told.way_home.found, told.way_home.lost) == (Found.HOLDS, 0)
     rows = {row.action: row for row in told.witnesses}
     assert set(rows) == {action.action for action in told.actions}
     for name in ("flush_before_stop", "stop_source", "switch_planned", "fail_planned"):

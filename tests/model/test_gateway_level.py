@@ -128,12 +128,6 @@ def test_all_is_proved_and_confirmed_by_two_solvers(id: str, promise: str, scope
     assert all(claim.witnessed for claim in row.claims)
 
 
-@pytest.mark.parametrize("flow", builtin_topologies())
-def test_disks_are_proved_in_every_flow(flow: str) -> None:
-    (row,) = prove(load_topology(flow), among=["disks"]).promises
-    assert row.verdict is Verdict.PROVED
-
-
 @pytest.mark.parametrize(("fact", "id", "claim"), [
     ("gateway.kept_while_used", "gateway", "a machine that replicates in reverse has its process server"),
     ("gateway.asked_for", "gateway", "a machine that replicates in reverse has its process server"),

@@ -9,6 +9,8 @@ from siteproof.model.errors import SpecError
 from siteproof.model.levels import level, level_ids, levels, promise_ids
 from siteproof.model.topology import builtin_topologies, load_topology
 
+from .flows import alike
+
 
 def test_the_promises_are_numbered_without_a_gap() -> None:
     assert list(catalogue()) == [f"P{number}" for number in range(1, 26)]
@@ -25,11 +27,28 @@ def test_levels_have_names_of_their_own_and_the_promise_level_comes_first() -> N
 
 
 def test_every_level_builds_a_model_that_names_it() -> None:
-    for id in builtin_topologies():
-        facts = load_topology(id).facts
-        for one in levels():
-            if one.applies(facts):
-                assert one.build(id, facts).level == one.id
+    facts = load_topology("vmware-to-azure").facts
+    assert [one.build("mine", facts).level for one in levels() if one.applies(facts)] == list(level_ids())
+
+
+@pytest.mark.parametrize("id", level_ids()[1:])
+def test_a_level_beside_the_promise_level_is_the_same_in_every_flow_where_it_applies(id: str) -> None:
+    """So its proofs are tested in one flow."""
+    applies = {flow for flow in builtin_topologies() if level(id).applies(load_topology(flow).facts)}
+    (together,) = alike(id)
+    assert set(together) == applies
+    assert applies == set(builtin_topologies()) or id in ("group", "gateway", "keys")
+
+
+def test_a_model_is_built_once_and_anew_for_other_facts() -> None:
+    facts = load_topology("vmware-to-azure").facts
+    for one in levels():
+        model = one.build("mine", facts)
+        assert one.build("mine", dict(facts)) is model
+        assert one.build("other", facts).name == "other"
+    changed = level("alarm").build("mine", dict(facts) | {"alarm.while_paused": False})
+    assert changed.facts.values["alarm.while_paused"] is False
+    assert level("alarm").build("mine", facts).facts.values["alarm.while_paused"] is True
 
 
 def test_a_claims_name_is_its_own_within_its_promise() -> None:

@@ -12,15 +12,16 @@ from siteproof.model.mutation import without_guard
 from siteproof.model.plan import LEVEL, plan_model
 from siteproof.model.prove import prove, witnesses
 from siteproof.model.results import Verdict
-from siteproof.model.topology import builtin_topologies, load_topology
+from siteproof.model.topology import load_topology
 
 from .crowds import terms
+from .flows import different
 
 V2A = "vmware-to-azure"
 
 
-@pytest.mark.parametrize("flow", builtin_topologies())
-def test_plans_are_proved_for_any_number_of_machines(flow: str) -> None:
+def test_plans_are_proved_for_any_number_of_machines() -> None:
+    (flow,) = different("plan")
     (row,) = prove(load_topology(flow), among=["plan"]).promises
     assert (row.id, row.verdict) == ("P14", Verdict.PROVED)
     assert "any number of machines" in row.scope
@@ -32,20 +33,19 @@ def test_every_action_of_a_plan_can_be_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fact", "claim", "steps"),
+    ("fact", "broken"),
     [
         ("plan.waits_for_group",
-         "a machine starts only when each machine of an earlier group has started or, in an unplanned failover, failed", 9),
-        ("plan.planned_stops_at_error", "a planned run stops at the first error", 3),
-        ("plan.rerun_skips", "no machine is failed over twice", 7),
-        ("plan.rerun_skips", "what has started stays started", 7),
+         {"a machine starts only when each machine of an earlier group has started or, in an unplanned failover, failed": 9}),
+        ("plan.planned_stops_at_error", {"a planned run stops at the first error": 3}),
+        ("plan.rerun_skips", {"no machine is failed over twice": 7, "what has started stays started": 7}),
     ],
 )  # fmt: skip
-def test_a_plan_without_the_rule_breaks_its_promise_by_a_shortest_trace(fact: str, claim: str, steps: int) -> None:
+def test_a_plan_without_the_rule_breaks_its_promise_by_a_shortest_trace(fact: str, broken: dict[str, int]) -> None:
     (row,) = prove(load_topology(V2A), overrides={fact: False}, among=["plan"]).promises
-    found = {c.name: c.trace for c in row.claims if c.trace is not None}
+    found = {c.name: len(c.trace.steps) for c in row.claims if c.trace is not None}
     assert row.verdict is Verdict.REFUTED
-    assert len(found[claim].steps) == steps
+    assert found.items() >= broken.items()
 
 
 @pytest.mark.parametrize("action", ["begin_to_start", "next_group"])

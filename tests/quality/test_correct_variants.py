@@ -1,5 +1,6 @@
 """How fair is the tester: different but correct systems are never accused."""
 
+import math
 import random
 from functools import partial
 
@@ -20,7 +21,7 @@ FLOWS = ("vmware-to-azure", "hyper-v-to-secondary-site")
 def test_a_correct_variant_is_not_accused(variant: Variant, flow: str) -> None:
     seed = seed_for(f"{variant.id} {flow}")
     print(f"seed {seed}")
-    result = campaign(flow, driver_factory(f"bundled+{variant.id}"), seed=seed, max_seconds=200, max_cases=80)
+    result = campaign(flow, driver_factory(f"bundled+{variant.id}"), seed=seed, max_seconds=math.inf, max_cases=80)
     assert result.counterexample is None, result.counterexample
 
 
@@ -33,5 +34,5 @@ def test_systems_of_any_rhythm_are_not_accused(flow: str) -> None:
     for _ in range(6):
         style = Style(chance.choice((1, 3, 20)), chance.random(), chance.choice((1, 2, 5, 50)), chance.random(),
                       chance.random(), chance.random())  # fmt: skip
-        result = campaign(flow, partial(ModelDriver, style), seed=seed, max_seconds=200, max_cases=25)
+        result = campaign(flow, partial(ModelDriver, style), seed=seed, max_seconds=math.inf, max_cases=25)
         assert result.counterexample is None, (style, result.counterexample)

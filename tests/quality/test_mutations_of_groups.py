@@ -131,13 +131,17 @@ MISTAKES = (
             asking("reverse_replicate", 1, lambda m: m.server != Server.NONE), REVERSE, 5),
 )
 IDS = [mistake.story for mistake in MISTAKES]
+FIRST = {mistake.claim: mistake for mistake in reversed(MISTAKES)}
+ONE_OF_A_CLAIM = [pytest.param(mistake, id=mistake.story, marks=() if FIRST[mistake.claim] is mistake else soak)
+                  for mistake in MISTAKES]
+"""All mistakes; all but the first one that breaks a claim on demand."""
 
 
 def scope_of(mistake: Mistake, model: Model) -> Scope:
     """Where the mistake shows, small enough for any number of machines: of the group level the part that it needs."""
     if mistake.level != "group":
         return Scope(words="all of it")
-    rows = bounds(model)
+    rows = bounds(model.machines)
     if mistake.claim == ABSENT:
         rows = {name: most for name, most in rows.items() if not name.endswith(".lost")}
     if mistake.claim == SAYS or "latest points" in mistake.story:
@@ -158,7 +162,7 @@ def test_a_mistake_is_refuted_by_a_shortest_trace(mistake: Mistake) -> None:
     assert trace.conclusion.startswith(f"{wanted.promise.id} is broken")
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=IDS)
+@pytest.mark.parametrize("mistake", ONE_OF_A_CLAIM)
 def test_a_mistake_is_not_proved(mistake: Mistake) -> None:
     """The engines agree: what search refutes, induction does not prove of any number of machines."""
     mutant = mistake.mutate(crowd_of(mistake.level))

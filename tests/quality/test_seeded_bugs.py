@@ -1,5 +1,7 @@
 """How good is the tester: every seeded bug is found within seconds, shrunk, and blamed on the right promise."""
 
+import math
+
 import pytest
 
 from siteproof.conformance.drivers.bugs import BUGS, Bug
@@ -9,7 +11,7 @@ from siteproof.conformance.runner import campaign
 from tests.seeds import seed_for
 from tests.soak import soak
 
-MAX_CASES, MAX_SECONDS = 3000, 240.0
+MAX_CASES = 3000
 
 
 ONE_FLOW_EACH = [pytest.param(bug, flow, marks=() if at == number % len(bug.flows) else soak, id=f"{bug.id}-{flow}")
@@ -21,7 +23,7 @@ ONE_FLOW_EACH = [pytest.param(bug, flow, marks=() if at == number % len(bug.flow
 def test_a_seeded_bug_is_found_shrunk_and_blamed(bug: Bug, flow: str) -> None:
     seed = seed_for(f"{bug.id} {flow}")
     print(f"seed {seed}")
-    result = campaign(flow, driver_factory(f"bundled+{bug.id}"), seed=seed, max_seconds=MAX_SECONDS, max_cases=MAX_CASES)
+    result = campaign(flow, driver_factory(f"bundled+{bug.id}"), seed=seed, max_seconds=math.inf, max_cases=MAX_CASES)
     assert result.outcome is Outcome.VIOLATION, f"{bug.story} was not found: {result.reason}"
     found = result.counterexample
     assert found is not None
