@@ -121,6 +121,7 @@ def test_every_verb_that_the_readme_names_exists() -> None:
     from siteproof.conformance.cli.app import app
 
     verbs = {str(c.name or getattr(c.callback, "__name__", "")).rstrip("_") for c in app.registered_commands}
+    verbs |= {str(group.name) for group in app.registered_groups}
     named = {match for line in commands_of_readme() for match in re.findall(r"(?:^|&& |/)siteproof (\w+)", line)}
     assert named
     assert named <= verbs
