@@ -5,7 +5,16 @@ Every message says what was found, what was expected and how to mend it. A mista
 
 from __future__ import annotations
 
-__all__ = ["DamagedLogError", "ImplError", "IntegrityError", "StoppedError", "TopologyError", "UnknownFlowError", "UsageError"]
+__all__ = [
+    "DamagedLogError",
+    "ImplError",
+    "IntegrityError",
+    "ScenarioError",
+    "StoppedError",
+    "TopologyError",
+    "UnknownFlowError",
+    "UsageError",
+]
 
 
 class ImplError(Exception):
@@ -18,6 +27,18 @@ class TopologyError(ImplError):
 
 class UnknownFlowError(TopologyError):
     """The topology names a flow that is not implemented. It is refused, never guessed."""
+
+
+class ScenarioError(ImplError):
+    """A scenario file is at fault. ``key`` is the full name of the key, empty where the whole file is meant."""
+
+    def __init__(self, file: str, key: str, found: str, expected: str, mend: str) -> None:
+        super().__init__(file, key, found, expected, mend)
+        self.file, self.key, self.found, self.expected, self.mend = file, key, found, expected, mend
+
+    def __str__(self) -> str:
+        where = f"{self.file}: {self.key}" if self.key else self.file
+        return f"{where}: found {self.found}; expected {self.expected}; to mend: {self.mend}"
 
 
 class UsageError(ImplError):

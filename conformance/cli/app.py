@@ -29,6 +29,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+laboratory = typer.Typer(
+    help="The bundled implementation at work on disk images.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(laboratory, name="lab")
+
 Topologies = Annotated[
     list[str] | None,
     typer.Argument(
@@ -364,6 +371,26 @@ def crash(
     from siteproof.conformance.cli import crashing
 
     return crashing.crash(session, topologies or [], quick, again, drawn, full_disk)
+
+
+@laboratory.command("run", epilog="Example: siteproof lab run docs/scenarios/vmware-to-azure.toml")
+@shared
+def lab_run(
+    session: Session,
+    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="A TOML file: see docs/scenarios/README.md.")],
+    work: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep replicas, logs and points here, in a folder that is made; else nothing is kept."),
+    ] = None,
+) -> Exit:
+    """Play a scenario: machines, workload, faults and operations on real disk images, told as it happens.
+
+    Whenever another side becomes the machine, its disks are read back and compared with what must be there. The exit code is 0
+    when everything is as it must be, 1 when something is not. Your own images are opened read-only. --seed replaces the scenario's.
+    """
+    from siteproof.conformance.cli import playing
+
+    return playing.lab_run(session, scenario, work)
 
 
 @app.command(epilog="Example: siteproof hrl work/web/primary-disk0-000003.hrl")

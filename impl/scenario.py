@@ -1,0 +1,270 @@
+"""A scenario: what is to be played on the implementation, read from a TOML file.
+
+=================  =====================================================================================================
+``format``         1
+``title``          one line; ``summary``: more of them
+``flow``           a flow that is shipped, or the path of a topology file; ``seed``: of everything that is drawn
+``[policy]``       settings of the replication policy that differ from the topology's
+``[machines.M]``   ``disks``: for each ``{ size = "4 MiB", content = "mixed" }`` (made), or ``{ image = "path" }`` (the user's,
+                   opened read-only: everything that is written goes to an overlay)
+``[groups.G]``     ``machines`` that share recovery points (multi-VM consistency)
+``[plans.P]``      a recovery plan: ``[[plans.P.groups]]`` with ``machines``, and ``before`` and ``after``: actions, which are
+                   ``{ script = "name" }`` or ``{ manual = "what to do" }``
+``[workloads.W]``  ``machines`` that write in turn, ``disk``, ``pattern`` (``sequential``, ``random``, ``hot``: few blocks over
+                   and over), ``per_minute``
+``[[steps]]``      what happens, in this order: see :class:`Step`
+=================  =====================================================================================================
+
+Paths are relative to the scenario's file. Unknown keys, names that are not declared and values of a wrong type are errors
+(:mod:`.reading`).
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from .errors import ScenarioError, TopologyError
+from .loader import Policy, Topology, load_topology
+from .reading import Table, read_table
+from .simulation import FAULTS
+from .values import OPERATIONS, SIDES, TEST, Code
+
+__all__ = ["CONTENTS", "PATTERNS", "DiskSpec", "MachineSpec", "Scenario", "Step", "Workload", "load_scenario"]
+
+CONTENTS = ("zeros", "text", "mixed", "random")
+"""What a made disk holds: nothing, text that compresses, noise that does not, or a third of each."""
+PATTERNS = ("sequential", "random", "hot")
+VERBS = ("request", "write", "begin", "end", "advance", "settle", "fault", "heal", "start", "check")
+ACCEPTED = "accepted"
+CODES = frozenset(value for name, value in vars(Code).items() if not name.startswith("_"))
+STATE = ("protection", "active", "direction", "failover", "test", "resync")
+
+
+@attrs.frozen(slots=True)
+class DiskSpec:
+    """One disk: the user's ``image``, or one of ``size`` bytes that is made."""
+
+    image: Path | None = None
+    size: int = 0
+    content: str = "mixed"
+
+
+@attrs.frozen(slots=True)
+class MachineSpec:
+    """A machine and its disks."""
+
+    name: str
+    disks: tuple[DiskSpec, ...]
+
+
+@attrs.frozen(slots=True)
+class Workload:
+    """Who writes where, and how often while it runs (writes a minute of virtual time, over all its machines)."""
+
+    name: str
+    machines: tuple[str, ...]
+    disk: int
+    pattern: str
+    per_minute: float
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Step:
+    """One thing that happens. Exactly one verb:
+
+    ===========  =================================================================================================
+    ``request``  an operation is asked for, of ``machines`` (all, if left out) one after the other, with ``point``; the
+                 answer must be ``expect`` (``accepted``, or a reason code); unless ``wait`` is false, until the job is over
+    ``write``    a workload makes so many writes at once; ``side`` if not where the machine is active
+    ``begin``,   a workload writes from now on while time passes, or no longer
+    ``end``
+    ``advance``  time passes
+    ``settle``   workloads pause, and time passes until nothing moves any more
+    ``fault``,   a fault strikes, or is over
+    ``heal``
+    ``start``    somebody powers a machine on, at ``side``
+    ``check``    what ``machines`` must show now: fields of their status
+    ===========  =================================================================================================
+
+    ``at`` (virtual time) lets time pass until then, first; ``say`` is told before it.
+    """
+
+    number: int
+    verb: str
+    what: str = ""
+    amount: float = 0
+    machines: tuple[str, ...] = ()
+    point: str | None = None
+    expect: str = ACCEPTED
+    wait: bool = True
+    side: str | None = None
+    at: float | None = None
+    say: str = ""
+    must: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class Scenario:
+    """Everything that is to be played."""
+
+    file: Path
+    title: str
+    summary: str
+    topology: Topology
+    seed: int
+    machines: Mapping[str, MachineSpec]
+    workloads: Mapping[str, Workload]
+    steps: tuple[Step, ...]
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a scenario.
+
+    Raises:
+        ScenarioError: something in the file is wrong; TopologyError: the topology that it names.
+    """
+    top = read_table(path)
+    if top.whole("format") != 1:
+        raise top.error("format", top.whole("format"), "1", "use a version of siteproof that reads it")
+    machines = _machines(top)
+    workloads = _workloads(top, machines)
+    scenario = Scenario(
+        file=path, title=top.text("title"), summary=top.text("summary", ""), topology=_topology(top, path),
+        seed=top.whole("seed", 0), machines=machines, workloads=workloads, steps=_steps(top, machines, workloads),
+    )  # fmt: skip
+    top.done()
+    return scenario
+
+
+def _topology(top: Table, path: Path) -> Topology:
+    name = top.text("flow")
+    shipped = Path(str(importlib.resources.files("siteproof.specs"))) / "topologies"
+    if name.endswith(".toml"):
+        topology = load_topology(path.parent / name)
+    elif (shipped / f"{name}.toml").is_file():
+        topology = load_topology(shipped / f"{name}.toml")
+    else:
+        top.text("flow", among=[file.stem for file in shipped.glob("*.toml")])
+        raise TopologyError(f"{path}: flow '{name}' is not shipped")
+    return attrs.evolve(topology, policy=_policy(top.table("policy", {}), topology.policy))
+
+
+def _policy(table: Table, policy: Policy) -> Policy:
+    values = {field.name: table.number(field.name, None) for field in attrs.fields(Policy)}
+    table.done()
+    if values["crash_consistent_minutes"] == 0:
+        raise table.error("crash_consistent_minutes", 0, "a number above 0", "write 5")
+    return attrs.evolve(policy, **{name: value for name, value in values.items() if value is not None})
+
+
+def _named(top: Table, key: str) -> list[tuple[str, Table]]:
+    group = top.table(key, {})
+    return [(name, group.table(name)) for name in group.names()]
+
+
+def _machines(top: Table) -> dict[str, MachineSpec]:
+    found = {}
+    for name, table in _named(top, "machines"):
+        disks = []
+        for disk in table.tables("disks"):
+            if "image" in disk:
+                disks.append(DiskSpec(image=Path(top.file).parent / disk.text("image")))
+            else:
+                size = disk.size("size")
+                if size == 0 or size % 4096:
+                    raise disk.error("size", size, "a positive multiple of 4096 bytes", "write a size such as 4 MiB")
+                disks.append(DiskSpec(size=size, content=disk.text("content", "mixed", among=CONTENTS)))
+            disk.done()
+        if not disks:
+            raise table.error("disks", [], "at least one disk", 'write disks = [{ size = "4 MiB" }]')
+        table.done()
+        found[name] = MachineSpec(name, tuple(disks))
+    if not found:
+        raise ScenarioError(top.file, "machines", "nothing", "at least one machine", "add [machines.NAME]")
+    return found
+
+
+def _workloads(top: Table, machines: Mapping[str, MachineSpec]) -> dict[str, Workload]:
+    found = {}
+    for name, table in _named(top, "workloads"):
+        on = table.texts("machines", tuple(machines), among=machines)
+        disk = table.whole("disk", 0)
+        short = [machine for machine in on if disk >= len(machines[machine].disks)]
+        if short:
+            raise table.error("disk", disk, f"a disk of machine '{short[0]}', counted from 0", "correct the number")
+        if not on:
+            raise table.error("machines", [], "at least one machine", "name it")
+        found[name] = Workload(
+            name,
+            on,
+            disk,
+            table.text("pattern", "random", among=PATTERNS),
+            table.number("per_minute", 60, least=0.1, most=60_000),
+        )
+        table.done()
+    return found
+
+
+def _steps(top: Table, machines: Mapping[str, MachineSpec], workloads: Mapping[str, Workload]) -> tuple[Step, ...]:
+    steps = [_step(table, number, machines, workloads) for number, table in enumerate(top.tables("steps"), 1)]
+    if not steps:
+        raise ScenarioError(top.file, "steps", "nothing", "at least one step", "add [[steps]]")
+    return tuple(steps)
+
+
+def _step(table: Table, number: int, machines: Mapping[str, Any], workloads: Collection[str]) -> Step:
+    verbs = [verb for verb in VERBS if verb in table]
+    if len(verbs) != 1:
+        found = " and ".join(verbs) or "none of them"
+        raise ScenarioError(table.file, table.where, found, f"exactly one of {', '.join(VERBS)}", "make each a step of its own")
+    verb = verbs[0]
+    values: dict[str, Any] = {"number": number, "verb": verb, "at": table.duration("at", None), "say": table.text("say", "")}
+    if verb in ("request", "check"):
+        values["machines"] = table.texts("machines", tuple(machines), among=machines)
+    if verb == "request":
+        values["what"] = table.text(verb, among=OPERATIONS)
+        values["point"] = table.text("point", None)
+        values["expect"] = table.text("expect", ACCEPTED, among={ACCEPTED, *CODES})
+        values["wait"] = table.flag("wait", True)
+    elif verb == "write":
+        values["amount"] = table.whole(verb, least=1, most=1_000_000)
+        values["what"] = table.text("workload", among=workloads)
+        values["side"] = table.text("side", None, among=(*SIDES, TEST))
+    elif verb in ("begin", "end"):
+        values["what"] = table.text(verb, among=workloads)
+    elif verb == "advance":
+        values["amount"] = table.duration(verb)
+    elif verb == "settle":
+        if not table.flag(verb):
+            raise table.error(verb, False, "true", "leave the step out")
+    elif verb in ("fault", "heal"):
+        values["what"] = table.text(verb, among=FAULTS)
+    elif verb == "start":
+        values["machines"] = (table.text(verb, among=machines),)
+        values["side"] = table.text("side", among=SIDES)
+    else:
+        values["must"] = _must(table.table(verb))
+    table.done()
+    return Step(**values)
+
+
+def _must(table: Table) -> dict[str, Any]:
+    """Fields of a status, and what they must be: words, the number of lost writes, alerts, points, or which sides run."""
+    must: dict[str, Any] = {name: table.text(name) for name in STATE if name in table}
+    if "loss" in table:
+        must["loss"] = table.whole("loss")
+    if "points" in table:
+        must["points"] = table.whole("points")
+    if "alerts" in table:
+        must["alerts"] = table.texts("alerts")
+    if "running" in table:
+        must["running"] = table.texts("running", among=(*SIDES, TEST))
+    table.done()
+    if not must:
+        raise ScenarioError(table.file, table.where, "nothing to check", f"some of {', '.join(STATE)}, …", "name a field")
+    return must

@@ -1,0 +1,220 @@
+"""Scenarios are played to their end, and the verdict turns when the system breaks its word."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siteproof.impl.agent import MobilityService
+from siteproof.impl.coordinator import Provider
+from siteproof.impl.errors import UsageError
+from siteproof.impl.flows import FLOWS
+from siteproof.impl.playing import Event, Outcome, play
+from siteproof.impl.scenario import load_scenario
+from siteproof.impl.target import ReplicaHost, StorageAccount
+from siteproof.impl.vm_host import VmHost
+
+SCENARIOS = sorted((Path(__file__).parents[2] / "docs" / "scenarios").glob("*.toml"))
+
+
+def played(path: Path, folder: Path, components: dict[str, type] | None = None) -> tuple[Outcome, list[Event]]:
+    events: list[Event] = []
+    folder.mkdir()
+    return play(load_scenario(path), folder, events.append, components), events
+
+
+def test_there_is_a_scenario_for_every_flow() -> None:
+    assert {load_scenario(path).topology.id for path in SCENARIOS} == set(FLOWS)
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_every_shipped_scenario_goes_home_and_holds(path: Path, tmp_path: Path) -> None:
+    scenario = load_scenario(path)
+    assert scenario.steps[-1].verb == "check"
+    assert dict(scenario.steps[-1].must) == {
+        "active": "primary", "protection": "protected", "direction": "forward", "failover": "none", "running": ("primary",),
+    }  # fmt: skip
+    assert any(step.what in ("PlannedFailover", "UnplannedFailover") for step in scenario.steps)
+    outcome, events = played(path, tmp_path / "play")
+    assert outcome.findings == ()
+    assert outcome.holds
+    assert max(event.step for event in events) == len(scenario.steps)
+    assert {m.active for m in outcome.machines} == {"primary"}
+    assert all(m.acknowledged > 20 and m.points for m in outcome.machines)
+    assert outcome.proofs >= 2 + 2 * len(outcome.machines)
+
+
+SHORT = """
+format = 1
+title = "short"
+flow = "{flow}"
+[machines.m]
+disks = [{{ size = "256 KiB" }}]
+[workloads.w]
+pattern = "sequential"
+[[steps]]
+request = "EnableProtection"
+[[steps]]
+write = 30
+workload = "w"
+[[steps]]
+settle = true
+"""
+UNPLANNED = """
+[[steps]]
+write = 5
+workload = "w"
+[[steps]]
+fault = "primary-site"
+[[steps]]
+request = "UnplannedFailover"
+[[steps]]
+heal = "primary-site"
+[[steps]]
+check = { active = "recovery", loss = 5 }
+"""
+PLANNED = """
+[[steps]]
+write = 5
+workload = "w"
+[[steps]]
+request = "PlannedFailover"
+"""
+TEST = """
+[[steps]]
+request = "TestFailover"
+point = "latest-processed"
+"""
+
+
+def written(tmp_path: Path, rest: str, flow: str = "hyper-v-to-secondary-site") -> Path:
+    file = tmp_path / "short.toml"
+    file.write_text(SHORT.format(flow=flow) + rest, encoding="utf-8")
+    return file
+
+
+class SkipsAWrite(ReplicaHost):
+    """Says that it applied the twelfth write."""
+
+    def apply(self, batch: Any) -> None:
+        writes = self._into.write
+        count = 0
+
+        def lossy(disk: int, number: int, data: bytes) -> None:
+            nonlocal count
+            count += 1
+            if count != 12:
+                writes(disk, number, data)
+
+        self._into.write = lossy  # type: ignore[method-assign]
+        try:
+            super().apply(batch)
+        finally:
+            self._into.write = writes  # type: ignore[method-assign]
+
+
+class NeverDrains(Provider):
+    """Believes that everything has arrived, and is in no hurry."""
+
+    def is_drained(self) -> bool:
+        return True
+
+    def urgent(self) -> bool:
+        return False
+
+
+class ForgetsTheNewestPoint(ReplicaHost):
+    """Goes back to the first point, whatever was chosen."""
+
+    def branch_at(self, point: Any) -> None:  # noqa: ARG002
+        super().branch_at(self.points[0])
+
+
+class MiscountsLoss(Provider):
+    """Reports a loss of nothing."""
+
+    def count_loss(self, host: Any) -> int:  # noqa: ARG002
+        return 0
+
+
+class ComesBackRunning(VmHost):
+    """Is told that it is not the machine, and runs on."""
+
+    def fence(self, epoch: int) -> bool:
+        ran = super().fence(epoch)
+        self.guest.running = self.side == "primary"
+        return ran
+
+
+@pytest.mark.parametrize(
+    ("components", "rest", "told"),
+    [
+        ({"replica-host": SkipsAWrite}, UNPLANNED, "are no prefix: a mixture"),
+        ({"replica-host": SkipsAWrite}, TEST, "the copy of the test failover is no prefix"),
+        ({"replica-host": ForgetsTheNewestPoint}, UNPLANNED, "which it says it used, holds 30"),
+        ({"provider": NeverDrains}, PLANNED, "a planned failover kept 30 of 35"),
+        ({"provider": MiscountsLoss}, UNPLANNED, "reports a loss of 0 writes; 5 were lost"),
+        ({"vm-host": ComesBackRunning}, UNPLANNED, "primary runs, and is not the machine"),
+    ],
+    ids=lambda value: next(iter(value.values())).__name__ if isinstance(value, dict) else "",
+)
+def test_the_verdict_finds_a_system_that_breaks_its_word(
+    components: dict[str, type], rest: str, told: str, tmp_path: Path
+) -> None:
+    good, _ = played(written(tmp_path, rest), tmp_path / "good")
+    assert good.findings == ()
+    outcome, events = played(written(tmp_path, rest), tmp_path / "bad", components)
+    assert not outcome.holds
+    assert any(told in finding for finding in outcome.findings), outcome.findings
+    assert [event for event in events if event.kind == "finding"]
+
+
+def test_the_same_seed_tells_the_same_play(tmp_path: Path) -> None:
+    file = written(tmp_path, UNPLANNED)
+    assert played(file, tmp_path / "one")[1] == played(file, tmp_path / "two")[1]
+
+
+@pytest.mark.parametrize(
+    ("rest", "told"),
+    [
+        ('[[steps]]\nrequest = "Commit"\n', "step 4: Commit of m was answered NoFailoverToCommit; accepted expected"),
+        ('[[steps]]\ncheck = { active = "recovery" }\n', "step 4: m shows active = primary; recovery expected"),
+        ('[[steps]]\nwrite = 2\nworkload = "w"\nside = "recovery"\n', "workload w wrote nothing"),
+        ('[[steps]]\nadvance = "1m"\nat = "1s"\n', "give a later time"),
+    ],
+)
+def test_a_play_that_goes_another_way_ends_there_and_is_judged_all_the_same(rest: str, told: str, tmp_path: Path) -> None:
+    outcome, events = played(written(tmp_path, rest + '[[steps]]\nfault = "link"\n'), tmp_path / "play")
+    assert len(outcome.findings) == 1
+    assert told in outcome.findings[0]
+    assert not [event for event in events if event.kind == "fault"]
+    assert outcome.proofs == 2
+
+
+def test_an_image_of_ones_own_is_never_written_to(tmp_path: Path) -> None:
+    image = tmp_path / "mine.img"
+    image.write_bytes(hashlib.sha256(b"x").digest() * 128 * 16)
+    image.chmod(0o400)
+    before = image.read_bytes()
+    file = written(tmp_path, UNPLANNED)
+    file.write_text(file.read_text().replace('{ size = "256 KiB" }', '{ image = "mine.img" }'), encoding="utf-8")
+    outcome, _ = played(file, tmp_path / "play")
+    assert outcome.holds
+    assert image.read_bytes() == before
+    file.write_text(file.read_text().replace("mine.img", "none.img"), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"none\.img: disk image cannot be opened"):
+        played(file, tmp_path / "none")
+
+
+def test_components_of_the_other_flows_are_judged_too(tmp_path: Path) -> None:
+    class Skips(StorageAccount):
+        def store_base(self, chunk: Any) -> None:
+            """Says that the base copy has arrived."""
+
+    file = written(tmp_path, UNPLANNED, flow="vmware-to-azure")
+    assert played(file, tmp_path / "good", {"mobility-service": MobilityService})[0].holds
+    outcome, _ = played(file, tmp_path / "bad", {"storage-account": Skips})
+    assert any("never written, and is not what the image has there" in finding for finding in outcome.findings)

@@ -1,0 +1,116 @@
+"""Scenario files: what is read, and that a mistake is told with file, key, what was found and expected, and how to mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from siteproof.impl.errors import ImplError, ScenarioError
+from siteproof.impl.scenario import load_scenario
+
+GOOD = """
+format = 1
+title = "a scenario"
+flow = "hyper-v-to-secondary-site"
+[policy]
+crash_consistent_minutes = 10
+[machines.a]
+disks = [{ size = "64 KiB" }, { image = "mine.img" }]
+[machines.b]
+disks = [{ size = "1 MiB", content = "text" }]
+[workloads.w]
+machines = ["a"]
+disk = 1
+per_minute = 2.5
+[[steps]]
+request = "EnableProtection"
+machines = ["b"]
+at = "1h30m"
+[[steps]]
+write = 3
+workload = "w"
+[[steps]]
+check = { active = "primary", running = ["primary"], loss = 0 }
+"""
+
+
+def read(tmp_path: Path, text: str) -> object:
+    file = tmp_path / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_scenario(file)
+
+
+def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(GOOD, encoding="utf-8")
+    scenario = load_scenario(file)
+    assert (scenario.title, scenario.topology.id, scenario.seed) == ("a scenario", "hyper-v-to-secondary-site", 0)
+    assert (scenario.topology.policy.crash_consistent_minutes, scenario.topology.policy.retention_hours) == (10, 2)
+    assert [d.size for d in scenario.machines["a"].disks] == [65536, 0]
+    assert scenario.machines["a"].disks[1].image == tmp_path / "mine.img"
+    assert scenario.workloads["w"].per_minute == 2.5
+    first, second, third = scenario.steps
+    assert (first.verb, first.what, first.machines, first.at, first.expect) == (
+        "request",
+        "EnableProtection",
+        ("b",),
+        5400,
+        "accepted",
+    )
+    assert (second.verb, second.amount, second.what) == ("write", 3, "w")
+    assert third.machines == ("a", "b")
+    assert third.must == {"active": "primary", "running": ("primary",), "loss": 0}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "told"),
+    [
+        ("format = 1", "format = 2", "format", "found 2; expected 1"),
+        ('title = "a scenario"', "", "title", "found nothing; expected a string; to mend: add title"),
+        ('flow = "hyper-v-to', 'flow = "hyper-to', "flow", "did you mean hyper-v-to-secondary-site?"),
+        ("crash_consistent_minutes = 10", "crash_consistent_minutes = 0", "policy.crash_consistent_minutes", "a number above 0"),
+        ("crash_consistent_minutes = 10", "crash_minutes = 10", "policy.crash_minutes", "an unknown key"),
+        ('"64 KiB"', '"64 KB"', "machines.a.disks[1].size", "a size such as"),
+        ('"64 KiB"', '"1000 B"', "machines.a.disks[1].size", "a positive multiple of 4096 bytes"),
+        ('content = "text"', 'content = "txt"', "machines.b.disks[1].content", "did you mean text?"),
+        ("disk = 1", "disk = 2", "workloads.w.disk", "a disk of machine 'a'"),
+        ("disk = 1", "disk = 1.5", "workloads.w.disk", "a whole number"),
+        ("disk = 1", "disk = true", "workloads.w.disk", "a number of at least 0"),
+        ('machines = ["a"]', 'machines = ["c"]', "workloads.w.machines", 'found "c"; expected one of a, b'),
+        ('machines = ["b"]', 'machines = ["b", "b"]', "steps[1].machines", "each name once"),
+        ('"EnableProtection"', '"Enable"', "steps[1].request", 'found "Enable"'),
+        ('"EnableProtection"', '"EnableProtection"\nexpect = "NotProtectd"', "steps[1].expect", "did you mean NotProtected?"),
+        ('"EnableProtection"', '"EnableProtection"\nadvance = "1m"', "steps[1]", "found request and advance; expected"),
+        ('at = "1h30m"', 'at = "30m1h"', "steps[1].at", "a duration such as"),
+        ('at = "1h30m"', "at = 90", "steps[1].at", "a duration such as"),
+        ("write = 3", "write = 0", "steps[2].write", "a number of at least 1"),
+        ('workload = "w"', 'workload = "x"', "steps[2].workload", "one of w"),
+        ("check = {", 'check = { pints = 1, ', "steps[3].check.pints", "did you mean points?"),
+        (GOOD.splitlines()[-1], "check = {}", "steps[3].check", "nothing to check"),
+        ("[[steps]]\nrequest", "[[stops]]\nrequest", "stops", "an unknown key"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_key_and_how_to_mend_it(tmp_path: Path, old: str, new: str, key: str, told: str) -> None:
+    assert old in GOOD
+    with pytest.raises(ScenarioError) as caught:
+        read(tmp_path, GOOD.replace(old, new))
+    assert caught.value.key == key
+    text = str(caught.value)
+    assert text.startswith(f"{tmp_path / 'mine.toml'}: {key}: found ")
+    assert "; expected " in text
+    assert "; to mend: " in text
+    assert told in text
+
+
+def test_what_is_not_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"mine\.toml: found .*line 3.*expected TOML"):
+        read(tmp_path, "format = 1\ntitle = 'x'\nflow = \n")
+    with pytest.raises(ScenarioError, match="No such file"):
+        load_scenario(tmp_path / "none.toml")
+
+
+def test_a_topology_of_ones_own_is_looked_for_beside_the_scenario(tmp_path: Path) -> None:
+    with pytest.raises(ImplError, match=r"own\.toml: cannot be read"):
+        read(tmp_path, GOOD.replace('flow = "hyper-v-to-secondary-site"', 'flow = "own.toml"'))
+    (tmp_path / "own.toml").write_text('id = "hyper-v-site-to-azure"\nextends = "hyper-v-site-to-azure"\n', encoding="utf-8")
