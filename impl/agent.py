@@ -93,6 +93,8 @@ class ReplicationAgent:
         self.last_tracked = 0
         self.in_flight: DataMessage | None = None
         self.copy: BaseCopy | None = None
+        self.marks: list[tuple[int, str]] = []
+        """Marks of a group's barrier that have not arrived: behind which write, and the barrier's name; volatile."""
         self._disks = disks
         self._logs = list(logs)
         self._space = space
@@ -138,6 +140,7 @@ class ReplicationAgent:
         self.shipped = self.last_tracked = sequence
         self.in_flight = None
         self.copy = None
+        self.marks.clear()
 
     def stop_tracking(self) -> None:
         """Stop tracking and sending; logs are dropped. Only a side that is no longer the machine does this."""
@@ -196,6 +199,7 @@ class ReplicationAgent:
         self.sending_to = None
         self.in_flight = None
         self.copy = None
+        self.marks.clear()
 
     def start_copy(self, *, compare: bool) -> None:
         """Begin the base copy, or (``compare``) a resynchronisation that sends only what differs."""
@@ -216,6 +220,7 @@ class ReplicationAgent:
             self.in_flight is not None
             or self.copy is not None
             or self.resync_required
+            or bool(self.marks)
             or any(log.recording is not None or log.in_transit is not None for log in self._logs)
         )
 
@@ -284,12 +289,15 @@ class ReplicationAgent:
         return list(merge(*parts, key=lambda t: t.sequence))
 
     def _next_batch(self, now: float) -> DataMessage | None:
-        writes = self.take_batch(now)
-        if not writes:
+        writes, mark = self.take_batch(now), ""
+        if self.marks:
+            at, name = self.marks[0]
+            writes = writes[: bisect_right(writes, at, key=lambda t: t.sequence)]
+            mark = name if (writes[-1].sequence if writes else self.shipped) == at else ""
+        if not writes and not mark:
             return None
-        return ChangeBatch(
-            self.machine, self.epoch, self._next_number(), self.shipped, writes[-1].sequence, tuple(writes)
-        )
+        last = writes[-1].sequence if writes else self.shipped
+        return ChangeBatch(self.machine, self.epoch, self._next_number(), self.shipped, last, tuple(writes), mark=mark)
 
     def copy_blocks(self, disk: int, start: int, blocks: Sequence[int], data: bytes) -> list[BlockCopy]:
         """Stage the given blocks of a chunk for transfer; ``data`` is the chunk from block ``start`` on."""
@@ -348,6 +356,8 @@ class ReplicationAgent:
         self.in_flight = None
         if isinstance(sent, ChangeBatch):
             self.shipped = sent.last
+            if sent.mark and self.marks and self.marks[0][1] == sent.mark:
+                self.marks.pop(0)
             in_transit = [log.in_transit for log in self._logs if log.in_transit is not None]
             if all(log.tracked[-1].sequence <= sent.last for log in in_transit):
                 for log in self._logs:

@@ -15,6 +15,10 @@ test failover            of a failover to  of a failover to        no           
 change of point          after a failover  after a failover to     no                     both ways
                          to recovery       recovery
 complete migration       yes               yes                     no                     no
+multi-VM consistency     yes               no                      no                     no
+recovery plans           yes               yes                     no                     yes
+scripts in a plan        to recovery       both ways with VMM,     no                     both ways
+                                           else to recovery
 gateway                  process server;   none                    process server at      none
                          temporary one                             primary, both ways
                          on the way back
@@ -77,6 +81,12 @@ class Flow:
     changes_point: frozenset[str] = frozenset()
     """Sides that a failover led to, at which ``ChangePit`` is offered before the commit."""
     completes_migration: bool = False
+    groups: bool = False
+    """Whether machines can have recovery points in common: multi-VM consistency (V2A-36)."""
+    plans: bool = True
+    """Whether recovery plans cover several machines (GEN-15, which names no plan for Scout)."""
+    scripts: frozenset[str] = frozenset({PRIMARY})
+    """Active sides from which a failover by a plan can run scripts (or runbooks); manual actions always can."""
     machine: str
     """What kind of machine is protected at first."""
     failback_machine: str
@@ -133,6 +143,7 @@ _VMWARE_TO_AZURE = Flow(
     tests=frozenset({PRIMARY}),
     changes_point=frozenset({RECOVERY}),
     completes_migration=True,
+    groups=True,
     machine="vmware-vm",
     failback_machine="vmware-vm",
     agents={PRIMARY: "mobility-service", RECOVERY: "mobility-service"},
@@ -169,6 +180,7 @@ _HYPER_V_VMM_TO_AZURE = Flow(
     tests=frozenset({PRIMARY}),
     changes_point=frozenset({RECOVERY}),
     completes_migration=True,
+    scripts=frozenset(SIDES),
     machine="hyper-v-vm",
     failback_machine="hyper-v-vm",
     agents={PRIMARY: "hyper-v-agent", RECOVERY: "hyper-v-agent"},
@@ -187,6 +199,7 @@ _HYPER_V_VMM_TO_AZURE = Flow(
 _HYPER_V_SITE_TO_AZURE = attrs.evolve(
     _HYPER_V_VMM_TO_AZURE,
     id="hyper-v-site-to-azure",
+    scripts=frozenset({PRIMARY}),
     needed_kinds={
         PRIMARY: _HYPER_V_VMM_TO_AZURE.needed_kinds[PRIMARY] - {"vmm-server"},
         RECOVERY: _HYPER_V_VMM_TO_AZURE.needed_kinds[RECOVERY],
@@ -198,6 +211,7 @@ _SCOUT_TO_SECONDARY_SITE = Flow(
     id="scout-to-secondary-site",
     failovers={PRIMARY: _UNPLANNED, RECOVERY: _UNPLANNED},
     failback_ends_protection=True,
+    plans=False,
     machine="vmware-vm",
     failback_machine="vmware-vm",
     agents={PRIMARY: "unified-agent", RECOVERY: "unified-agent"},
@@ -218,6 +232,7 @@ _HYPER_V_TO_SECONDARY_SITE = Flow(
     failback_ends_protection=False,
     tests=frozenset(SIDES),
     changes_point=frozenset(SIDES),
+    scripts=frozenset(SIDES),
     machine="hyper-v-vm",
     failback_machine="hyper-v-vm",
     agents={PRIMARY: "hyper-v-agent", RECOVERY: "hyper-v-agent"},

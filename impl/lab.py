@@ -24,9 +24,12 @@ from .coordinator import ConfigurationServer, Coordinator, Provider
 from .diskset import BaseImage, DiskSet
 from .errors import UsageError
 from .extents import ExtentSpace
+from .fleet import Fleet
 from .flows import flow_of
+from .group import ReplicationGroup
 from .keeping import Keeper
 from .loader import Topology, load_topology
+from .plan import FORWARD, Hook, PlanRun, RecoveryPlan
 from .process_server import ProcessServer
 from .simulation import Network, Receiver, Simulation
 from .store import RealStorage, Storage
@@ -52,6 +55,8 @@ ROLES: Mapping[str, type] = {
     "vm-host": VmHost,
     "change-log": ChangeLog,
     "disk-set": DiskSet,
+    "replication-group": ReplicationGroup,
+    "plan-run": PlanRun,
 }
 """Components by role name, with the classes used unless others are given."""
 
@@ -83,10 +88,13 @@ class Lab:
         least_log: bytes that a machine's change logs may always take, however small its disks; beyond that, and beyond
             half of its disks, a resynchronisation is required.
         components: component classes by role name, in place of the built-in ones.
+        groups: replication groups by name: machines with recovery points in common.
+        plans: recovery plans.
+        hooks: what carries out the scripts of plans, by name.
 
     Raises:
         TopologyError: the topology cannot be used; UnknownFlowError if its flow is not implemented.
-        UsageError: a machine, an image, a role or the work folder is wrong.
+        UsageError: a machine, an image, a role, a group, a plan or the work folder is wrong.
     """
 
     def __init__(
@@ -105,6 +113,9 @@ class Lab:
         resume: bool = False,
         down: Collection[str] = (),
         storage: Storage | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        plans: Sequence[RecoveryPlan] = (),
+        hooks: Mapping[str, Hook] | None = None,
     ) -> None:
         self.topology = topology if isinstance(topology, Topology) else load_topology(Path(topology))
         self.flow = flow_of(self.topology)
@@ -138,6 +149,11 @@ class Lab:
         self._simulation.faults.update(down)
         try:
             self._build(machines)
+            if groups or plans:
+                self._simulation.fleet = Fleet(
+                    self._simulation.coordinators, self.flow, groups or {}, plans, hooks or {}, self._simulation,
+                    self._classes["replication-group"], self._classes["plan-run"],
+                )  # fmt: skip
             self._begin()
         except BaseException:
             self.close()
@@ -259,24 +275,54 @@ class Lab:
         answered, answer = self._vault.answer_given(machine, request_id)
         if answered:
             return answer
-        record = coordinator.record
-        if operation in OPERATIONS:
-            situation = Situation(
-                source_running=coordinator.sides[record.active].host.guest.running,
-                connected=self._simulation.data_path(),
-                target_up=self._simulation.up(other(record.active)),
-                active_up=self._simulation.up(record.active),
-                points=frozenset(p.id for p in self._points(coordinator)),
-            )
-            answer = self._vault.judge(record, operation, point, situation)
-        else:
-            answer = Code.NOT_SUPPORTED
+        answer = self._judged(coordinator, operation, point)
         self._vault.remember(machine, request_id, answer)
         with self._simulation.event():
             if answer is None:
                 coordinator.begin(operation, point, self._simulation.now)
                 self._simulation.kick(machine)
         return answer
+
+    def _judged(self, coordinator: Coordinator, operation: str, point: str | None) -> str | None:
+        record = coordinator.record
+        if operation not in OPERATIONS:
+            return Code.NOT_SUPPORTED
+        situation = Situation(
+            source_running=coordinator.sides[record.active].host.guest.running,
+            connected=self._simulation.data_path(),
+            target_up=self._simulation.up(other(record.active)),
+            active_up=self._simulation.up(record.active),
+            points=frozenset(p.id for p in self._points(coordinator)),
+        )
+        return self._vault.judge(record, operation, point, situation)
+
+    @property
+    def fleet(self) -> Fleet:
+        """Groups and plans.
+
+        Raises:
+            UsageError: there are none.
+        """
+        if self._simulation.fleet is None:
+            raise UsageError("this laboratory has neither replication groups nor recovery plans; give them when it is made")
+        return self._simulation.fleet
+
+    def run_plan(self, plan: str, operation: str, direction: str = FORWARD, point: str | None = None) -> str | None:
+        """Run a recovery plan; ``None`` when it has begun, else the reason code. See :mod:`.plan`."""
+        with self._simulation.event():
+            return self.fleet.run(
+                plan, operation, direction, point, self.request,
+                lambda machine, asked, at: self._judged(self._machine(machine), asked, at),
+            )  # fmt: skip
+
+    def plan_run(self, plan: str) -> PlanRun | None:
+        """The last run of a plan."""
+        return self.fleet.runs.get(plan)
+
+    def resume_plan(self, plan: str) -> bool:
+        """A plan's manual action has been done; ``False`` when it waits for none."""
+        with self._simulation.event():
+            return self.fleet.resume(plan)
 
     # -------------------------------------------------------------------------------------------------- environment
 
@@ -297,6 +343,8 @@ class Lab:
             self._simulation.keep()
             return written
         host = self._host(machine, side)
+        while host.frozen and self._simulation.step():
+            """A barrier holds the write back until it is over."""
         try:
             done = host.write(disk, block, data, cached=cached, now=self._simulation.now)
         except OSError:
@@ -311,7 +359,9 @@ class Lab:
     def start_machine(self, machine: str, side: str) -> bool:
         """Somebody powers the machine on at a side. ``False`` means refused."""
         with self._simulation.event():
-            started = self._host(machine, side).start()
+            host = self._host(machine, side)
+            host.held = False  # somebody has decided not to wait for a plan
+            started = host.start()
             if started:
                 self._simulation.kick(machine)
         return started
@@ -364,8 +414,7 @@ class Lab:
     @staticmethod
     def _points(coordinator: Coordinator) -> Sequence[Point]:
         """The advertised points, oldest first."""
-        at = coordinator.record.points_at
-        return () if at is None else coordinator.sides[at].target.points
+        return coordinator.points
 
     def machine_kind(self, machine: str) -> str:
         """What kind of machine it is at primary; a physical one comes back as a VMware machine (P2A-5)."""

@@ -31,6 +31,8 @@ class ChangeBatch:
     last: int
     writes: tuple[Tracked, ...]
     payload: Extent | None = None
+    mark: str = ""
+    """Where not empty: the barrier whose mark is behind the last write. A batch with a mark may have no writes."""
 
 
 @attrs.frozen(slots=True)

@@ -104,6 +104,21 @@ class ReplicationControl:
             self.cut(other(self.session), now)
             target.prune(now, self.policy.retention_hours * 3600, self.record.pinned)
 
+    def adopt(self, barrier: str, now: float) -> None:
+        """The tentative point of a barrier becomes a recovery point; then prune by retention."""
+        if self.session is not None:
+            self.record.points_made += 1
+            self.record.points_at = other(self.session)
+            target = self.sides[other(self.session)].target
+            target.adopt(barrier, f"p{self.record.points_made}")
+            target.prune(now, self.policy.retention_hours * 3600, self.record.pinned)
+
+    @property
+    def points(self) -> list[Point]:
+        """The advertised points, oldest first."""
+        at = self.record.points_at
+        return [] if at is None else self.sides[at].target.points
+
     def expire(self, now: float) -> None:
         """Prune by retention as time passes, also when nothing new is cut. After a failover every point stays, and so it
         does until a resynchronisation is done.

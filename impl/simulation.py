@@ -35,6 +35,7 @@ from .agent import ReplicationAgent
 from .control import StepResult
 from .coordinator import Coordinator
 from .errors import IntegrityError, UsageError
+from .fleet import Fleet
 from .flows import Flow
 from .messages import Message, Send
 from .process_server import ProcessServer, ProcessServerRoute
@@ -98,6 +99,8 @@ class Simulation:
         """Makes an event durable; called at its end."""
         self.stop: Callable[[], None] = _nothing
         """Called when an event fails in the middle."""
+        self.fleet: Fleet | None = None
+        """Groups and plans, where there are any."""
         self.network = network or Network()
         self._rng = rng
         self._noise = random.Random(rng.getstate()[1][0])
@@ -255,11 +258,21 @@ class Simulation:
     def _delay(self, bounds: tuple[float, float]) -> float:
         return bounds[0] + (bounds[1] - bounds[0]) * self._rng.random()
 
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something later, in virtual time."""
+        self._at(self.now + max(0.0, seconds), action)
+
+    def hop(self) -> float:
+        """Seconds that a message between machines is under way."""
+        return self._delay(HOP_DELAY)
+
     def kick(self, machine: str) -> None:
         """Something changed for a machine: schedule whatever has become possible and is not scheduled yet."""
         coordinator = self.coordinators[machine]
         agenda = self._agenda[machine]
         coordinator.check_tracking()
+        if self.fleet is not None:
+            self.fleet.changed(machine)
         if coordinator.job is not None and not agenda.step:
             agenda.step = True
             self._at(self.now + self._delay(STEP_DELAY), partial(self._step, machine))
@@ -279,9 +292,14 @@ class Simulation:
                     agenda.turn = due
                     self._at(due, partial(self._turn, machine))
         if not agenda.cut and coordinator.should_cut():
-            agenda.cut = True
             every = coordinator.policy.crash_consistent_minutes * 60
-            self._at((math.floor(self.now / every) + 1) * every, partial(self._cut, machine))
+            due = (math.floor(self.now / every) + 1) * every
+            group = None if self.fleet is None else self.fleet.group_of(machine)
+            if self.fleet is not None and group is not None:
+                self.fleet.is_due(group, due)
+                return
+            agenda.cut = True
+            self._at(due, partial(self._cut, machine))
 
     def _step(self, machine: str) -> None:
         self._agenda[machine].step = False

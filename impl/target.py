@@ -51,6 +51,8 @@ class ReplicationTarget:
         self.after = 0
         self.points: list[Point] = []
         self.last_ack: Ack | None = None
+        self.tentative: dict[str, Point] = {}
+        """Cuts at the marks of a group's barrier, by its name: recovery points as soon as every member has one."""
         self.reply_to = ""
         self._disks = disks
         self._staging: DiskSet | None = None
@@ -64,6 +66,7 @@ class ReplicationTarget:
         return {
             **{name: getattr(self, name) for name in _KEPT},
             "points": [attrs.asdict(p) for p in self.points],
+            "tentative": [attrs.asdict(p) for p in self.tentative.values()],
             "last_ack": None if self.last_ack is None else attrs.asdict(self.last_ack),
             "staging": None if self._staging is None else self._staging.name,
             "held": self._held,
@@ -74,6 +77,7 @@ class ReplicationTarget:
         for name in _KEPT:
             setattr(self, name, head[name])
         self.points = [Point(**p) for p in head["points"]]
+        self.tentative = {p["group"]: Point(**p) for p in head["tentative"]}
         ack = head["last_ack"]
         self.last_ack = None if ack is None else Ack(**{**ack, "differing": tuple(ack["differing"])})
         self._staging = None if head["staging"] is None else self._disks.overlays[head["staging"]]
@@ -85,6 +89,7 @@ class ReplicationTarget:
         """Begin to receive after ``received`` writes of the branch, in messages numbered higher than ``after``; ``fresh``
         forgets all content first.
         """
+        self.drop_tentative()
         if fresh:
             self._disks.clear()
         self._host.epoch = max(self._host.epoch, epoch)
@@ -130,6 +135,7 @@ class ReplicationTarget:
     def halt(self) -> None:
         """Replication stops: nothing more is accepted until a new session."""
         self.accepting = False
+        self.drop_tentative()
 
     # ------------------------------------------------------------------------------------------------- receiving
 
@@ -141,7 +147,7 @@ class ReplicationTarget:
         """Whether a batch continues exactly where the last one ended."""
         return batch.previous <= self.received
 
-    def receive(self, message: Message, now: float) -> list[Send]:  # noqa: ARG002
+    def receive(self, message: Message, now: float) -> list[Send]:
         """Take a data message; the answer is an end-to-end acknowledgement, or nothing when it is refused."""
         if isinstance(message, Ack) or not self.accepts_epoch(message.epoch):
             return []
@@ -154,6 +160,8 @@ class ReplicationTarget:
             if not self.in_order(message):
                 return []
             self.apply(message)
+            if message.mark and message.last == self.received and self._staging is None:
+                self.note_mark(message.mark, now)
         elif isinstance(message, CopyChunk):
             self.store_base(message)
         else:
@@ -220,6 +228,25 @@ class ReplicationTarget:
         self.points.append(point)
         return point
 
+    def note_mark(self, name: str, now: float) -> None:
+        """The mark of a barrier has arrived: keep what has been received until here."""
+        if name not in self.tentative:
+            self.tentative[name] = Point("", CRASH_CONSISTENT, self._disks.cut(), self.received, now, name)
+
+    def adopt(self, name: str, as_id: str) -> None:
+        """A tentative point becomes a recovery point, in its place among the others."""
+        point = attrs.evolve(self.tentative.pop(name), id=as_id)
+        self.points.append(point)
+        self.points.sort(key=lambda p: p.position)
+
+    def drop_tentative(self, but: str = "") -> None:
+        """Give up the tentative points, but one."""
+        gone = [self.tentative.pop(name) for name in list(self.tentative) if name != but]
+        kept = {p.position for p in (*self.points, *self.tentative.values())}
+        positions = [p.position for p in gone if p.position not in kept]
+        if positions:
+            self._disks.release(positions)
+
     def new_since_last_point(self) -> bool:
         """Whether something has been received that no point contains."""
         return not self.points or self.points[-1].sequence != self.received
@@ -234,12 +261,13 @@ class ReplicationTarget:
         if gone:
             names = {p.id for p in gone}
             self.points = [p for p in self.points if p.id not in names]
-            kept = {p.position for p in self.points}
+            kept = {p.position for p in (*self.points, *self.tentative.values())}
             self._disks.release([p.position for p in gone if p.position not in kept])
 
     def delete_points(self) -> None:
         """Make the present content final and delete all points: the second half of a commit."""
         self.points = []
+        self.tentative.clear()
         self._disks.flatten()
 
     def find(self, name: str) -> Point | None:

@@ -95,6 +95,9 @@ class TestFailoverSteps(ReplicationControl):
     copy: IsolatedCopy | None = None
     """The copy, while there is one. It is at the passive side: no failover can happen while it exists."""
 
+    holds_copy = False
+    """Whether a copy that is made waits for its boot group of a recovery plan."""
+
     @property
     def copy_side(self) -> str:
         """Where the copy is, if there is one."""
@@ -115,8 +118,8 @@ class TestFailoverSteps(ReplicationControl):
         return StepResult.DONE
 
     def step_start_copy(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
-        """Start the copy: from here on a test failover waits for its cleanup."""
-        if self.copy is None or not self.reach.up(other(self.record.active)):
+        """Start the copy: from here on a test failover waits for its cleanup. A recovery plan may hold it for its boot group."""
+        if self.holds_copy or self.copy is None or not self.reach.up(other(self.record.active)):
             return StepResult.WAIT
         self.copy.start()
         self.record.test = "running"

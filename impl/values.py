@@ -99,7 +99,7 @@ class Point:
 
     ``position`` counts block versions in that side's store; ``sequence`` counts the writes of the branch that the
     point contains, since the machine's disk was first attached; ``cut_at`` is virtual time in seconds and orders
-    nothing (P24).
+    nothing (P24). ``group`` names the barrier that made it, where it is common to a replication group; else it is empty.
     """
 
     id: str
@@ -107,6 +107,7 @@ class Point:
     position: int
     sequence: int
     cut_at: float
+    group: str = ""
 
 
 @attrs.frozen(slots=True)

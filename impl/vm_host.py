@@ -54,18 +54,22 @@ class VmHost:
         self.acknowledged = 0
         self.powered = True
         self.was_running = False
+        self.held = False
+        """Whether the guest waits for its boot group of a recovery plan: it starts when it is let go."""
+        self.frozen = False
+        """Whether acknowledgements are held back by the barrier of a replication group; volatile."""
 
     def head(self) -> dict[str, Any]:
         """What has to survive; plain values. The guest and its cache do not, but whether it ran does."""
         return {
             "authority": self.authority, "epoch": self.epoch, "acknowledged": self.acknowledged,
-            "ran": self.guest.running if self.powered else self.was_running,
+            "ran": self.guest.running if self.powered else self.was_running, "held": self.held,
         }  # fmt: skip
 
     def restore(self, head: Mapping[str, Any]) -> None:
         """Become what was kept; the power is off."""
         self.authority, self.epoch, self.acknowledged = head["authority"], head["epoch"], head["acknowledged"]
-        self.was_running = head["ran"]
+        self.was_running, self.held = head["ran"], head["held"]
         self.powered = False
         self.power_off()
 
@@ -105,8 +109,8 @@ class VmHost:
     # ----------------------------------------------------------------------------------------------------- power
 
     def start(self) -> bool:
-        """Start the guest if this host believes to be the machine."""
-        if not self.powered or not self.authority:
+        """Start the guest if this host believes to be the machine, and no recovery plan holds it for its boot group."""
+        if not self.powered or not self.authority or self.held:
             return False
         self.guest.running = True
         return True
@@ -124,7 +128,7 @@ class VmHost:
 
     def power_off(self) -> None:
         """The guest stops at once; its cache is lost."""
-        self.guest.running = False
+        self.guest.running = self.frozen = False
         self.guest.cache.clear()
 
     def power_fail(self) -> None:

@@ -386,7 +386,7 @@ def lab_run(
     """Play a scenario: machines, workload, faults and operations on real disk images, told as it happens.
 
     Whenever another side becomes the machine, its disks are read back and compared with what must be there. The exit code is 0
-    when everything is as it must be, 1 when something is not. Your own images are opened read-only. --seed replaces the scenario's.
+    when everything is as it must be, else 1. Your own images are opened read-only. --seed replaces the scenario's.
     """
     from siteproof.conformance.cli import playing
 

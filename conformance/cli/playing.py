@@ -142,7 +142,8 @@ class _Narrator:
         if outcome.holds:
             self.out.print(Text(f"holds: everything that must be there is there, and nothing else; {told}", "bold green"))
         else:
-            self.out.print(Text(f"broken: {len(outcome.findings)} finding{'s' * (len(outcome.findings) > 1)}; {told}", "bold red"))
+            findings = "1 finding" if len(outcome.findings) == 1 else f"{len(outcome.findings)} findings"
+            self.out.print(Text(f"broken: {findings}; {told}", "bold red"))
 
 
 def _clock(seconds: float) -> str:

@@ -50,16 +50,15 @@ def test_a_play_is_told_in_plain_text_with_its_verdict(scenario: Path, capsys: p
     assert sorted(path.name for path in scenario.parent.iterdir()) == ["mine.toml"]
 
 
-def test_json_has_every_event_and_the_verdict(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("scenario")
+def test_json_has_every_event_and_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lab", "run", "mine.toml", "--json", "-", "--seed", "5"]) == 0
     captured = capsys.readouterr()
     told = json.loads(captured.out)
     assert (told["schema"], told["verdict"], told["seed"], told["topology"]) == (
         "siteproof.lab/1", "holds", 5, "scout-to-secondary-site",
     )  # fmt: skip
-    assert told["machines"] == [
-        {"machine": "m", "active": "recovery", "acknowledged": 3, "kept": 3, "lost": 0, "points": 3}
-    ]
+    assert told["machines"] == [{"machine": "m", "active": "recovery", "acknowledged": 3, "kept": 3, "lost": 0, "points": 3}]
     assert [event["text"] for event in told["events"] if event["kind"] == "say"] == ["It begins."]
     assert "It begins." in captured.err
 
