@@ -27,6 +27,9 @@ module                 one idea
 ``disk``, ``store``    the seams through which everything durable goes: files, and control state in SQLite
 ``simulated_disk``     both in memory, to be copied as a crash would leave them
 ``keeping``            what each place keeps, how an event becomes durable at several places, and the restart
+``group``, ``plan``    several machines: points in common by a barrier; recovery plans (``fleet``: how both move on)
+``scenario``           a scenario file (``reading``: strict tables; ``imaging``: its disks)
+``playing``            plays a scenario and gives a verdict of its own (``ledger``: what must be there)
 ``codec``              compression and encryption on the way, encryption at rest
 ``hrl``, ``logfile``   the ``.hrl`` format; one file of it, with its journal (``inspection``: a look into one)
 ``changelog``          the chain of logs of a disk
@@ -53,6 +56,7 @@ role                                       decisions that stand alone
 ``vm-host``                                ``acknowledge``, ``flush``, ``flush_on_stop``, ``fence``, ``take_over``,
                                            ``starts_on_power_up``, ``start``
 ``change-log``                             ``append``, ``swap``, ``clear``, ``recover``
+``replication-group``, ``plan-run``        ``freeze``, ``cut``, ``release``, ``may_begin``; ``run_script``, ``stops``, ``has_moved``
 ``disk-set``                               ``write``, ``cut``, ``branch``, ``flatten``, ``release``, ``clear``
 =========================================  ============================================================================
 """

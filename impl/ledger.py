@@ -31,11 +31,12 @@ Read = Callable[[int, int, int], bytes]
 
 @attrs.frozen(slots=True)
 class Written:
-    """One acknowledged write: its place, and the digest of its content."""
+    """One acknowledged write: its place, the digest of its content, and its number among those of all machines."""
 
     disk: int
     block: int
     digest: bytes
+    serial: int
 
 
 @attrs.frozen(slots=True)
@@ -64,13 +65,13 @@ class Ledger:
         """Bytes of all disks."""
         return sum(base.size for base in self.bases)
 
-    def note(self, disk: int, block: int, data: bytes) -> None:
-        """The machine has acknowledged a write."""
-        self.writes.append(Written(disk, block, digest_of(data)))
+    def note(self, disk: int, block: int, data: bytes, serial: int = 0) -> None:
+        """The machine has acknowledged a write; ``serial``: its number among those of all machines."""
+        self.writes.append(Written(disk, block, digest_of(data), serial))
 
-    def note_stale(self, disk: int, block: int, data: bytes) -> None:
+    def note_stale(self, disk: int, block: int, data: bytes, serial: int = 0) -> None:
         """The former side, which does not know better, has acknowledged a write."""
-        self.former.append(Written(disk, block, digest_of(data)))
+        self.former.append(Written(disk, block, digest_of(data), serial))
         self.lost += 1
 
     def branch(self, writes: int) -> None:
@@ -119,6 +120,14 @@ class Ledger:
         if low[0] > high[0]:
             return Found(None, f"a mixture: {low[1]} holds write {low[0]}, {high[1]} lacks write {high[0] + 1}")
         return Found(high[0])
+
+    @staticmethod
+    def one_instant(parts: Sequence[tuple[Sequence[Written], int]]) -> bool:
+        """Whether prefixes of several machines' branches, each given with its length, are what all of them held at one instant:
+        no write that is left out was acknowledged before one that is in (each write of a play is issued after the one before
+        it was acknowledged)."""
+        last = max((writes[count - 1].serial for writes, count in parts if count), default=0)
+        return all(count == len(writes) or writes[count].serial > last for writes, count in parts)
 
     def close(self) -> None:
         """Close the images."""

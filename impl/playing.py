@@ -28,7 +28,8 @@ import attrs
 from .imaging import image_of, refuse_without_room
 from .lab import Lab
 from .ledger import Ledger
-from .scenario import ACCEPTED, Scenario, Step, Workload
+from .plan import LATEST_COMMON, PlanRun, RunState, ScriptCall
+from .scenario import ACCEPTED, GROUP_PORT, Scenario, Step, Workload
 from .values import BLOCK, SIDES, TEST, Operation, Status, other
 
 __all__ = ["Event", "Outcome", "Player", "play"]
@@ -111,6 +112,8 @@ class Player:
         """Writes that were known to be at the other side, when the system last came to rest."""
         self._wanted: dict[str, str | None] = {}
         """The point that the last unplanned failover was asked for."""
+        self._serial = 0
+        self._noted = 0
         self._total: dict[str, int] = dict.fromkeys(scenario.machines, 0)
         self._ledgers: dict[str, Ledger] = {}
         images = {
@@ -121,7 +124,10 @@ class Player:
             name: _Writer(w, random.Random(f"{scenario.seed} {name}"), itertools.cycle(w.machines))
             for name, w in scenario.workloads.items()
         }
-        self.lab = Lab(scenario.topology, images, workdir / "lab", scenario.seed, components=components)
+        self.lab = Lab(
+            scenario.topology, images, workdir / "lab", scenario.seed, components=components, groups=scenario.groups,
+            plans=scenario.plans, hooks=dict.fromkeys(_scripts(scenario), self._script),
+        )  # fmt: skip
         try:
             for name, disks in images.items():
                 self._ledgers[name] = Ledger(disks)
@@ -196,6 +202,65 @@ class Player:
                 if self.lab.status(machine).job is not None:
                     self.tell("step", f"{step.what} still waits", machine)
 
+    def _do_plan(self, step: Step) -> None:
+        at = "" if step.point is None else f" to {step.point}"
+        code = self.lab.run_plan(step.what, step.operation, step.direction, step.point)
+        answer = ACCEPTED if code is None else code
+        self.tell("step", f"plan {step.what}, {step.operation} {step.direction}{at}: {answer}")
+        if answer != step.expect:
+            raise _Unlike(f"plan {step.what} was answered {answer}; {step.expect} expected")
+        if code is None:
+            self._noted = 0
+            self._wanted.update(dict.fromkeys(self._run(step).plan.machines, step.point))
+            self._wait_for_plan(step)
+            if step.point == LATEST_COMMON:
+                self._compare_groups()
+
+    def _do_resume(self, step: Step) -> None:
+        if not self.lab.resume_plan(step.what):
+            raise _Unlike(f"plan {step.what} waits for no manual action")
+        self._wait_for_plan(step)
+
+    def _run(self, step: Step) -> PlanRun:
+        run = self.lab.plan_run(step.what)
+        assert run is not None
+        return run
+
+    def _wait_for_plan(self, step: Step) -> None:
+        run = self._run(step)
+        self._look()
+        self._wait(lambda: run.state is not RunState.RUNNING)
+        self._tell_notes()
+        self.tell("step", f"plan {step.what}: {run.state.value}" + (f", {len(run.errors)} errors noted" if run.errors else ""))
+
+    def _tell_notes(self) -> None:
+        """What the plan that was run last has noted since."""
+        if self.scenario.steps[self.step - 1].verb in ("plan", "resume") and self.lab.plan_run(self._step.what) is not None:
+            notes = self._run(self._step).notes
+            for note in notes[self._noted :]:
+                where, known = f"group {note.group}: " if note.group else "", note.subject in self._ledgers
+                text = f"plan: {where}{'' if known else f'{note.subject}: '}{note.text}"
+                self.tell("alert" if note.error else "change", text, note.subject if known else "")
+            self._noted = len(notes)
+
+    @property
+    def _step(self) -> Step:
+        return self.scenario.steps[self.step - 1]
+
+    def _script(self, call: ScriptCall) -> bool:
+        return call.script not in self.scenario.failing
+
+    def _compare_groups(self) -> None:
+        """Members that a plan has failed over to their common point hold what they all held at one instant."""
+        for name, members in self.scenario.groups.items():
+            ledgers = [self._ledgers[member] for member in members]
+            if any(self.lab.status(member).failover != "unplanned" for member in members):
+                continue
+            if Ledger.one_instant([(ledger.former, ledger.kept) for ledger in ledgers]):
+                self.proved(f"group {name}: its machines hold what they held at one instant", "")
+            else:
+                self.found(f"group {name}: a machine lacks a write that was acknowledged before one that another machine holds")
+
     def _do_write(self, step: Step) -> None:
         writer = self._writers[step.what]
         done = sum(self._write(writer, step.side) for _ in range(int(step.amount)))
@@ -219,12 +284,18 @@ class Player:
         self._rest()
 
     def _do_fault(self, step: Step) -> None:
-        self.lab.fault(step.what)
-        self.tell("fault", f"fault: {step.what}")
+        if step.what == GROUP_PORT:
+            self.lab.fleet.isolate(step.machines[0])
+        else:
+            self.lab.fault(step.what)
+        self.tell("fault", f"fault: {step.what}", *step.machines)
 
     def _do_heal(self, step: Step) -> None:
-        self.lab.heal(step.what)
-        self.tell("fault", f"over: {step.what}")
+        if step.what == GROUP_PORT:
+            self.lab.fleet.rejoin(step.machines[0])
+        else:
+            self.lab.heal(step.what)
+        self.tell("fault", f"over: {step.what}", *step.machines)
 
     def _do_start(self, step: Step) -> None:
         for machine in step.machines:
@@ -304,10 +375,11 @@ class Player:
         data = (name + writer.chance.randbytes(BLOCK // 2)).ljust(BLOCK, b".")
         if not self.lab.write(machine, at, disk, block, data):
             return 0
+        self._serial += 1
         if at == active:
-            ledger.note(disk, block, data)
+            ledger.note(disk, block, data, self._serial)
         elif at != TEST:
-            ledger.note_stale(disk, block, data)
+            ledger.note_stale(disk, block, data, self._serial)
         if at != TEST:
             self._total[machine] += 1
         return 1
@@ -323,6 +395,7 @@ class Player:
             now = self.lab.status(machine)
             if now == before:
                 continue
+            self._tell_notes()
             self._seen[machine] = now
             for text in _differences(before, now):
                 self.tell("change", text, machine)
@@ -334,6 +407,9 @@ class Player:
             for alert in now.alerts:
                 if alert not in before.alerts:
                     self.tell("alert", f"alert: {alert}", machine)
+            for alert in before.alerts:
+                if alert not in now.alerts:
+                    self.tell("change", f"no longer: {alert}", machine)
             if now.active != before.active:
                 self._failed_over(machine, now)
             elif before.job == Operation.CHANGE and now.job is None:
@@ -414,6 +490,7 @@ class Player:
             machines.append(
                 MachineOutcome(machine, status.active, self._total[machine], found.writes or 0, ledger.lost, len(status.points))
             )
+        self._judge_groups()
         return Outcome(not self.findings, tuple(self.findings), tuple(machines), self.proofs, self.lab.now)
 
     def _judge_points(self, machine: str, status: Status, ledger: Ledger) -> None:
@@ -429,6 +506,33 @@ class Player:
             self.proved(f"every advertised point ({len(held)}) holds exactly a prefix: {told} writes", machine)
         elif held:
             self.found(f"{machine}: recovery points are not in the order of their content: {held}")
+
+
+    def _judge_groups(self) -> None:
+        """Every point that the members of a group have in common holds what they held at one instant."""
+        for name, group in self.lab.fleet.groups.items() if self.scenario.groups else ():
+            points: dict[str, list[tuple[str, str]]] = {}
+            for member, coordinator in group.members.items():
+                for point in coordinator.points:
+                    if point.group:
+                        points.setdefault(point.group, []).append((member, point.id))
+            common = {barrier: places for barrier, places in points.items() if len(places) == len(group.members)}
+            wrong = len(self.findings)
+            for barrier, places in common.items():
+                parts = []
+                for member, point_id in places:
+                    found = self._ledgers[member].find(self._reader(member, point_id))
+                    parts.append((self._ledgers[member].writes, found.writes or 0))
+                if not Ledger.one_instant(parts):
+                    self.found(f"group {name}: common point {barrier} is not of one instant")
+            if common and len(self.findings) == wrong:
+                self.proved(f"group {name}: each of its common points ({len(common)}) is of one instant", "")
+
+
+def _scripts(scenario: Scenario) -> set[str]:
+    """The scripts that the plans name."""
+    groups = [group for plan in scenario.plans for group in plan.groups]
+    return {action.name for group in groups for action in (*group.before, *group.after) if action.kind == "script"}
 
 
 def _words(value: object) -> str:

@@ -9,7 +9,7 @@
                    opened read-only: everything that is written goes to an overlay)
 ``[groups.G]``     ``machines`` that share recovery points (multi-VM consistency)
 ``[plans.P]``      a recovery plan: ``[[plans.P.groups]]`` with ``machines``, and ``before`` and ``after``: actions, which are
-                   ``{ script = "name" }`` or ``{ manual = "what to do" }``
+                   ``{ script = "name" }`` (``fails = true``: it fails each time) or ``{ manual = "what to do" }``
 ``[workloads.W]``  ``machines`` that write in turn, ``disk``, ``pattern`` (``sequential``, ``random``, ``hot``: few blocks over
                    and over), ``per_minute``
 ``[[steps]]``      what happens, in this order: see :class:`Step`
@@ -30,6 +30,7 @@ import attrs
 
 from .errors import ScenarioError, TopologyError
 from .loader import Policy, Topology, load_topology
+from .plan import FAILOVERS, FORWARD, OTHERS, POINTS, REVERSE, Action, PlanGroup, RecoveryPlan
 from .reading import Table, read_table
 from .simulation import FAULTS
 from .values import OPERATIONS, SIDES, TEST, Code
@@ -39,7 +40,9 @@ __all__ = ["CONTENTS", "PATTERNS", "DiskSpec", "MachineSpec", "Scenario", "Step"
 CONTENTS = ("zeros", "text", "mixed", "random")
 """What a made disk holds: nothing, text that compresses, noise that does not, or a third of each."""
 PATTERNS = ("sequential", "random", "hot")
-VERBS = ("request", "write", "begin", "end", "advance", "settle", "fault", "heal", "start", "check")
+VERBS = ("request", "plan", "resume", "write", "begin", "end", "advance", "settle", "fault", "heal", "start", "check")
+GROUP_PORT = "group-port"
+"""A fault of this laboratory alone: the other members of its group cannot reach a machine."""
 ACCEPTED = "accepted"
 CODES = frozenset(value for name, value in vars(Code).items() if not name.startswith("_"))
 STATE = ("protection", "active", "direction", "failover", "test", "resync")
@@ -80,6 +83,9 @@ class Step:
     ===========  =================================================================================================
     ``request``  an operation is asked for, of ``machines`` (all, if left out) one after the other, with ``point``; the
                  answer must be ``expect`` (``accepted``, or a reason code); unless ``wait`` is false, until the job is over
+    ``plan``     a recovery plan is run for ``operation``, in ``direction``, to ``point``, as above; until it is over, or waits
+                 for a manual action
+    ``resume``   the manual action that a plan waits for has been done
     ``write``    a workload makes so many writes at once; ``side`` if not where the machine is active
     ``begin``,   a workload writes from now on while time passes, or no longer
     ``end``
@@ -97,6 +103,8 @@ class Step:
     number: int
     verb: str
     what: str = ""
+    operation: str = ""
+    direction: str = FORWARD
     amount: float = 0
     machines: tuple[str, ...] = ()
     point: str | None = None
@@ -118,6 +126,10 @@ class Scenario:
     topology: Topology
     seed: int
     machines: Mapping[str, MachineSpec]
+    groups: Mapping[str, tuple[str, ...]]
+    plans: tuple[RecoveryPlan, ...]
+    failing: frozenset[str]
+    """Scripts that fail."""
     workloads: Mapping[str, Workload]
     steps: tuple[Step, ...]
 
@@ -133,9 +145,13 @@ def load_scenario(path: Path) -> Scenario:
         raise top.error("format", top.whole("format"), "1", "use a version of siteproof that reads it")
     machines = _machines(top)
     workloads = _workloads(top, machines)
+    groups = {name: _members(table, machines) for name, table in _named(top, "groups")}
+    failing: set[str] = set()
+    plans = tuple(_plan(name, table, machines, failing) for name, table in _named(top, "plans"))
     scenario = Scenario(
         file=path, title=top.text("title"), summary=top.text("summary", ""), topology=_topology(top, path),
-        seed=top.whole("seed", 0), machines=machines, workloads=workloads, steps=_steps(top, machines, workloads),
+        seed=top.whole("seed", 0), machines=machines, groups=groups, plans=plans, failing=frozenset(failing),
+        workloads=workloads, steps=_steps(top, machines, workloads, groups, [plan.name for plan in plans]),
     )  # fmt: skip
     top.done()
     return scenario
@@ -210,14 +226,56 @@ def _workloads(top: Table, machines: Mapping[str, MachineSpec]) -> dict[str, Wor
     return found
 
 
-def _steps(top: Table, machines: Mapping[str, MachineSpec], workloads: Mapping[str, Workload]) -> tuple[Step, ...]:
-    steps = [_step(table, number, machines, workloads) for number, table in enumerate(top.tables("steps"), 1)]
+def _members(table: Table, machines: Mapping[str, MachineSpec]) -> tuple[str, ...]:
+    members = table.texts("machines", among=machines)
+    table.done()
+    return members
+
+
+def _plan(name: str, table: Table, machines: Mapping[str, MachineSpec], failing: set[str]) -> RecoveryPlan:
+    groups = []
+    for group in table.tables("groups"):
+        before, after = ([_action(one, failing) for one in group.tables(when, [])] for when in ("before", "after"))
+        groups.append(PlanGroup(group.texts("machines", among=machines), tuple(before), tuple(after)))
+        group.done()
+    table.done()
+    return RecoveryPlan(name, tuple(groups))
+
+
+def _action(table: Table, failing: set[str]) -> Action:
+    kind = "manual" if "manual" in table else "script"
+    action = Action(
+        kind, table.text(kind), frozenset(table.texts("operations", FAILOVERS, among=FAILOVERS)),
+        frozenset(table.texts("directions", (FORWARD, REVERSE), among=(FORWARD, REVERSE))),
+    )  # fmt: skip
+    if kind == "script" and table.flag("fails", False):
+        failing.add(action.name)
+    table.done()
+    return action
+
+
+def _steps(
+    top: Table,
+    machines: Mapping[str, MachineSpec],
+    workloads: Mapping[str, Workload],
+    groups: Mapping[str, tuple[str, ...]],
+    plans: Collection[str],
+) -> tuple[Step, ...]:
+    grouped = [member for members in groups.values() for member in members]
+    steps = [_step(table, number, machines, workloads, grouped, plans) for number, table in enumerate(top.tables("steps"), 1)]
     if not steps:
         raise ScenarioError(top.file, "steps", "nothing", "at least one step", "add [[steps]]")
     return tuple(steps)
 
 
-def _step(table: Table, number: int, machines: Mapping[str, Any], workloads: Collection[str]) -> Step:
+def _step(
+    table: Table,
+    number: int,
+    machines: Mapping[str, Any],
+    workloads: Collection[str],
+    grouped: Collection[str],
+    plans: Collection[str],
+) -> Step:
     verbs = [verb for verb in VERBS if verb in table]
     if len(verbs) != 1:
         found = " and ".join(verbs) or "none of them"
@@ -231,6 +289,14 @@ def _step(table: Table, number: int, machines: Mapping[str, Any], workloads: Col
         values["point"] = table.text("point", None)
         values["expect"] = table.text("expect", ACCEPTED, among={ACCEPTED, *CODES})
         values["wait"] = table.flag("wait", True)
+    elif verb == "plan":
+        values["what"] = table.text(verb, among=plans)
+        values["operation"] = table.text("operation", among=(*FAILOVERS, *OTHERS))
+        values["direction"] = table.text("direction", FORWARD, among=(FORWARD, REVERSE))
+        values["point"] = table.text("point", None, among=[point for point in POINTS if point is not None])
+        values["expect"] = table.text("expect", ACCEPTED, among={ACCEPTED, *CODES})
+    elif verb == "resume":
+        values["what"] = table.text(verb, among=plans)
     elif verb == "write":
         values["amount"] = table.whole(verb, least=1, most=1_000_000)
         values["what"] = table.text("workload", among=workloads)
@@ -243,7 +309,9 @@ def _step(table: Table, number: int, machines: Mapping[str, Any], workloads: Col
         if not table.flag(verb):
             raise table.error(verb, False, "true", "leave the step out")
     elif verb in ("fault", "heal"):
-        values["what"] = table.text(verb, among=FAULTS)
+        values["what"] = table.text(verb, among=(*FAULTS, GROUP_PORT))
+        if values["what"] == GROUP_PORT:
+            values["machines"] = (table.text("machine", among=grouped),)
     elif verb == "start":
         values["machines"] = (table.text(verb, among=machines),)
         values["side"] = table.text("side", among=SIDES)

@@ -12,6 +12,7 @@ from siteproof.impl.agent import MobilityService
 from siteproof.impl.coordinator import Provider
 from siteproof.impl.errors import UsageError
 from siteproof.impl.flows import FLOWS
+from siteproof.impl.group import ReplicationGroup
 from siteproof.impl.playing import Event, Outcome, play
 from siteproof.impl.scenario import load_scenario
 from siteproof.impl.target import ReplicaHost, StorageAccount
@@ -207,6 +208,60 @@ def test_an_image_of_ones_own_is_never_written_to(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("mine.img", "none.img"), encoding="utf-8")
     with pytest.raises(UsageError, match=r"none\.img: disk image cannot be opened"):
         played(file, tmp_path / "none")
+
+
+GROUP = """
+format = 1
+title = "group"
+flow = "vmware-to-azure"
+[machines.a]
+disks = [{ size = "128 KiB" }]
+[machines.b]
+disks = [{ size = "128 KiB" }]
+[groups.g]
+machines = ["a", "b"]
+[plans.p]
+[[plans.p.groups]]
+machines = ["a", "b"]
+after = [{ script = "s", fails = true }, { manual = "look" }]
+[workloads.w]
+per_minute = 60
+[[steps]]
+request = "EnableProtection"
+[[steps]]
+begin = "w"
+[[steps]]
+advance = "16m"
+[[steps]]
+plan = "p"
+operation = "UnplannedFailover"
+point = "latest-common"
+[[steps]]
+resume = "p"
+"""
+
+
+class OwnPoints(ReplicationGroup):
+    """Takes each member's newest point, with the newest common one of nobody in mind."""
+
+    def common(self) -> Any:
+        return {member: coordinator.points[0 if member == "a" else -1] for member, coordinator in self.members.items()}
+
+
+def test_a_plan_is_told_and_what_its_group_holds_is_of_one_instant(tmp_path: Path) -> None:
+    file = tmp_path / "group.toml"
+    file.write_text(GROUP, encoding="utf-8")
+    outcome, events = played(file, tmp_path / "good")
+    assert outcome.findings == ()
+    told = [event.text for event in events]
+    assert "plan: group 1: s: script failed" in told
+    assert "plan p: waiting for a manual action, 1 errors noted" in told
+    assert "plan p: done, 1 errors noted" in told
+    assert "group g: its machines hold what they held at one instant" in told
+    outcome, _ = played(file, tmp_path / "bad", {"replication-group": OwnPoints})
+    assert outcome.findings == (
+        "step 4: group g: a machine lacks a write that was acknowledged before one that another machine holds",
+    )
 
 
 def test_components_of_the_other_flows_are_judged_too(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from siteproof.impl.errors import ImplError, ScenarioError
+from siteproof.impl.plan import Action, PlanGroup
 from siteproof.impl.scenario import load_scenario
 
 GOOD = """
@@ -19,6 +20,15 @@ crash_consistent_minutes = 10
 disks = [{ size = "64 KiB" }, { image = "mine.img" }]
 [machines.b]
 disks = [{ size = "1 MiB", content = "text" }]
+[groups.g]
+machines = ["a", "b"]
+[plans.p]
+[[plans.p.groups]]
+machines = ["b"]
+before = [{ manual = "look", operations = ["PlannedFailover"] }]
+[[plans.p.groups]]
+machines = ["a"]
+after = [{ script = "s", fails = true, directions = ["reverse"] }]
 [workloads.w]
 machines = ["a"]
 disk = 1
@@ -30,6 +40,13 @@ at = "1h30m"
 [[steps]]
 write = 3
 workload = "w"
+[[steps]]
+plan = "p"
+operation = "PlannedFailover"
+direction = "reverse"
+[[steps]]
+fault = "group-port"
+machine = "a"
 [[steps]]
 check = { active = "primary", running = ["primary"], loss = 0 }
 """
@@ -50,7 +67,16 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert [d.size for d in scenario.machines["a"].disks] == [65536, 0]
     assert scenario.machines["a"].disks[1].image == tmp_path / "mine.img"
     assert scenario.workloads["w"].per_minute == 2.5
-    first, second, third = scenario.steps
+    assert dict(scenario.groups) == {"g": ("a", "b")}
+    (plan,) = scenario.plans
+    assert plan.groups == (
+        PlanGroup(("b",), before=(Action("manual", "look", frozenset({"PlannedFailover"})),)),
+        PlanGroup(("a",), after=(Action("script", "s", directions=frozenset({"reverse"})),)),
+    )
+    assert scenario.failing == {"s"}
+    first, second, run, struck, third = scenario.steps
+    assert (run.what, run.operation, run.direction, run.point) == ("p", "PlannedFailover", "reverse", None)
+    assert (struck.what, struck.machines) == ("group-port", ("a",))
     assert (first.verb, first.what, first.machines, first.at, first.expect) == (
         "request",
         "EnableProtection",
@@ -78,7 +104,7 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
         ("disk = 1", "disk = 1.5", "workloads.w.disk", "a whole number"),
         ("disk = 1", "disk = true", "workloads.w.disk", "a number of at least 0"),
         ('machines = ["a"]', 'machines = ["c"]', "workloads.w.machines", 'found "c"; expected one of a, b'),
-        ('machines = ["b"]', 'machines = ["b", "b"]', "steps[1].machines", "each name once"),
+        ('machines = ["b"]', 'machines = ["b", "b"]', "plans.p.groups[1].machines", "each name once"),
         ('"EnableProtection"', '"Enable"', "steps[1].request", 'found "Enable"'),
         ('"EnableProtection"', '"EnableProtection"\nexpect = "NotProtectd"', "steps[1].expect", "did you mean NotProtected?"),
         ('"EnableProtection"', '"EnableProtection"\nadvance = "1m"', "steps[1]", "found request and advance; expected"),
@@ -86,8 +112,14 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
         ('at = "1h30m"', "at = 90", "steps[1].at", "a duration such as"),
         ("write = 3", "write = 0", "steps[2].write", "a number of at least 1"),
         ('workload = "w"', 'workload = "x"', "steps[2].workload", "one of w"),
-        ("check = {", 'check = { pints = 1, ', "steps[3].check.pints", "did you mean points?"),
-        (GOOD.splitlines()[-1], "check = {}", "steps[3].check", "nothing to check"),
+        ('machines = ["a", "b"]', 'machines = ["a", "c"]', "groups.g.machines", "one of a, b"),
+        ('manual = "look"', 'hand = "look"', "plans.p.groups[1].before[1].script", "found nothing"),
+        ("fails = true", "fails = 1", "plans.p.groups[2].after[1].fails", "true or false"),
+        ('plan = "p"', 'plan = "q"', "steps[3].plan", "one of p"),
+        ('operation = "PlannedFailover"', 'operation = "ChangePit"', "steps[3].operation", "found"),
+        ('machine = "a"', 'machine = "z"', "steps[4].machine", "one of a, b"),
+        ("check = {", 'check = { pints = 1, ', "steps[5].check.pints", "did you mean points?"),
+        (GOOD.splitlines()[-1], "check = {}", "steps[5].check", "nothing to check"),
         ("[[steps]]\nrequest", "[[stops]]\nrequest", "stops", "an unknown key"),
     ],
 )  # fmt: skip
