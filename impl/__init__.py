@@ -56,7 +56,7 @@ role                                       decisions that stand alone
 ``vm-host``                                ``acknowledge``, ``flush``, ``flush_on_stop``, ``fence``, ``take_over``,
                                            ``starts_on_power_up``, ``start``
 ``change-log``                             ``append``, ``swap``, ``clear``, ``recover``
-``replication-group``, ``plan-run``        ``freeze``, ``cut``, ``release``, ``may_begin``; ``run_script``, ``stops``, ``has_moved``
+``replication-group``, ``plan-run``        ``freeze``, ``cut``, ``release``, ``may_begin``; ``run_script``, ``stops``
 ``disk-set``                               ``write``, ``cut``, ``branch``, ``flatten``, ``release``, ``clear``
 =========================================  ============================================================================
 """

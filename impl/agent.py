@@ -300,12 +300,18 @@ class ReplicationAgent:
         return ChangeBatch(self.machine, self.epoch, self._next_number(), self.shipped, last, tuple(writes), mark=mark)
 
     def copy_blocks(self, disk: int, start: int, blocks: Sequence[int], data: bytes) -> list[BlockCopy]:
-        """Stage the given blocks of a chunk for transfer; ``data`` is the chunk from block ``start`` on."""
+        """Stage the given blocks of a chunk for transfer, in runs; ``data`` is the chunk from block ``start`` on."""
         copies = []
-        for block in blocks:
-            piece = data[(block - start) * BLOCK : (block - start + 1) * BLOCK]
+        at = 0
+        while at < len(blocks):
+            first = blocks[at]
+            length = 1
+            while at + length < len(blocks) and blocks[at + length] == first + length:
+                length += 1
+            piece = data[(first - start) * BLOCK : (first - start + length) * BLOCK]
             extent = self._space.append(self._staging, piece)
-            copies.append(BlockCopy(disk, block * BLOCK, extent, digest_of(piece)))
+            copies.append(BlockCopy(disk, first * BLOCK, extent, digest_of(piece)))
+            at += length
         return copies
 
     def _next_copy(self) -> DataMessage | None:

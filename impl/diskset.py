@@ -128,7 +128,8 @@ class DiskSet:
         if known not in (None, slot):
             self._leaving.append(known)
         self.position += 1
-        self._changed.add((disk, block))
+        if self._careful:
+            self._changed.add((disk, block))
         if self._branch_at is not None:
             self._branch[disk][block] = slot
         elif chain is None:
@@ -139,6 +140,28 @@ class DiskSet:
         else:
             chain.append((self.position, slot))
             self._many.add((disk, block))
+
+    def write_run(self, disk: int, block: int, data: bytes) -> None:
+        """Write consecutive blocks to the live view; in one piece where none of them has a version yet."""
+        count, versions = len(data) // BLOCK, self._versions[disk]
+        blocks = range(block, block + count)
+        if count < 2 or self._branch_at is not None or self._free or not versions.keys().isdisjoint(blocks):
+            for index, one in enumerate(blocks):
+                self.write(disk, one, data[index * BLOCK : (index + 1) * BLOCK])
+            return
+        first = self._slots
+        if self._cipher is not None:
+            pieces = (data[index * BLOCK : (index + 1) * BLOCK] for index in range(count))
+            data = b"".join(self._cipher.encrypt(first + index, piece) for index, piece in enumerate(pieces))
+        self._disk.write(self._file, data, first * BLOCK)
+        if self._sync:
+            self._disk.sync(self._file)
+        self._slots += count
+        new = zip(range(self.position + 1, self.position + 1 + count), range(first, first + count), strict=True)
+        versions.update(zip(blocks, ([version] for version in new), strict=True))
+        self.position += count
+        if self._careful:
+            self._changed.update((disk, one) for one in blocks)
 
     # ---------------------------------------------------------------------------------------------------- reading
 
@@ -176,16 +199,17 @@ class DiskSet:
             if slot is not None:
                 return self._load(slot)[inside : inside + length]
         base = self._bases[disk]
+        if not self._versions[disk] and not self._branch[disk]:
+            return base.read(offset, length) if base else bytes(length)
         start = first * BLOCK
         last = -(-(offset + length) // BLOCK)
         data = bytearray(base.read(start, last * BLOCK - start) if base else (last - first) * BLOCK)
-        if self._versions[disk] or self._branch[disk]:
-            for block in range(first, last):
-                slot = self._find(disk, block, at)
-                if slot is not None:
-                    place = block * BLOCK - start
-                    data[place : place + BLOCK] = self._load(slot)
-        return bytes(data[inside : inside + length])
+        for block in range(first, last):
+            slot = self._find(disk, block, at)
+            if slot is not None:
+                place = block * BLOCK - start
+                data[place : place + BLOCK] = self._load(slot)
+        return bytes(data if not inside and length == len(data) else data[inside : inside + length])
 
     def may_hold_data(self, disk: int, start: int, blocks: int) -> bool:
         """Whether any block of a range may differ from zeros (live view). Cheap for sparse areas."""
@@ -241,7 +265,8 @@ class DiskSet:
                     self._let_go([version[1]])
             if len(kept) != len(chain):
                 self._versions[disk][block] = kept
-                self._changed.add((disk, block))
+                if self._careful:
+                    self._changed.add((disk, block))
                 if len(kept) == 1:
                     done.append((disk, block))
         self._many.difference_update(done)
@@ -253,7 +278,8 @@ class DiskSet:
         self._branch_at = position
         for disk, blocks in enumerate(self._branch):
             self._let_go(blocks.values())
-            self._changed.update((disk, block) for block in blocks)
+            if self._careful:
+                self._changed.update((disk, block) for block in blocks)
             blocks.clear()
 
     def flatten(self) -> None:
@@ -301,7 +327,7 @@ class DiskSet:
     # ------------------------------------------------------------------------------------------- what survives
 
     def _all_changed(self) -> None:
-        for disk, versions in enumerate(self._versions):
+        for disk, versions in enumerate(self._versions if self._careful else ()):
             self._changed.update((disk, block) for block in versions.keys() | self._branch[disk].keys())
 
     def head(self) -> dict[str, Any]:
@@ -392,7 +418,8 @@ class DiskSet:
                 block = next(iter(versions))
                 below.write(disk, block, self.read(disk, block * BLOCK, BLOCK))
                 self._let_go(slot for _, slot in versions.pop(block))
-                self._changed.add((disk, block))
+                if self._careful:
+                    self._changed.add((disk, block))
                 blocks -= 1
         return any(self._versions)
 

@@ -18,8 +18,10 @@ __all__ = ["Extent", "ExtentSpace", "digest_of"]
 
 
 def digest_of(data: bytes) -> bytes:
-    """Our own digest of content: 16 bytes of BLAKE2b, kept beside the weak checksums of the log format."""
-    return hashlib.blake2b(data, digest_size=16).digest()
+    """Our own digest of content: the first 16 bytes of SHA-256, kept beside the weak checksums of the log format. Processors
+    that have instructions for it make it twice as fast as BLAKE2, and digests are half of the cost of a base copy.
+    """
+    return hashlib.sha256(data).digest()[:16]
 
 
 @attrs.frozen(slots=True)

@@ -24,6 +24,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Sequence
+from zlib import adler32
 
 import attrs
 
@@ -58,6 +59,7 @@ FORMAT_VERSION = 0x00020000
 CREATOR = b"ct\0\0"
 WRITE = 1
 MASK = 0xFFFFFFFF
+_ADLER_EXACT = 256
 
 _HEADER = struct.Struct("<8sII4sIQQIQII16s16sIQII16s")
 _CHECKSUM_AT = struct.calcsize("<8sII4sIQQ")
@@ -77,7 +79,13 @@ _ENTRY = struct.Struct("<QIIIBIB6x")
 
 def byte_checksum(data: bytes | bytearray | memoryview) -> int:
     """One's complement of the sum of the bytes, as an unsigned 32-bit number."""
-    return ~sum(data) & MASK
+    if len(data) < 128:
+        return ~sum(data) & MASK
+    # The low half of an Adler-32 is 1 + the sum of the bytes, modulo 65521: of so few bytes it is the sum itself, and in C.
+    view, total = memoryview(data), 0
+    for at in range(0, len(data), _ADLER_EXACT):
+        total += (adler32(view[at : at + _ADLER_EXACT]) & 0xFFFF) - 1
+    return ~total & MASK
 
 
 @attrs.frozen(slots=True)

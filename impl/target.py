@@ -205,7 +205,7 @@ class ReplicationTarget:
     def store_base(self, chunk: CopyChunk) -> None:
         """Store a piece of the base copy."""
         for copy, piece in zip(chunk.copies, self._contents(chunk), strict=True):
-            self._into.write(copy.disk, copy.offset // BLOCK, piece)
+            self._into.write_run(copy.disk, copy.offset // BLOCK, piece)
 
     def differing(self, message: Compare) -> list[int]:
         """Blocks whose digest is not the sender's; an empty digest stands for a block of zeros."""

@@ -111,3 +111,9 @@ def test_a_torn_journal_is_damage(tmp_path: Path) -> None:
     with pytest.raises(DamagedLogError, match="torn"):
         log.recover()
     space.close()
+
+
+@given(st.binary(max_size=300), st.integers(0, 40))
+def test_the_checksum_is_the_complement_of_the_sum_of_the_bytes(data: bytes, times: int) -> None:
+    for content in (data * times, b"\xff" * len(data) * times, bytearray(data * times)):
+        assert hrl.byte_checksum(content) == ~sum(content) & 0xFFFFFFFF
