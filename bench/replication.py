@@ -278,7 +278,7 @@ def prepared(size: int) -> Iterator[tuple[Path, Path]]:
         yield folder, make_image(folder / "image", size, "mixed", 1)
 
 
-def race(size: int, percent: float, rounds: int) -> dict[str, dict[str, list[Clock]]]:
+def race(size: int, percent: float, rounds: int, only: list[str]) -> dict[str, dict[str, list[Clock]]]:
     chance = random.Random(2)
     blocks = chance.sample(range(size // BLOCK), max(1, int(size // BLOCK * percent / 100)))
     changes = [(block, chance.randbytes(BLOCK // 2).ljust(BLOCK, b".")) for block in sorted(blocks)]
@@ -287,6 +287,8 @@ def race(size: int, percent: float, rounds: int) -> dict[str, dict[str, list[Clo
     with prepared(size) as (folder, image):
         for number in range(rounds):
             for name, make in contenders()[0]:
+                if only and not any(part in name for part in only):
+                    continue
                 place = folder / f"{number}-{name.replace(' ', '-')}"
                 place.mkdir()
                 (place / "changed").write_bytes(b"")
@@ -334,6 +336,7 @@ def main() -> None:
     parser.add_argument("--delta", type=float, default=2, metavar="PERCENT", help="share of the blocks that change (default 2)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs (default 3)")
     parser.add_argument("--memory", metavar="FLOW", nargs="?", const=FLOWS[0], help="measure memory on a sparse image instead")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="only contenders with this in their names")
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args()
     size = given.size << 20
@@ -343,7 +346,7 @@ def main() -> None:
         found["memory"] = peak_of_sparse(size, given.memory)
         print(f"{given.memory}: " + ", ".join(f"{name} {value:,.1f}" for name, value in found["memory"].items()))
     else:
-        times = race(size, given.delta, given.rounds)
+        times = race(size, given.delta, given.rounds, given.only)
         middle = {
             name: {
                 phase: (statistics.median(t[0] for t in clocks), statistics.median(t[1] for t in clocks))
@@ -364,7 +367,7 @@ def _show(middle: dict[str, dict[str, Clock]]) -> None:
     for name, row in middle.items():
         cells = [f"{row[p][0]:.3f} ({row[p][1]:.3f})" if p in row else "" for p in ("initial", "delta", "tracking")]
         print(f"{name:30}" + "".join(f"{cell:>20}" for cell in cells))
-    for flow in FLOWS:
+    for flow in filter(middle.__contains__, FLOWS):
         for name, row in middle.items():
             if name not in FLOWS:
                 ratios = [

@@ -27,6 +27,7 @@ module                 one idea
 ``disk``, ``store``    the seams through which everything durable goes: files, and control state in SQLite
 ``simulated_disk``     both in memory, to be copied as a crash would leave them
 ``keeping``            what each place keeps, how an event becomes durable at several places, and the restart
+``retention``          which recovery points are kept
 ``group``, ``plan``    several machines: points in common by a barrier; recovery plans (``fleet``: how both move on)
 ``scenario``           a scenario file (``reading``: strict tables; ``imaging``: its disks)
 ``playing``            plays a scenario and gives a verdict of its own (``ledger``: what must be there)

@@ -17,6 +17,7 @@ TestFailover                choose the point, make the copy, start it
 TestFailoverCleanup         stop the copy, delete it
 ChangePit                   choose the point, change to it
 RepairReplication           begin to compare, compare, catch up; begin to merge, merge
+PauseReplication            pause; ResumeReplication: go on
 DisableProtection,          stop replication, end it
 CompleteMigration
 ==========================  ==========================================================================================
@@ -98,6 +99,8 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, Endi
                 self.step_begin_comparing, self.step_copy, self.step_catch_up, self.step_begin_merging, self.step_merge,
             ),
             Operation.DISABLE: (self.step_stop_replication, self.step_end_replication),
+            Operation.PAUSE: (self.step_pause,),
+            Operation.RESUME: (self.step_resume,),
             Operation.MIGRATE: (self.step_stop_replication, self.step_end_replication),
         }  # fmt: skip
         return table[operation]

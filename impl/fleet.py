@@ -106,7 +106,7 @@ class Fleet:
         elif group.phase:  # the last one has not arrived after a whole interval
             self._tell(group.fail(), group)
         else:
-            self._tell(group.begin(), group)
+            self._tell(group.begin(self._timeline.now), group)
             self._timeline.later(BARRIER_LIMIT, partial(self._limit, group, group.barrier))
         if group.alarmed:
             for coordinator in group.members.values():

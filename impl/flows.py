@@ -15,6 +15,7 @@ test failover            of a failover to  of a failover to        no           
 change of point          after a failover  after a failover to     no                     both ways
                          to recovery       recovery
 complete migration       yes               yes                     no                     no
+pause and resume         no                yes                     no                     yes
 multi-VM consistency     yes               no                      no                     no
 recovery plans           yes               yes                     no                     yes
 scripts in a plan        to recovery       both ways with VMM,     no                     both ways
@@ -83,6 +84,10 @@ class Flow:
     completes_migration: bool = False
     groups: bool = False
     """Whether machines can have recovery points in common: multi-VM consistency (V2A-36)."""
+    pauses: bool = False
+    """Whether replication can be paused and resumed (Hyper-V Replica)."""
+    thins_points: bool = False
+    """Whether old recovery points are thinned before retention removes them."""
     plans: bool = True
     """Whether recovery plans cover several machines (GEN-15, which names no plan for Scout)."""
     scripts: frozenset[str] = frozenset({PRIMARY})
@@ -120,6 +125,8 @@ class Flow:
             return active in self.changes_point
         if operation == Operation.MIGRATE:
             return self.completes_migration and active == RECOVERY
+        if operation in (Operation.PAUSE, Operation.RESUME):
+            return self.pauses
         return operation in (Operation.ENABLE, Operation.COMMIT, Operation.DISABLE, Operation.REPAIR)
 
     def copies_back(self, operation: str, active: str) -> bool:
@@ -144,6 +151,7 @@ _VMWARE_TO_AZURE = Flow(
     changes_point=frozenset({RECOVERY}),
     completes_migration=True,
     groups=True,
+    thins_points=True,
     machine="vmware-vm",
     failback_machine="vmware-vm",
     agents={PRIMARY: "mobility-service", RECOVERY: "mobility-service"},
@@ -180,6 +188,7 @@ _HYPER_V_VMM_TO_AZURE = Flow(
     tests=frozenset({PRIMARY}),
     changes_point=frozenset({RECOVERY}),
     completes_migration=True,
+    pauses=True,
     scripts=frozenset(SIDES),
     machine="hyper-v-vm",
     failback_machine="hyper-v-vm",
@@ -232,6 +241,7 @@ _HYPER_V_TO_SECONDARY_SITE = Flow(
     failback_ends_protection=False,
     tests=frozenset(SIDES),
     changes_point=frozenset(SIDES),
+    pauses=True,
     scripts=frozenset(SIDES),
     machine="hyper-v-vm",
     failback_machine="hyper-v-vm",

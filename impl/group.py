@@ -68,6 +68,7 @@ class ReplicationGroup:
         self.isolated: set[str] = set()
         """Members that the others cannot reach on their port."""
         self._made = 0
+        self._began = 0.0
         self._waiting: set[str] = set()
         self._frozen: dict[str, tuple[str, int, int]] = {}
         """Barrier, epoch and number of acknowledged writes at the time of the freeze, by member."""
@@ -93,10 +94,11 @@ class ReplicationGroup:
             )
         )
 
-    def begin(self) -> list[Ask]:
+    def begin(self, now: float) -> list[Ask]:
         """Start a barrier. What is left of an earlier one is given up."""
         self.give_up()
         self._made += 1
+        self._began = now
         self.barrier = f"{self.name}-{self._made}"
         return self._enter("freeze")
 
@@ -205,7 +207,7 @@ class ReplicationGroup:
             targets.append(coordinator)
         self.phase = ""
         for coordinator in targets:
-            coordinator.adopt(self.barrier, now)
+            coordinator.adopt(self.barrier, self._began, now)
             if NO_COMMON_POINT in coordinator.record.alerts:
                 coordinator.record.alerts.remove(NO_COMMON_POINT)
         return True

@@ -34,7 +34,7 @@ from .process_server import ProcessServer
 from .simulation import Network, Receiver, Simulation
 from .store import RealStorage, Storage
 from .target import MasterTarget, ReplicaHost, StorageAccount
-from .values import BLOCK, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, other
+from .values import BLOCK, HOST_OPERATIONS, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, other
 from .vault import Situation, Vault
 from .vm_host import VmHost
 
@@ -236,6 +236,7 @@ class Lab:
             )
             host = self._classes["vm-host"](machine, side, disks, agent, authority=side == PRIMARY)
             target = self._classes[self.flow.targets[side]](machine, side, disks, host, self._space, self._codec)
+            target.thins = self.flow.thins_points
             at = Side(host, agent, target, f"{machine}/{side}/agent", f"{machine}/{side}/target")
             sides[side] = at
             receivers[at.agent_address] = agent
@@ -285,7 +286,7 @@ class Lab:
 
     def _judged(self, coordinator: Coordinator, operation: str, point: str | None) -> str | None:
         record = coordinator.record
-        if operation not in OPERATIONS:
+        if operation not in (*OPERATIONS, *HOST_OPERATIONS):
             return Code.NOT_SUPPORTED
         situation = Situation(
             source_running=coordinator.sides[record.active].host.guest.running,

@@ -554,6 +554,8 @@ def _differences(before: Status, now: Status) -> Iterator[str]:
         ]
     if now.direction != before.direction:
         yield f"replication is turned: {now.direction}"
+    if now.paused != before.paused:
+        yield "replication is paused" if now.paused else "replication goes on"
     if now.test != before.test:
         yield "a copy runs in isolation" if now.test == "running" else "the copy is gone"
     if now.resync != before.resync:

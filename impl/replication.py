@@ -13,7 +13,7 @@ until it is fenced; its messages carry an old epoch and are refused (P3).
 
 from __future__ import annotations
 
-from .control import Job, Reach, Side
+from .control import Job, Reach, Side, StepResult
 from .flows import Flow
 from .loader import Policy
 from .values import Operation, Point, other
@@ -73,6 +73,19 @@ class ReplicationControl:
                 self.sides[self.session].agent.close_session()
                 self.reach.unroute(self.record.machine)
         self.session = None
+        self.record.paused = False
+
+    def step_pause(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
+        """Nothing more is sent; changes are tracked, and the points stay. A log that grows too long calls for a
+        resynchronisation, as always.
+        """
+        self.record.paused = True
+        return StepResult.DONE
+
+    def step_resume(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
+        """What was tracked meanwhile follows."""
+        self.record.paused = False
+        return StepResult.DONE
 
     def urgent(self) -> bool:
         """Whether changes are sent at once instead of at the next replication interval: something waits for them."""
@@ -104,13 +117,13 @@ class ReplicationControl:
             self.cut(other(self.session), now)
             target.prune(now, self.policy.retention_hours * 3600, self.record.pinned)
 
-    def adopt(self, barrier: str, now: float) -> None:
-        """The tentative point of a barrier becomes a recovery point; then prune by retention."""
+    def adopt(self, barrier: str, began: float, now: float) -> None:
+        """The tentative point of a barrier that began then becomes a recovery point; then prune by retention."""
         if self.session is not None:
             self.record.points_made += 1
             self.record.points_at = other(self.session)
             target = self.sides[other(self.session)].target
-            target.adopt(barrier, f"p{self.record.points_made}")
+            target.adopt(barrier, f"p{self.record.points_made}", began)
             target.prune(now, self.policy.retention_hours * 3600, self.record.pinned)
 
     @property
@@ -126,7 +139,7 @@ class ReplicationControl:
         side = self.record.points_at
         if side is not None and self.record.failover == self.record.resync == "none" and self.reach.up(side):
             target, retention = self.sides[side].target, self.policy.retention_hours * 3600
-            if target.points and now - target.points[0].cut_at > retention:
+            if target.may_prune(now, retention):
                 target.prune(now, retention, self.record.pinned)
 
     # ------------------------------------------------------------------------------------------------------ doubt

@@ -33,7 +33,7 @@ from .loader import Policy, Topology, load_topology
 from .plan import FAILOVERS, FORWARD, OTHERS, POINTS, REVERSE, Action, PlanGroup, RecoveryPlan
 from .reading import Table, read_table
 from .simulation import FAULTS
-from .values import OPERATIONS, SIDES, TEST, Code
+from .values import HOST_OPERATIONS, OPERATIONS, SIDES, TEST, Code
 
 __all__ = ["CONTENTS", "PATTERNS", "DiskSpec", "MachineSpec", "Scenario", "Step", "Workload", "load_scenario"]
 
@@ -285,7 +285,7 @@ def _step(
     if verb in ("request", "check"):
         values["machines"] = table.texts("machines", tuple(machines), among=machines)
     if verb == "request":
-        values["what"] = table.text(verb, among=OPERATIONS)
+        values["what"] = table.text(verb, among=(*OPERATIONS, *HOST_OPERATIONS))
         values["point"] = table.text("point", None)
         values["expect"] = table.text("expect", ACCEPTED, among={ACCEPTED, *CODES})
         values["wait"] = table.flag("wait", True)

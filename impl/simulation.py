@@ -278,7 +278,7 @@ class Simulation:
             self._at(self.now + self._delay(STEP_DELAY), partial(self._step, machine))
         if coordinator.session is None:
             return
-        if not self.faults:
+        if not self.faults and not coordinator.record.paused:
             agent = coordinator.sides[coordinator.session].agent
             if agent.may_send() and agent.pending():
                 interval = coordinator.policy.replication_interval_seconds
@@ -312,7 +312,7 @@ class Simulation:
         if agenda.turn <= self.now:
             agenda.turn = math.inf
         coordinator = self.coordinators[machine]
-        if coordinator.session is None or self.faults:
+        if coordinator.session is None or self.faults or coordinator.record.paused:
             return
         side = coordinator.sides[coordinator.session]
         self._send(side.agent.pump(self.now))

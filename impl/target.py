@@ -27,6 +27,7 @@ from .diskset import ZERO, DiskSet
 from .errors import IntegrityError
 from .extents import Extent, ExtentSpace, digest_of
 from .messages import Ack, ChangeBatch, Compare, CopyChunk, Message, Send
+from .retention import ALL_WITHIN, to_prune
 from .values import BLOCK, Point
 from .vm_host import VmHost
 
@@ -51,6 +52,8 @@ class ReplicationTarget:
         self.after = 0
         self.points: list[Point] = []
         self.last_ack: Ack | None = None
+        self.thins = False
+        """Whether old points are thinned before retention removes them."""
         self.tentative: dict[str, Point] = {}
         """Cuts at the marks of a group's barrier, by its name: recovery points as soon as every member has one."""
         self.reply_to = ""
@@ -233,9 +236,9 @@ class ReplicationTarget:
         if name not in self.tentative:
             self.tentative[name] = Point("", CRASH_CONSISTENT, self._disks.cut(), self.received, now, name)
 
-    def adopt(self, name: str, as_id: str) -> None:
-        """A tentative point becomes a recovery point, in its place among the others."""
-        point = attrs.evolve(self.tentative.pop(name), id=as_id)
+    def adopt(self, name: str, as_id: str, cut_at: float) -> None:
+        """A tentative point becomes a recovery point, in its place among the others; every member gives it the same time."""
+        point = attrs.evolve(self.tentative.pop(name), id=as_id, cut_at=cut_at)
         self.points.append(point)
         self.points.sort(key=lambda p: p.position)
 
@@ -252,8 +255,15 @@ class ReplicationTarget:
         return not self.points or self.points[-1].sequence != self.received
 
     def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:
-        """Points older than the retention (seconds), except the newest and those in use."""
-        return [p for p in self.points[:-1] if now - p.cut_at > retention and p.id not in in_use]
+        """Points that a retention (seconds) does not keep: see :mod:`.retention`."""
+        return to_prune(self.points, now, retention, in_use, thins=self.thins)
+
+    def may_prune(self, now: float, retention: float) -> bool:
+        """Whether retention may have something to remove: cheap, since it is asked whenever time passes."""
+        if not self.points:
+            return False
+        age = now - self.points[0].cut_at
+        return age > retention or (self.thins and age > ALL_WITHIN)
 
     def prune(self, now: float, retention: float, in_use: Collection[str]) -> None:
         """Remove the points that retention no longer keeps."""

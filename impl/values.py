@@ -10,6 +10,7 @@ import attrs
 
 __all__ = [
     "BLOCK",
+    "HOST_OPERATIONS",
     "OPERATIONS",
     "PRIMARY",
     "RECOVERY",
@@ -52,6 +53,8 @@ class Operation:
     DISABLE = "DisableProtection"
     MIGRATE = "CompleteMigration"
     REPAIR = "RepairReplication"
+    PAUSE = "PauseReplication"
+    RESUME = "ResumeReplication"
 
 
 OPERATIONS = (
@@ -67,7 +70,9 @@ OPERATIONS = (
     Operation.CLEANUP,
     Operation.UNPLANNED,
 )
-"""All operations, sorted by name."""
+"""All operations of the vault, sorted by name."""
+HOST_OPERATIONS = (Operation.PAUSE, Operation.RESUME)
+"""Operations that are asked for at the host: the public API of the vault does not list them among those that are allowed."""
 
 
 class Code:
@@ -85,6 +90,8 @@ class Code:
     NOT_COMMITTED = "FailoverNotCommitted"
     RESYNC_REQUIRED = "ResynchronisationRequired"
     NO_RESYNC_REQUIRED = "NoResynchronisationRequired"
+    PAUSED = "ReplicationPaused"
+    NOT_PAUSED = "ReplicationNotPaused"
     NO_FAILOVER_TO_CHANGE = "NoFailoverToChange"
     NO_FAILOVER_TO_COMPLETE = "NoFailoverToComplete"
     SOURCE_NOT_RUNNING = "SourceNotRunning"
@@ -135,3 +142,5 @@ class Status:
     received: int | None
     loss: int | None
     alerts: tuple[str, ...]
+    paused: bool = False
+    """Whether replication is paused, in a flow that offers it."""

@@ -8,7 +8,8 @@ A request id names a request: asking again gives the same answer and starts noth
 
 ====================  ==========================================================================================
 EnableProtection      not protected, no failover under way, primary active
-PlannedFailover       protected, no failover under way, in step; the failback that copies by itself (H2A-46): committed
+PlannedFailover       protected, no failover under way, in step, not paused; the failback that copies by itself (H2A-46):
+                      committed
 UnplannedFailover     protected, no failover under way; also while a planned failover runs, or a resynchronisation that
                       still compares: both of which it pre-empts
 TestFailover          protected, no failover under way, in step
@@ -17,7 +18,9 @@ Commit, ChangePit     a failover is done and not committed
 ReverseReplicate      a failover is committed
 DisableProtection     protected, or a failover is under way
 CompleteMigration     a failover to recovery is done, committed or not
-RepairReplication     a resynchronisation is required
+RepairReplication     a resynchronisation is required, replication is not paused
+PauseReplication      protected, no failover under way, in step, not paused
+ResumeReplication     paused
 ====================  ==========================================================================================
 
 *In step*: no resynchronisation is required. A machine whose replication has ended for good refuses everything.
@@ -67,6 +70,8 @@ class MachineRecord:
     """Whether the former source differs from the active side by no more than what the active side has tracked."""
     committing: bool = False
     """Set by the first half of a commit; from then on it only rolls forward (P7)."""
+    paused: bool = False
+    """Whether replication is paused: changes are tracked, and not sent."""
     in_use: set[str] = attrs.Factory(set)
     """Points that the running job needs."""
     test_point: str | None = None
@@ -97,6 +102,7 @@ _FAILED_OVER = ("planned", "unplanned")
 Condition = tuple[Callable[[MachineRecord], bool], str]
 _PROTECTED: Condition = (lambda r: r.protection == "protected", Code.NOT_PROTECTED)
 _NO_FAILOVER: Condition = (lambda r: r.failover == "none", Code.FAILOVER_PENDING)
+_NOT_PAUSED: Condition = (lambda r: not r.paused, Code.PAUSED)
 _IN_STEP: Condition = (lambda r: r.resync == "none", Code.RESYNC_REQUIRED)
 
 _LIFECYCLE: Mapping[str, tuple[Condition, ...]] = {
@@ -106,13 +112,15 @@ _LIFECYCLE: Mapping[str, tuple[Condition, ...]] = {
             Code.ALREADY_PROTECTED,
         ),
     ),
-    Operation.PLANNED: (_PROTECTED, _NO_FAILOVER, _IN_STEP),
+    Operation.PLANNED: (_PROTECTED, _NO_FAILOVER, _IN_STEP, _NOT_PAUSED),
     Operation.UNPLANNED: (_PROTECTED, _NO_FAILOVER),
     Operation.TEST: (_PROTECTED, _NO_FAILOVER, _IN_STEP),
     Operation.CLEANUP: ((lambda r: r.test == "running", Code.NO_TEST),),
     Operation.COMMIT: ((lambda r: r.failover in _FAILED_OVER, Code.NO_FAILOVER),),
     Operation.REVERSE: ((lambda r: r.failover == "committed", Code.NOT_COMMITTED),),
-    Operation.REPAIR: ((lambda r: r.resync != "none", Code.NO_RESYNC_REQUIRED),),
+    Operation.REPAIR: ((lambda r: r.resync != "none", Code.NO_RESYNC_REQUIRED), _NOT_PAUSED),
+    Operation.PAUSE: (_PROTECTED, _NO_FAILOVER, _IN_STEP, _NOT_PAUSED),
+    Operation.RESUME: ((lambda r: r.paused, Code.NOT_PAUSED),),
     Operation.CHANGE: ((lambda r: r.failover in _FAILED_OVER, Code.NO_FAILOVER_TO_CHANGE),),
     Operation.DISABLE: ((lambda r: r.protection != "none" or r.failover != "none", Code.NOT_PROTECTED),),
     Operation.MIGRATE: (
@@ -206,5 +214,5 @@ class Vault:
             protection=record.protection, active=record.active, direction=record.direction, failover=record.failover,
             test=record.test, resync=record.resync, job=record.job, allowed_operations=self.allowed(record),
             points=tuple(PointInfo(*p) for p in points), failover_point=record.failover_point,
-            received=record.received, loss=record.loss, alerts=tuple(record.alerts),
+            received=record.received, loss=record.loss, alerts=tuple(record.alerts), paused=record.paused,
         )  # fmt: skip
