@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import typer
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("model", "impl", "conformance", "specs")
@@ -120,8 +121,8 @@ def test_the_readme_has_two_commands_for_a_fresh_machine_each_on_one_line() -> N
 def test_every_verb_that_the_readme_names_exists() -> None:
     from siteproof.conformance.cli.app import app
 
-    verbs = {str(c.name or getattr(c.callback, "__name__", "")).rstrip("_") for c in app.registered_commands}
-    verbs |= {str(group.name) for group in app.registered_groups}
+    command = typer.main.get_command(app)
+    verbs = set(command.list_commands(typer.Context(command)))
     named = {match for line in commands_of_readme() for match in re.findall(r"(?:^|&& |/)siteproof (\w+)", line)}
     assert named
     assert named <= verbs
