@@ -51,9 +51,6 @@ def test_a_new_driver_works_as_it_stands(language: str, capsys: pytest.CaptureFi
     found = list(Acquaintance(name, factory, FLOW, promised(FLOW)).findings())
     assert found[0].text.startswith(f"acme_{language}, version 1")
     assert {one.standing for one in found} == {Standing.WORKS}
-    result = run(FLOW, factory, seconds=600, cases=6)
-    assert result.counterexample is None, result.counterexample
-    assert not result.skipped
 
 
 def test_nothing_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,5 +141,6 @@ def test_a_wrong_replicator_in_another_process_and_language_is_judged_correctly(
 def test_a_new_driver_conforms(language: str, capsys: pytest.CaptureFixture[str]) -> None:
     name = new(language, capsys)
     sys.path.append(str(Path.cwd()))
-    result = run(FLOW, driver_factory(name), seconds=1200, cases=500)
+    result = run(FLOW, driver_factory(name), cases=500)
     assert result.outcome is Outcome.CONFORMS, result.reason
+    assert not result.skipped

@@ -91,7 +91,7 @@ class Limited(ModelDriver):
 
 
 def test_what_is_not_claimed_over_the_wire_is_skipped_counted_and_never_green() -> None:
-    result = run(FLOW, in_process(Peer(Limited)), seconds=600, cases=4)
+    result = run(FLOW, in_process(Peer(Limited)), cases=4)
     assert result.outcome is Outcome.INCONCLUSIVE
     assert result.skipped["operation Commit"]
     told = run_case(Case(Scenario(FLOW), (Steps(2), Operate("m0", "Commit"))), in_process(Peer(Limited)), promised(FLOW))
