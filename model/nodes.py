@@ -4,8 +4,9 @@ Rules
 1. These are z3's own functions. They are called on the solver's pointers and not on Python objects, of which the usual way makes
    several for each step down a term: that is ten times as slow, and terms were most of what a proof cost.
 2. A pointer to a part of a term is good for as long as the term is kept. So every function here takes a term, keeps it while it
-   works, and answers with strings or with a new term that Python keeps.
-3. The text is the project's own, not the solver's printer (`siteproof.model.readings.smt`, rule 4). It comes in pieces, names
+   works, and answers with Python values or with a new term that Python keeps.
+3. Who reads a term for its shape reads it as a tree of `Part`s, made in one go.
+4. The text is the project's own, not the solver's printer (`siteproof.model.readings.smt`, rule 4). It comes in pieces, names
    apart from the rest, so that the text of a term about the next state needs no new term.
 
 Source: z3's C interface, `z3_api.h`.
@@ -16,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import attrs
 import z3
 
-__all__ = ["Substitution", "constants_of", "joined", "pieces_of"]
+__all__ = ["Part", "Substitution", "constants_of", "joined", "pieces_of", "read"]
 
 _WORDS = {
     z3.Z3_OP_AND: "and", z3.Z3_OP_OR: "or", z3.Z3_OP_NOT: "not", z3.Z3_OP_IMPLIES: "=>", z3.Z3_OP_ITE: "ite",
@@ -50,25 +52,57 @@ class Substitution:
         return z3.BoolRef(found, context) if z3.is_bool(node) else z3.z3._to_expr_ref(found, context)
 
 
+@attrs.frozen(eq=False)
+class Part:
+    """A term as Python sees it: z3's `kind` of operator, its `parts`, and the `name` of a constant, the digits of a number or
+    z3's word for the operator."""
+
+    kind: int
+    name: str
+    parts: tuple[Part, ...]
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is a constant with a name."""
+        return self.kind == z3.Z3_OP_UNINTERPRETED and not self.parts
+
+
+def read(node: Any) -> Part:
+    """A z3 term, read once for all that will be asked of it. Equal parts are one object."""
+    context = node.ctx.ref()
+    known: dict[int, Part] = {}
+
+    def part(one: Any) -> Part:
+        number = z3.Z3_get_ast_id(context, one)
+        if number not in known:
+            known[number] = made(one)
+        return known[number]
+
+    def made(one: Any) -> Part:
+        if z3.Z3_get_ast_kind(context, one) not in (z3.Z3_APP_AST, z3.Z3_NUMERAL_AST):
+            raise ValueError(f"the modelling language has no word for a part of {node}")
+        app = z3.Z3_to_app(context, one)
+        declaration = z3.Z3_get_app_decl(context, app)
+        kind = z3.Z3_get_decl_kind(context, declaration)
+        if kind == z3.Z3_OP_ANUM:
+            return Part(kind, z3.Z3_get_numeral_string(context, one), ())
+        parts = tuple(part(z3.Z3_get_app_arg(context, app, at)) for at in range(z3.Z3_get_app_num_args(context, app)))
+        return Part(kind, str(z3.Z3_get_symbol_string(context, z3.Z3_get_decl_name(context, declaration))), parts)
+
+    return part(node.as_ast())
+
+
 def constants_of(node: Any) -> set[str]:
     """Names of the free constants of a z3 term."""
-    context, found = node.ctx.ref(), set[str]()
-    todo, seen = [node.as_ast()], set[int]()
+    found = set[str]()
+    todo, seen = [read(node)], set[int]()
     while todo:
         one = todo.pop()
-        number = z3.Z3_get_ast_id(context, one)
-        if number in seen:
-            continue
-        seen.add(number)
-        if z3.Z3_get_ast_kind(context, one) != z3.Z3_APP_AST:
-            continue
-        app = z3.Z3_to_app(context, one)
-        if parts := z3.Z3_get_app_num_args(context, app):
-            todo.extend(z3.Z3_get_app_arg(context, app, at) for at in range(parts))
-        else:
-            declaration = z3.Z3_get_app_decl(context, app)
-            if z3.Z3_get_decl_kind(context, declaration) == z3.Z3_OP_UNINTERPRETED:
-                found.add(_name(context, declaration))
+        if id(one) not in seen:
+            seen.add(id(one))
+            todo.extend(one.parts)
+            if one.is_constant:
+                found.add(one.name)
     return found
 
 
@@ -78,49 +112,25 @@ def pieces_of(node: Any) -> tuple[str, ...]:
 
     Raises `ValueError` on an operator that the modelling language does not have.
     """
-    context = node.ctx.ref()
     said: list[str] = [""]
-    known: dict[int, tuple[bool, str]] = {}  # leaves: whether it is a name, and which
 
-    def leaf(one: Any) -> tuple[bool, str]:
-        if z3.Z3_get_ast_kind(context, one) == z3.Z3_NUMERAL_AST:
-            number = z3.Z3_get_numeral_string(context, one)
-            return False, f"(- {number[1:]})" if number.startswith("-") else number
-        declaration = z3.Z3_get_app_decl(context, z3.Z3_to_app(context, one))
-        kind = z3.Z3_get_decl_kind(context, declaration)
-        if kind in (z3.Z3_OP_TRUE, z3.Z3_OP_FALSE):
-            return False, "true" if kind == z3.Z3_OP_TRUE else "false"
-        if kind != z3.Z3_OP_UNINTERPRETED:
-            raise ValueError(f"SMT-LIB text has no word for {_name(context, declaration)} in {node}")
-        return True, _name(context, declaration)
+    def say(one: Part) -> None:
+        if one.parts and (word := _WORDS.get(one.kind)):
+            said[-1] += f"({word}"
+            for part in one.parts:
+                said[-1] += " "
+                say(part)
+            said[-1] += ")"
+        elif one.is_constant:
+            said.extend((one.name, ""))
+        elif one.kind == z3.Z3_OP_ANUM:
+            said[-1] += f"(- {one.name[1:]})" if one.name.startswith("-") else one.name
+        elif one.kind in (z3.Z3_OP_TRUE, z3.Z3_OP_FALSE):
+            said[-1] += one.name
+        else:
+            raise ValueError(f"SMT-LIB text has no word for {one.name} in {node}")
 
-    def say(one: Any) -> None:
-        parts = 0
-        if z3.Z3_get_ast_kind(context, one) == z3.Z3_APP_AST:
-            app = z3.Z3_to_app(context, one)
-            parts = z3.Z3_get_app_num_args(context, app)
-        elif z3.Z3_get_ast_kind(context, one) != z3.Z3_NUMERAL_AST:
-            raise ValueError(f"SMT-LIB text has no word for a part of {node}")
-        if not parts:
-            number = z3.Z3_get_ast_id(context, one)
-            if (text := known.get(number)) is None:
-                text = known[number] = leaf(one)
-            if text[0]:
-                said.extend((text[1], ""))
-            else:
-                said[-1] += text[1]
-            return
-        declaration = z3.Z3_get_app_decl(context, app)
-        word = _WORDS.get(z3.Z3_get_decl_kind(context, declaration))
-        if word is None:
-            raise ValueError(f"SMT-LIB text has no word for {_name(context, declaration)} in {node}")
-        said[-1] += f"({word}"
-        for at in range(parts):
-            said[-1] += " "
-            say(z3.Z3_get_app_arg(context, app, at))
-        said[-1] += ")"
-
-    say(node.as_ast())
+    say(read(node))
     return tuple(said)
 
 
@@ -129,7 +139,3 @@ def joined(pieces: tuple[str, ...], symbols: Mapping[str, str]) -> str:
     parts = list(pieces)
     parts[1::2] = [symbols[name] for name in pieces[1::2]]
     return "".join(parts)
-
-
-def _name(context: Any, declaration: Any) -> str:
-    return str(z3.Z3_get_symbol_string(context, z3.Z3_get_decl_name(context, declaration)))

@@ -20,7 +20,7 @@ import z3
 
 from siteproof.model.readings.smt import Row
 
-__all__ = ["WORK", "Questions", "Reply", "fresh_solver", "limit_work"]
+__all__ = ["WORK", "Questions", "Reply", "check", "fresh_solver", "limit_work"]
 
 WORK = 30_000_000
 """Steps that z3 may take for a question, by its own count; some ten seconds. The dearest question of a built-in flow takes a
@@ -42,6 +42,13 @@ def limit_work(solver: Any, work: int) -> None:
     """Let `solver` give up a question after so much work."""
     solver.set("rlimit", work)
     solver.set("timeout", _FAR_SECONDS * 1000)
+
+
+def check(solver: Any, switches: Iterable[Any]) -> Any:
+    """`solver.check(*switches)`, which makes a Python object of each switch each time."""
+    rows = [switch.as_ast() for switch in switches]
+    answer = z3.Z3_solver_check_assumptions(solver.ctx.ref(), solver.solver, len(rows), (z3.Ast * len(rows))(*rows))
+    return z3.CheckSatResult(answer)
 
 
 @attrs.frozen(eq=False)
@@ -107,7 +114,7 @@ class Questions:
         self._solver.push()
         try:
             self._solver.add(wrong)
-            answer = self._solver.check(*(self._switch[name] for name in names))
+            answer = check(self._solver, (self._switch[name] for name in names))
             if answer == z3.unsat:
                 return Reply("unsat", frozenset(self._name[one.get_id()] for one in self._solver.unsat_core()))
             if answer == z3.sat:

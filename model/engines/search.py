@@ -6,7 +6,8 @@ Rules
    path, since states are met in the order of their distance.
 2. All actions are generated into one Python function that unpacks a state once. Arguments are written in as constants;
    a target on steps is specialised to the action and vanishes where it can never hold.
-3. Targets that have been found are left out from the next level on: looking costs only while something is missing.
+3. Targets that have been found are left out from the next level on that has states enough to be worth it: looking costs only
+   while something is missing.
 4. States outside the scope are not entered. `exhausted` says that nothing inside it is left; anything else says why
    not.
 """
@@ -23,13 +24,17 @@ import attrs
 import z3
 
 from siteproof.model.engines.scope import Scope
+from siteproof.model.nodes import Substitution
 from siteproof.model.readings.python import State, expression
-from siteproof.model.system import Action, Model, constants_of
+from siteproof.model.system import Action, Model
 
 __all__ = ["Memory", "Path", "SearchResult", "Target", "expansion", "hunt", "search"]
 
 Path = tuple[tuple[str, tuple[int | bool, ...]], ...]
 """A run: names of actions with coded arguments."""
+
+WORTH_COMPILING = 500
+"""States of a level for which it pays to write the search anew."""
 
 Memory = dict[Any, Any]
 """What was worked out of single actions; of use to searches of models that share actions, variables, targets and scope."""
@@ -43,11 +48,6 @@ class Target:
     node: Any
     is_step: bool = False
     on: tuple[str, ...] | None = None
-
-    @cached_property
-    def asked(self) -> frozenset[str]:
-        """The constants that it speaks of."""
-        return frozenset(constants_of(self.node))
 
 
 @attrs.frozen
@@ -98,11 +98,11 @@ def search(model: Model, targets: Iterable[Target], scope: Scope, *, max_states:
     found |= dict.fromkeys(check(model.initial), ())
     level, depth, complete, edges, deadlocks, stuck, stopped = 0, 0, 0, 0, 0, None, ""
     while level < len(states) and not stopped:
-        if not pending.isdisjoint(found):
+        if found.keys() >= pending and not explore_all:
+            break
+        if not pending.isdisjoint(found) and len(states) - level > WORTH_COMPILING:
             pending -= found.keys()
             expand, check = generator.functions(pending)
-        if not pending and not explore_all:
-            break
         if max_depth is not None and depth >= max_depth:
             stopped = f"at most {max_depth} steps"
             break
@@ -165,22 +165,28 @@ def hunt(model: Model, targets: Iterable[Target], scope: Scope, memory: Memory,
     return generator.instances, expand, check
 
 
-def specialised(model: Model, action: Action, arguments: Sequence[int | bool], node: Any,
-                asked: Collection[str] | None = None) -> Any:
+def specialised(model: Model, action: Action, arguments: Sequence[int | bool], node: Any) -> Any:
     """`node`, over a state and the next one, as a condition on the state in which `action` is taken with
-    `arguments`. `asked` are the constants of `node`, for a caller who knows them."""
-    asked = constants_of(node) if asked is None else asked
-    pairs = [(v.domain.constant(v.name + "'"), action.changes.get(v.name, v.domain.constant(v.name)))
-             for v in model.variables if v.name + "'" in asked]
-    return _bind(action, arguments, z3.simplify(z3.substitute(node, *pairs)))
+    `arguments`."""
+    return _taken(model, action, arguments)(node)
+
+
+def _taken(model: Model, action: Action, arguments: Sequence[int | bool]) -> Callable[[Any], Any]:
+    """What `specialised` does, for many terms about one step."""
+    after = Substitution((v.domain.constant(v.name + "'"), action.changes.get(v.name, v.domain.constant(v.name)))
+                         for v in model.variables)
+    bind = _given(action, arguments)
+    return lambda node: z3.simplify(bind(after(node)))
+
+
+def _given(action: Action, arguments: Sequence[int | bool]) -> Substitution:
+    """The values of the parameters."""
+    return Substitution((p.domain.constant("arg:" + p.name), z3.BoolVal(a) if isinstance(a, bool) else z3.IntVal(a))
+                        for p, a in zip(action.parameters, arguments, strict=True))
 
 
 def _bind(action: Action, arguments: Sequence[int | bool], node: Any) -> Any:
-    if not arguments:
-        return node
-    values = [(p.domain.constant("arg:" + p.name), z3.BoolVal(a) if isinstance(a, bool) else z3.IntVal(a))
-              for p, a in zip(action.parameters, arguments, strict=True)]
-    return z3.simplify(z3.substitute(node, *values))
+    return z3.simplify(_given(action, arguments)(node)) if arguments else node
 
 
 @attrs.frozen(eq=False)
@@ -238,10 +244,10 @@ class _Generator:
         return rows
 
     def _sought(self, action: Action, arguments: tuple[int | bool, ...]) -> list[tuple[str, str]]:
-        rows = []
+        rows, of_step = [], _taken(self.model, action, arguments)
         for target in self.targets:
             if target.is_step and (target.on is None or action.name in target.on):
-                node = specialised(self.model, action, arguments, target.node, target.asked)
+                node = of_step(target.node)
                 if not z3.is_false(node):
                     rows.append((target.key, expression(node, self.names)))
         return rows

@@ -19,7 +19,7 @@ import attrs
 import z3
 
 from siteproof.model.engines.obligations import Obligation, Proof
-from siteproof.model.engines.queries import WORK, limit_work
+from siteproof.model.engines.queries import WORK, check, limit_work
 from siteproof.model.readings import smt
 from siteproof.model.readings.smt import QUOTED, Row
 from siteproof.model.system import Action
@@ -38,11 +38,12 @@ def needed(proof: Proof, obligations: Iterable[Obligation]) -> dict[str, frozens
         symbols = asked.symbols(one.action)
         own = [row for row in one.hypotheses if id(row) not in held]
         switch = held | dict(zip(map(id, own), asked.suppose(own, symbols, one.goal), strict=True))
-        named = {switch[id(row)]: row.name for row in one.hypotheses}
-        if asked.solver.check(*(z3.Bool(name, asked.context) for name in named)) == z3.unsat:
-            found[one.name] = frozenset(named[str(one)] for one in asked.solver.unsat_core())
+        rows = [(switch[id(row)], row.name) for row in one.hypotheses]
+        if check(asked.solver, (one for one, _ in rows)) == z3.unsat:
+            core = {one.get_id() for one in asked.solver.unsat_core()}
+            found[one.name] = frozenset(name for one, name in rows if one.get_id() in core)
         else:
-            found[one.name] = frozenset(named.values())
+            found[one.name] = frozenset(name for _, name in rows)
         asked.solver.pop()
     return found
 
@@ -85,7 +86,7 @@ class _Asked:
         self.declare(smt.declared(self.proof.model, action.parameters if action else ()), symbols)
         return symbols
 
-    def suppose(self, rows: Sequence[Row], symbols: Any, denied: Sequence[Row] = ()) -> list[str]:
+    def suppose(self, rows: Sequence[Row], symbols: Any, denied: Sequence[Row] = ()) -> list[Any]:
         """Assert each of `rows` behind a switch, and that not all of `denied` hold, if there are any. Answers the switches."""
         names = [f"use-{self.switches + at}" for at in range(len(rows))]
         self.switches += len(rows)
@@ -94,4 +95,4 @@ class _Asked:
         if denied:
             lines.append(f"(assert (not (and {' '.join(row.said(symbols) for row in denied)})))")
         self.solver.from_string("\n".join(lines))
-        return names
+        return [z3.Bool(name, self.context) for name in names]

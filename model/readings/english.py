@@ -13,6 +13,7 @@ from typing import Any
 
 import z3
 
+from siteproof.model.nodes import Part, read
 from siteproof.model.system import FACT_PREFIX, Action, Model
 
 __all__ = ["describe_action", "english", "name_value"]
@@ -36,52 +37,57 @@ def _word(name: str) -> str:
     return f"{base} afterwards" if name.endswith("'") else base
 
 
-def _domain(model: Model, node: Any, action: Action | None) -> Any:
+def _domain(model: Model, part: Part, action: Action | None) -> Any:
     """The enumeration that a term ranges over, or None."""
-    if z3.is_const(node) and not z3.is_int_value(node):
-        name = str(node).removesuffix("'")
+    if part.is_constant:
+        name = part.name.removesuffix("'")
         if name.startswith("arg:") and action is not None:
             of = next((p.domain.of for p in action.parameters if f"arg:{p.name}" == name), None)
         else:
             of = next((v.domain.of for v in model.variables if v.name == name), None)
         return of if of not in (bool, int) else None
-    if z3.is_app(node) and node.decl().kind() == z3.Z3_OP_ITE:
-        return _domain(model, node.arg(1), action) or _domain(model, node.arg(2), action)
+    if part.kind == z3.Z3_OP_ITE:
+        return _domain(model, part.parts[1], action) or _domain(model, part.parts[2], action)
     return None
 
 
 def english(model: Model, node: Any, action: Action | None = None, enum: Any = None) -> str:
     """A z3 term of `model` as an English phrase."""
-    def say(part: Any, of: Any = None) -> str:
-        return english(model, part, action, of)
+    return _phrase(model, read(node), action, enum)
 
-    if z3.is_true(node) or z3.is_false(node):
-        return "yes" if z3.is_true(node) else "no"
-    if z3.is_int_value(node):
-        return name_value(list(enum)[node.as_long()]) if enum else str(node)
-    kind, parts = node.decl().kind(), node.children()
+
+def _phrase(model: Model, part: Part, action: Action | None, enum: Any) -> str:
+    def say(one: Part, of: Any = None) -> str:
+        return _phrase(model, one, action, of)
+
+    kind, parts = part.kind, part.parts
+    if kind in (z3.Z3_OP_TRUE, z3.Z3_OP_FALSE):
+        return "yes" if kind == z3.Z3_OP_TRUE else "no"
+    if kind == z3.Z3_OP_ANUM:
+        return name_value(list(enum)[int(part.name)]) if enum else part.name
     if not parts:
-        return _word(str(node))
+        return _word(part.name)
     if kind in (z3.Z3_OP_EQ, z3.Z3_OP_IFF, z3.Z3_OP_DISTINCT):
         of = _domain(model, parts[0], action) or _domain(model, parts[1], action)
         verb = "is not" if kind == z3.Z3_OP_DISTINCT else "is"
         return f"{say(parts[0], of)} {verb} {say(parts[1], of)}"
     if kind == z3.Z3_OP_NOT:
         inner = parts[0]
-        if inner.num_args() == 0:
+        if not inner.parts:
             return f"not {say(inner)}"
-        if inner.decl().kind() == z3.Z3_OP_EQ:
-            of = _domain(model, inner.arg(0), action) or _domain(model, inner.arg(1), action)
-            return f"{say(inner.arg(0), of)} is not {say(inner.arg(1), of)}"
+        if inner.kind == z3.Z3_OP_EQ:
+            left, right = inner.parts
+            of = _domain(model, left, action) or _domain(model, right, action)
+            return f"{say(left, of)} is not {say(right, of)}"
         return f"not ({say(inner)})"
     if kind in (z3.Z3_OP_AND, z3.Z3_OP_OR):
         joint = " and " if kind == z3.Z3_OP_AND else " or "
-        return joint.join(f"({say(p)})" if p.decl().kind() in (z3.Z3_OP_AND, z3.Z3_OP_OR, z3.Z3_OP_IMPLIES)
-                          and p.decl().kind() != kind else say(p) for p in parts)
+        return joint.join(f"({say(p)})" if p.kind in (z3.Z3_OP_AND, z3.Z3_OP_OR, z3.Z3_OP_IMPLIES) and p.kind != kind else say(p)
+                          for p in parts)
     if kind == z3.Z3_OP_IMPLIES:
         return f"if {say(parts[0])} then {say(parts[1])}"
     if kind == z3.Z3_OP_ITE:
-        of = enum or _domain(model, node, action)
+        of = enum or _domain(model, part, action)
         return f"{say(parts[1], of)} if {say(parts[0])}, else {say(parts[2], of)}"
     if kind in _COMPARE:
         return f"{say(parts[0])} is {_COMPARE[kind]} {say(parts[1])}"

@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import z3
 
+from siteproof.model.nodes import Part, read
 from siteproof.model.system import Action, Kind, Model
 
 __all__ = ["Accepted", "CompiledAction", "CompiledModel", "Refused", "State", "compile_model", "compile_predicate",
@@ -35,14 +36,18 @@ def expression(node: Any, names: Mapping[str, str]) -> str:
 
     Raises `ValueError` on an operator that the modelling language does not have.
     """
-    if z3.is_true(node) or z3.is_false(node):
-        return str(z3.is_true(node))
-    if z3.is_int_value(node):
-        return f"({node.as_long()})"
-    kind, parts = node.decl().kind(), node.children()
-    if kind == z3.Z3_OP_UNINTERPRETED and not parts:
-        return names[node.decl().name()]
-    inner = [expression(part, names) for part in parts]
+    return _source(read(node), names)
+
+
+def _source(part: Part, names: Mapping[str, str]) -> str:
+    kind = part.kind
+    if kind in (z3.Z3_OP_TRUE, z3.Z3_OP_FALSE):
+        return str(kind == z3.Z3_OP_TRUE)
+    if kind == z3.Z3_OP_ANUM:
+        return f"({part.name})"
+    if part.is_constant:
+        return names[part.name]
+    inner = [_source(one, names) for one in part.parts]
     if kind == z3.Z3_OP_NOT:
         return f"(not {inner[0]})"
     if kind == z3.Z3_OP_IMPLIES:
@@ -52,10 +57,10 @@ def expression(node: Any, names: Mapping[str, str]) -> str:
     if kind == z3.Z3_OP_UMINUS:
         return f"(-{inner[0]})"
     if kind == z3.Z3_OP_DISTINCT and len(inner) != 2:
-        raise ValueError(f"only two terms may be compared for difference: {node}")
+        raise ValueError(f"only two terms may be compared for difference, not {len(inner)}")
     if kind in _INFIX:
         return "(" + _INFIX[kind].join(inner) + ")"
-    raise ValueError(f"the compiled reading has no word for {node.decl().name()} in {node}")
+    raise ValueError(f"the compiled reading has no word for {part.name}")
 
 
 @attrs.frozen

@@ -30,7 +30,7 @@ import z3
 
 from siteproof.model.errors import one_line
 from siteproof.model.nodes import Substitution, joined, pieces_of
-from siteproof.model.system import FACT_PREFIX, Action, Model, Parameter
+from siteproof.model.system import FACT_PREFIX, Action, Domain, Model, Parameter
 
 __all__ = ["Named", "Renamed", "Renaming", "Row", "after", "constants", "facts", "initial", "is_safe", "prime", "relation",
            "script", "slug", "smtlib", "transition", "typing", "within"]
@@ -70,19 +70,19 @@ class Named:
 
 @attrs.frozen(eq=False)
 class Renaming:
-    """Other constants in place of some: `pairs` of z3 constants."""
+    """Other constants in place of some: of each the domain, the name and the new name."""
 
-    pairs: tuple[tuple[Any, Any], ...]
+    rows: tuple[tuple[Domain, str, str], ...]
 
     @cached_property
     def names(self) -> dict[str, str]:
         """The new name of each constant that gets one."""
-        return {str(old): str(new) for old, new in self.pairs}
+        return {old: new for _, old, new in self.rows}
 
     @cached_property
     def substitution(self) -> Substitution:
         """The same, of terms."""
-        return Substitution(self.pairs)
+        return Substitution((domain.constant(old), domain.constant(new)) for domain, old, new in self.rows)
 
 
 @attrs.frozen(eq=False)
@@ -191,14 +191,12 @@ def transition(model: Model, action: Action, *, folded: bool = False) -> list[Na
 
 def after(model: Model, written: Collection[str]) -> Renaming:
     """From a state to the next one, of a step that changes the variables in `written`: they get a prime (rule 5)."""
-    return Renaming(tuple((v.domain.constant(v.name), v.domain.constant(v.name + PRIME))
-                          for v in model.variables if v.name in written))
+    return Renaming(tuple((v.domain, v.name, v.name + PRIME) for v in model.variables if v.name in written))
 
 
 def within(model: Model, written: Collection[str]) -> Renaming:
     """In what speaks of two states, of a step that changes the variables in `written`: all others lose their prime (rule 5)."""
-    return Renaming(tuple((v.domain.constant(v.name + PRIME), v.domain.constant(v.name))
-                          for v in model.variables if v.name not in written))
+    return Renaming(tuple((v.domain, v.name + PRIME, v.name) for v in model.variables if v.name not in written))
 
 
 def smtlib(node: Any) -> str:
