@@ -100,11 +100,16 @@ def built(model: Model, claim: Claim) -> Built:
         asked = sorted(n.removeprefix(FACT_PREFIX) for n in constants_of(term))
         because = ", ".join(f"{path} = {str(model.facts.values[path]).lower()}" for path in asked)
     premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
-    premise, conclusion = _with_actions(model, premise), _with_actions(model, claim.conclusion(*now).node)
+    premise, conclusion = (model.facts.fold(_with_actions(model, node)) if _asks_facts(node) else _with_actions(model, node)
+                           for node in (premise, claim.conclusion(*now).node))
     if not model.speaks_of_few(z3.And(premise, conclusion)):
         raise ValueError(f"the claim {claim.name!r} speaks of all {len(model.machines)} named machines of {model.level}; one"
                          " about any number speaks of fewer")
     return Built(claim, premise, conclusion, applies, because)
+
+
+def _asks_facts(node: Any) -> bool:
+    return any(name.startswith(FACT_PREFIX) for name in constants_of(node))
 
 
 def can(action: str, **arguments: Any) -> Bool:

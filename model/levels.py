@@ -18,13 +18,14 @@ from siteproof.model.group import LEVEL as GROUP
 from siteproof.model.level import Level
 from siteproof.model.plan import LEVEL as PLAN
 from siteproof.model.promise import LEVEL as PROMISE
+from siteproof.model.protocol import LEVEL as PROTOCOL
 
 __all__ = ["level", "level_ids", "levels", "promise_ids"]
 
 
 def levels() -> tuple[Level, ...]:
     """All levels, the promise level first."""
-    return (PROMISE, GROUP, DISKS, GATEWAY, PLAN, *ASPECTS)
+    return (PROMISE, PROTOCOL, GROUP, DISKS, GATEWAY, PLAN, *ASPECTS)
 
 
 def level_ids() -> tuple[str, ...]:
