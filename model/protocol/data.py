@@ -104,7 +104,7 @@ def deliver(t: Facts, p: Parts) -> Step:
         [p.passive.becomes(p.passive + 1), p.queue.becomes(p.queue - 1),
          p.x_passive.becomes(Or(p.x_passive, And(p.x_queue, p.x_at == p.passive + 1))),
          p.x_queue.becomes(And(p.x_queue, p.x_at != p.passive + 1))],
-        [*_ships(t, p), Implies(t["returning.epoch_checked"], p.gateway_epoch == p.passive_epoch), p.queue > 0])
+        [t["gateway.present"], *_ships(t, p), Implies(t["returning.epoch_checked"], p.gateway_epoch == p.passive_epoch), p.queue > 0])
 
 
 @refines(progress.replicate, name="receive")

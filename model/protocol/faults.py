@@ -23,7 +23,7 @@ __all__ = ["FAULTS", "needs_server"]
 def needs_server(p: Parts) -> Bool:
     """The books say that this machine replicates back, or is about to."""
     m = books(p)
-    return Or(m.job == Job.REVERSE, And(m.follows, m.active == Site.RECOVERY))
+    return And(m.active == Site.RECOVERY, Or(m.job == Job.REVERSE, m.follows))
 
 
 @carries(environment.write_former_source)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from siteproof.model.claims import Claim, always
 from siteproof.model.promise.lemmas import LEMMAS as PROMISED
-from siteproof.model.promise.promises import PROMISES as PROMISED_CLAIMS
-from siteproof.model.promise.vocabulary import Failover, Fate, Job, Protection, Resync, Site, Test
+from siteproof.model.promise.vocabulary import Failover, Fate, Job, Point, Protection, Resync, Test
 from siteproof.model.protocol.abstraction import seen
+from siteproof.model.protocol.faults import needs_server
 from siteproof.model.protocol.vocabulary import Orders, Parts
+from siteproof.model.system import Facts
 from siteproof.model.terms import And, Bool, Implies, Not, Or
 
 __all__ = ["KNOWN", "LEMMAS"]
@@ -35,6 +36,10 @@ def _log(p: Parts) -> Bool:
 def _compared(p: Parts) -> Bool:
     m = seen(p)
     return And(m.resync == Resync.COMPARING, m.half)
+
+
+def _gateway(t: Facts) -> Bool:
+    return t["gateway.present"]
 
 
 def _on_seen(lemma: Claim) -> Claim:
@@ -62,13 +67,30 @@ KNOWN: tuple[Claim, ...] = (
 )
 """Lemmas that the lint uses as well."""
 
+CARRIED: tuple[str, ...] = tuple("""
+    enabling enabling_state failing_over_state moving_state committing_state reversing_state reversing_committed migrating_state
+    disabling_state completed_is_final half_of_a_job changed_while_pending unprotected_at_primary
+    nothing_moves nothing_is_tested tested_from_primary tested_from_recovery nothing_changes nothing_migrates
+    nothing_follows_at_recovery no_gateway_fails
+    changed_to_no_app_point used_point_pinned followed_has_points pending_has_points changed_has_points point_is_a_point
+    unprotected_has_none testing_state test_and_job cleanup_of_a_test
+    resync_of_a_replica repairing merging_has_compared spoiled_is_a_log called_has_no_log staged_behind passive_within_staged gap_is_known
+    gap_was_compared stale_not_ahead stale_only_after_unplanned stale_not_copied_to passive_runs_only_stale cache_needs_power
+    passive_behind latest_behind point_behind app_behind fork_behind old_points_behind planned_sides_agree
+    unissued_nowhere
+""".split())
+"""The lemmas of the promise level that are needed here, said of what is seen."""
+
 LEMMAS: tuple[Claim, ...] = (
-    *(_on_seen(lemma) for lemma in PROMISED),
+    *(_on_seen(lemma) for lemma in PROMISED if lemma.name in CARRIED),
+    always("given_point_stays", lambda p: And(
+        Implies(And(p.job.is_in(Job.UNPLANNED, Job.TEST, Job.CHANGE), p.chosen == Point.CUSTOM), seen(p).point),
+        Implies(And(p.job.is_in(Job.UNPLANNED, Job.TEST), p.chosen == Point.APP), seen(p).app))),
+    always("received_is_written", lambda p: Implies(And(seen(p).tracks, p.x_passive), p.x_active)),
+    always("compared_has_what_is_received", lambda p: Implies(_compared(p), And(
+        Implies(p.x_passive, p.x_staged), Implies(p.x_staged, p.x_active)))),
     *KNOWN,
-    *(always(f"promised_{promise.id}_{claim.name}", lambda p, c=claim: c.conclusion(seen(p)) if c.premise is None else Implies(c.premise(seen(p)), c.conclusion(seen(p))), needs=claim.needs)
-      for promise in PROMISED_CLAIMS for claim in promise.claims if not claim.is_step and promise.id not in ("P22","P6","P8")),
-    always("way_back", lambda p: Implies(Or(p.job == Job.REVERSE, And(
-        p.protection == Protection.PROTECTED, p.failover == Failover.NONE, p.active == Site.RECOVERY, Not(p.done))), p.server),
+    always("way_back", lambda p: Implies(needs_server(p), Or(p.done, p.server)),
            needs=lambda t: t["gateway.temporary"]),
     always("copy_runs_in_a_test", lambda p: Implies(p.test_running, p.test != Test.NONE)),
     # The books.
@@ -96,12 +118,14 @@ LEMMAS: tuple[Claim, ...] = (
         Implies(p.x_log, p.x_at > p.staged), p.staged <= p.closed))),
     # The gateway.
     always("no_cache_of_a_later_epoch", lambda p: And(p.gateway_epoch <= p.epoch)),
-    always("cache_of_the_log", lambda p: Implies(_session(p), And(p.passive + p.queue <= p.closed))),
+    always("received_behind_closed", lambda p: Implies(_log(p), p.passive <= p.closed)),
+    always("epochs_begin_at_one", lambda p: p.epoch >= 1),
+    always("cache_of_the_log", lambda p: Implies(_session(p), p.passive + p.queue <= p.closed), needs=_gateway),
     always("cache_holds_what_is_logged", lambda p: Implies(_session(p), And(
         Implies(p.x_queue, And(p.x_log, p.x_active, p.x_at > p.passive, p.x_at <= p.passive + p.queue)),
-        Implies(And(p.x_log, p.x_at > p.passive, p.x_at <= p.passive + p.queue), p.x_queue)))),
+        Implies(And(p.x_log, p.x_at > p.passive, p.x_at <= p.passive + p.queue), p.x_queue))), needs=_gateway),
     always("compared_with_an_empty_cache", lambda p: Implies(And(_log(p), p.resync.is_in(Resync.COMPARING), p.half), Or(
-        p.gateway_epoch != p.epoch, And(p.queue == 0, Not(p.x_queue))))),
+        p.gateway_epoch != p.epoch, And(p.queue == 0, Not(p.x_queue)))), needs=_gateway),
     always("unissued_not_logged", lambda p: Implies(p.x_fate == Fate.UNISSUED, Not(Or(p.x_log, p.x_queue)))),
 )
 
