@@ -19,7 +19,7 @@ from siteproof.model.protocol.claims import PARTS, PROMISES
 from siteproof.model.protocol.lemmas import KNOWN, LEMMAS
 from siteproof.model.protocol.places import lint
 from siteproof.model.protocol.vocabulary import Parts
-from siteproof.model.system import Model, build_model
+from siteproof.model.system import Model, build_model, constants_of
 from siteproof.model.terms import literal
 
 __all__ = ["LEMMAS", "LEVEL", "PARTS", "PROMISES", "build_protocol", "protocol_model"]
@@ -41,10 +41,11 @@ def build_protocol(name: str, facts: Mapping[str, bool], parts: Sequence[PartRul
 
 def _begins_as_promised(model: Model) -> None:
     """What is seen of the initial state is the promise level's initial state."""
-    start = [(v.domain.constant(v.name), literal(v.initial).node) for v in model.variables]
+    start = {v.name: (v.domain.constant(v.name), literal(v.initial).node) for v in model.variables}
     first = seen(Parts())
     for variable in Machine.variables():
-        value = z3.simplify(z3.substitute(model.facts.fold(first.terms[variable.name].node), *start))
+        node = model.facts.fold(first.terms[variable.name].node)
+        value = z3.simplify(z3.substitute(node, *(start[name] for name in constants_of(node))))
         if not value.eq(z3.simplify(literal(variable.initial).node)):
             raise ValueError(f"what is seen of {variable.name} is {value} at the start of {model.name}, and the promise level begins"
                              f" with {variable.initial}")

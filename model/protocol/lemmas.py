@@ -68,16 +68,13 @@ KNOWN: tuple[Claim, ...] = (
 """Lemmas that the lint uses as well."""
 
 CARRIED: tuple[str, ...] = tuple("""
-    enabling enabling_state failing_over_state moving_state committing_state reversing_state reversing_committed migrating_state
-    disabling_state completed_is_final half_of_a_job changed_while_pending unprotected_at_primary
-    nothing_moves nothing_is_tested tested_from_primary tested_from_recovery nothing_changes nothing_migrates
-    nothing_follows_at_recovery no_gateway_fails
+    enabling enabling_state failing_over_state moving_state reversing_state reversing_committed migrating_state half_of_a_job
+    unprotected_at_primary nothing_moves nothing_migrates no_gateway_fails
     changed_to_no_app_point used_point_pinned followed_has_points pending_has_points changed_has_points point_is_a_point
-    unprotected_has_none testing_state test_and_job cleanup_of_a_test
-    resync_of_a_replica repairing merging_has_compared spoiled_is_a_log called_has_no_log staged_behind passive_within_staged gap_is_known
-    gap_was_compared stale_not_ahead stale_only_after_unplanned stale_not_copied_to passive_runs_only_stale cache_needs_power
-    passive_behind latest_behind point_behind app_behind fork_behind old_points_behind planned_sides_agree
-    unissued_nowhere
+    unprotected_has_none testing_state test_and_job
+    resync_of_a_replica repairing called_has_no_log passive_within_staged gap_is_known gap_was_compared
+    stale_not_ahead stale_only_after_unplanned stale_not_copied_to passive_runs_only_stale cache_needs_power
+    passive_behind latest_behind point_behind app_behind fork_behind old_points_behind unissued_nowhere
 """.split())
 """The lemmas of the promise level that are needed here, said of what is seen."""
 
@@ -96,14 +93,10 @@ LEMMAS: tuple[Claim, ...] = (
     # The books.
     always("books_of_the_epoch", lambda p: Implies(Not(_moved(p)), p.vault_epoch == p.epoch)),
     always("books_lag_by_one", lambda p: Implies(_moved(p), p.vault_epoch + 1 == p.epoch)),
-    always("moved_from_a_replica", lambda p: Implies(_moved(p), And(
-        p.tracking == False, p.orders == Orders.NONE))),  # noqa: E712
     always("revoked_in_the_end", lambda p: Implies(p.revoked, Or(
         And(p.job.is_in(Job.DISABLE, Job.MIGRATE), p.half),
         And(p.protection != Protection.PROTECTED, p.failover.is_in(Failover.NONE, Failover.COMPLETED))))),
     always("runs_as_told", lambda p: And(Implies(p.running, p.autostart), Implies(p.passive_running, p.passive_autostart))),
-    always("runs_after_a_look", lambda p: Implies(p.running, p.recording)),
-    always("cached_while_running", lambda p: Implies(p.passive_cached > 0, p.passive_running)),
     # The log.
     always("tracked_is_tracking", lambda p: Implies(And(seen(p).tracks, Not(p.spoiled)), p.tracking)),
     always("tracking_is_tracked", lambda p: Implies(And(seen(p).tracks, seen(p).resync == Resync.REQUIRED, p.job != Job.UNPLANNED),
@@ -117,7 +110,6 @@ LEMMAS: tuple[Claim, ...] = (
     always("compared_log_is_new", lambda p: Implies(And(_log(p), _compared(p)), And(
         Implies(p.x_log, p.x_at > p.staged), p.staged <= p.closed))),
     # The gateway.
-    always("no_cache_of_a_later_epoch", lambda p: And(p.gateway_epoch <= p.epoch)),
     always("received_behind_closed", lambda p: Implies(_log(p), p.passive <= p.closed)),
     always("epochs_begin_at_one", lambda p: p.epoch >= 1),
     always("cache_of_the_log", lambda p: Implies(_session(p), p.passive + p.queue <= p.closed), needs=_gateway),

@@ -19,7 +19,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import z3
@@ -155,6 +155,13 @@ def lint(model: Model, parts: Sequence[PartRule], known: Iterable[Any]) -> None:
     """Raise `ValueError` for the first action of which no place that it reads or writes needs to reach all the others, by its
     preconditions and what is `known` of every state (lemmas, proved like any other)."""
     world, fold = Parts(), model.facts.fold
+
+    @cache
+    def without(hub: str, place: str, may_be_down: bool) -> Any:
+        """That `hub` cannot reach `place`, which is up if it may not be down."""
+        down = Not(is_up(FACT, world, place)) if may_be_down else Not(True)
+        return fold(Not(Or(down, reach(FACT, world, hub, place))).node)
+
     homes = {v.name: v for v in Parts.variables() if v.place in PLACES}
     solver = z3.SolverFor("QF_LIA")
     solver.add(*(row.node for row in smt.typing(model)), *(fold(node) for node in known))
@@ -166,11 +173,10 @@ def lint(model: Model, parts: Sequence[PartRule], known: Iterable[Any]) -> None:
         solver.push()
         solver.add(*(guard.folded for guard in action.guards), *(p.domain.typing(p.term.node) for p in action.parameters))
 
-        def missing(hub: str) -> str:
+        def missing(hub: str, firm: set[str] = firm, resets: set[str] = resets) -> str:
             """What `hub` needs and the action does not ask for; nothing, if it can act."""
             for place in sorted(firm | resets):
-                unless = Not(is_up(FACT, world, place)) if place in resets - firm else Not(True)
-                if solver.check(fold(Not(Or(unless, reach(FACT, world, hub, place))).node)) != z3.unsat:
+                if solver.check(without(hub, place, place not in firm)) != z3.unsat:
                     return f"{hub} to be up" if place == hub else f"{hub} and {place} to reach each other"
             return ""
 
