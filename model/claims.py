@@ -35,7 +35,8 @@ _CAN = "can:"
 
 @attrs.frozen
 class Claim:
-    """One claim as written. `premise` and `conclusion` take the state, or the states before and after a step."""
+    """One claim as written. `premise` and `conclusion` take the state, or the states before and after a step. `words` stand for
+    its formula where that is too long to be read."""
 
     name: str
     conclusion: Predicate
@@ -43,6 +44,7 @@ class Claim:
     on: tuple[str, ...] | None = None
     is_step: bool = False
     needs: Callable[[Facts], Bool] | None = None
+    words: str = ""
 
 
 @attrs.frozen
@@ -63,9 +65,9 @@ def always(name: str, conclusion: Predicate, *, given: Predicate | None = None,
 
 
 def step(name: str, conclusion: Predicate, *, given: Predicate | None = None, on: tuple[str, ...] | None = None,
-         needs: Callable[[Facts], Bool] | None = None) -> Claim:
+         needs: Callable[[Facts], Bool] | None = None, words: str = "") -> Claim:
     """A claim about every step, or about the steps named in `on`."""
-    return Claim(name, conclusion, given, on, True, needs)
+    return Claim(name, conclusion, given, on, True, needs, words)
 
 
 @attrs.frozen(eq=False)
@@ -100,7 +102,7 @@ def built(model: Model, claim: Claim) -> Built:
         asked = sorted(n.removeprefix(FACT_PREFIX) for n in constants_of(term))
         because = ", ".join(f"{path} = {str(model.facts.values[path]).lower()}" for path in asked)
     premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
-    premise, conclusion = (model.facts.fold(_with_actions(model, node)) if _asks_facts(node) else _with_actions(model, node)
+    premise, conclusion = (model.facts.put(_with_actions(model, node)) if _asks_facts(node) else _with_actions(model, node)
                            for node in (premise, claim.conclusion(*now).node))
     if not model.speaks_of_few(z3.And(premise, conclusion)):
         raise ValueError(f"the claim {claim.name!r} speaks of all {len(model.machines)} named machines of {model.level}; one"

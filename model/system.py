@@ -177,10 +177,13 @@ class Facts:
 
     def fold(self, node: Any) -> Any:
         """`node` with each fact replaced by its value, simplified."""
+        return z3.simplify(self.put(node))
+
+    def put(self, node: Any) -> Any:
+        """`node` with each fact replaced by its value."""
         # `z3.substitute` compares the sorts of all pairs anew at every call, which takes ten times as long as the substitution.
-        return z3.simplify(z3.BoolRef(z3.Z3_substitute(node.ctx_ref(), node.as_ast(), *self._pairs), node.ctx)
-                           if z3.is_bool(node) else
-                           z3.ArithRef(z3.Z3_substitute(node.ctx_ref(), node.as_ast(), *self._pairs), node.ctx))
+        made = z3.Z3_substitute(node.ctx_ref(), node.as_ast(), *self._pairs)
+        return z3.BoolRef(made, node.ctx) if z3.is_bool(node) else z3.ArithRef(made, node.ctx)
 
 
 @attrs.frozen

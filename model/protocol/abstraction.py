@@ -211,7 +211,10 @@ def _refines(part: PartRule) -> Claim:
             rows.append(And(*guards, *(_same(after, name, becomes.get(name, before.terms[name])) for name in asked)))
         return Or(*rows)
 
-    return step(f"{part.name.replace('_', ' ')} {told}", conclusion, on=(part.name,))
+    words = (f"the preconditions of {promised.name.replace('_', ' ')} hold of what is seen before, and its effect is what is seen"
+             " afterwards" if promised else "what is seen afterwards is what is seen before")
+    return step(f"{part.name.replace('_', ' ')} {told}", conclusion, on=(part.name,),
+                words=f"in every step of {part.name.replace('_', ' ')}: {words}")
 
 
 def _written(part: PartRule) -> Sequence[Change]:
