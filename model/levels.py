@@ -20,7 +20,7 @@ from siteproof.model.plan import LEVEL as PLAN
 from siteproof.model.promise import LEVEL as PROMISE
 from siteproof.model.protocol import LEVEL as PROTOCOL
 
-__all__ = ["level", "level_ids", "levels", "promise_ids"]
+__all__ = ["level", "level_ids", "levels", "numbered", "promise_ids"]
 
 
 def levels() -> tuple[Level, ...]:
@@ -41,4 +41,9 @@ def level(id: str) -> Level:
 def promise_ids(among: Collection[Level] | None = None) -> tuple[str, ...]:
     """The ids of all promises for which some level has claims, in numerical order."""
     found = {promise.id for one in (levels() if among is None else among) for promise in one.promises}
-    return tuple(sorted(found, key=lambda id: int(id[1:])))
+    return tuple(sorted(found, key=numbered))
+
+
+def numbered(id: str) -> tuple[str, int]:
+    """The order in which promises are shown: P1 to P25, then what relates levels."""
+    return id[0], int(id[1:])

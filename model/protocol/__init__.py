@@ -51,7 +51,11 @@ def _begins_as_promised(model: Model) -> None:
                              f" with {variable.initial}")
 
 
+_NEAR = {"x_fate": 0, "test": 0, "app": 0, "point": 0, "server": 0, "way_back": 0}
+"""No write is marked, no point kept, and nothing is tested or set up for the way back."""
+
 LEVEL = Level(
     "protocol", "how the components deliver it", "any number of machines, writes, points, failovers and crashes", protocol_model,
-    PROMISES, LEMMAS, Scope(writes=1, failovers=1, cached=0),
-    (Scope(writes=1, failovers=1, cached=0, more={"queue": 1}),))
+    PROMISES, LEMMAS, Scope(writes=1, failovers=1),
+    (Scope(writes=0, failovers=0, cached=0, more=_NEAR), Scope(writes=1, failovers=0, more={**_NEAR, "doubt": 0, "resync": 0}),
+     Scope(writes=1, failovers=0, cached=0, more=_NEAR)))

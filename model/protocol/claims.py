@@ -78,8 +78,8 @@ P17 = promise("P17", (
 
 
 def _worst_day(p: Parts) -> Bool:
-    """The primary site is gone, with the link and the gateway; the vault works, and so does a relay at the recovery side."""
-    return And(p.active == Site.PRIMARY, Not(p.primary_up), Not(p.link_up), Not(p.gateway_up), p.recovery_up, p.vault_up,
+    """The primary site is gone, with the link and whatever else; the vault works, and so does a relay at the recovery side."""
+    return And(p.active == Site.PRIMARY, Not(p.primary_up), Not(p.link_up), p.recovery_up, p.vault_up,
                Or(p.relay_up, Not(FACT["control.one_relay"])))
 
 

@@ -76,7 +76,7 @@ def commit(t: Facts, p: Parts) -> Step:
 @carries(commands.reverse_replicate)
 def reverse_replicate(t: Facts, p: Parts) -> Step:
     """Replicate back, when the way back is set up."""
-    server = Implies(And(t["gateway.asked_for"], p.active == Site.RECOVERY), p.server)
+    server = Implies(And(t["gateway.temporary"], t["gateway.asked_for"], p.active == Site.RECOVERY), p.server)
     way = Implies(And(t["failback.asks_components"], p.active == Site.RECOVERY), p.way_back)
     return Step([], [*_asked(t, p, "active", "passive"), Requires(server, "ProcessServerMissing", precheck=True),
                      Requires(way, "FailbackNotPrepared", precheck=True)])

@@ -69,9 +69,9 @@ def set_up_server(t: Facts, p: Parts) -> Step:
 
 
 @stutters(Kind.ENVIRONMENT, ("V2A-54",), by_operator=True)
-def delete_server(_t: Facts, p: Parts) -> Step:
+def delete_server(t: Facts, p: Parts) -> Step:
     """The temporary process server, which this machine does not need, is deleted."""
-    return Step([p.server.becomes(False)], [p.server, Not(needs_server(p)), Not(p.done)])
+    return Step([p.server.becomes(False)], [t["gateway.temporary"], p.server, Not(needs_server(p)), Not(p.done)])
 
 
 @stutters(Kind.ENVIRONMENT, ("V2A-57", "V2A-58"), by_operator=True)

@@ -69,9 +69,9 @@ KNOWN: tuple[Claim, ...] = (
 
 CARRIED: tuple[str, ...] = tuple("""
     enabling enabling_state failing_over_state moving_state reversing_state reversing_committed migrating_state half_of_a_job
-    unprotected_at_primary nothing_moves nothing_migrates no_gateway_fails
+    unprotected_at_primary nothing_moves nothing_is_tested nothing_changes nothing_migrates no_gateway_fails
     changed_to_no_app_point used_point_pinned followed_has_points pending_has_points changed_has_points point_is_a_point
-    unprotected_has_none testing_state test_and_job
+    unprotected_has_none testing_state test_and_job cleanup_of_a_test
     resync_of_a_replica repairing called_has_no_log passive_within_staged gap_is_known gap_was_compared
     stale_not_ahead stale_only_after_unplanned stale_not_copied_to passive_runs_only_stale cache_needs_power
     passive_behind latest_behind point_behind app_behind fork_behind old_points_behind unissued_nowhere
