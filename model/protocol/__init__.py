@@ -1,7 +1,7 @@
 """The protocol level: how components that crash, forget and lose sight of each other deliver what the promise level promises.
 
-Read in this order: `vocabulary` (who keeps what, and what survives); `abstraction` (what the promise level sees of it, and what has
-to be shown); `places` (who reaches whom; crashes; the lint); then the actions: `data`, `control`, `copies`, `faults`; what is
+Read in this order: `vocabulary` (who keeps what, and what survives); `abstraction` (what the promise level sees of it, and what
+has to be shown); `places` (who reaches whom; crashes; the lint); then the actions: `data`, `control`, `copies`, `faults`; what is
 claimed in `claims`. `lemmas` carries the proofs.
 """
 
@@ -47,8 +47,8 @@ def _begins_as_promised(model: Model) -> None:
         node = model.facts.fold(first.terms[variable.name].node)
         value = z3.simplify(z3.substitute(node, *(start[name] for name in constants_of(node))))
         if not value.eq(z3.simplify(literal(variable.initial).node)):
-            raise ValueError(f"what is seen of {variable.name} is {value} at the start of {model.name}, and the promise level begins"
-                             f" with {variable.initial}")
+            raise ValueError(f"what is seen of {variable.name} is {value} at the start of {model.name}, and the promise level"
+                             f" begins with {variable.initial}")
 
 
 _NEAR = {"x_fate": 0, "test": 0, "app": 0, "point": 0, "server": 0, "way_back": 0}
@@ -58,4 +58,5 @@ LEVEL = Level(
     "protocol", "how the components deliver it", "any number of machines, writes, points, failovers and crashes", protocol_model,
     PROMISES, LEMMAS, Scope(writes=1, failovers=1),
     (Scope(writes=0, failovers=0, cached=0, more=_NEAR), Scope(writes=1, failovers=0, more={**_NEAR, "doubt": 0, "resync": 0}),
+     Scope(writes=1, failovers=0, cached=0, more={**_NEAR, "app": 1, "doubt": 0, "resync": 0}),
      Scope(writes=1, failovers=0, cached=0, more=_NEAR)))

@@ -90,7 +90,8 @@ def _waiting(p: Parts) -> Bool:
 
 P22 = promise("P22", (
     always("with the primary site gone, the vault grants an unplanned failover to the newest point",
-           lambda _p: can("unplanned_failover", point=Point.PROCESSED), given=lambda p: And(_waiting(p), _worst_day(p), Not(p.done)),
+           lambda _p: can("unplanned_failover", point=Point.PROCESSED),
+           given=lambda p: And(_waiting(p), _worst_day(p), Not(p.done)),
            needs=lambda t: t["forward.unplanned_failover"]),
     always("and the recovery side carries it out with the vault alone",
            lambda _p: Or(can("switch_unplanned"), can("cut_last_point", keep=False)),

@@ -1,16 +1,16 @@
 """The vault's books and the orders that it gives: how requests are granted and jobs carried out, by components that may be apart.
 
 Rules
-1. The vault grants by its books, after it has asked those whom the request needs. What grants and books say is the promise level's
-   rule (`abstraction.carries`); here is who has to be reached for it, and what each component does.
-2. Orders carry the epoch on record (`vault_epoch`), and the active side refuses one that is not its own: after a switch that the
-   vault has not recorded, nobody stops the new side for a job of the old one.
-3. A failover *switches* at the side that becomes the machine, and nowhere else: there is one durable step, and `done` stays there
-   until the vault has recorded it. A vault that gives a planned failover up asks that side first.
+1. The vault grants by its books, after it has asked those whom the request needs. What grants and books say is the promise
+   level's rule (`abstraction.carries`); here is who has to be reached for it, and what each component does.
+2. Orders carry the epoch on record (`vault_epoch`), and the active side refuses one that is not its own: after a switch that
+   the vault has not recorded, nobody stops the new side for a job of the old one.
+3. A failover *switches* at the side that becomes the machine, and nowhere else: there is one durable step, and `done` stays
+   there until the vault has recorded it. A vault that gives a planned failover up asks that side first.
 4. A planned failover goes on by what the vault believes and switches only when the source itself says that it is off.
 5. A commit has two halves with the vault's record of the first one between; whoever crashes, it goes on.
-6. Where points cannot be reached, the vault advertises them no more and cleans up later, so that ending replication needs nothing
-   but the books.
+6. Where points cannot be reached, the vault advertises them no more and cleans up later, so that ending replication needs
+   nothing but the books.
 """
 
 from __future__ import annotations
@@ -304,7 +304,8 @@ def revoke_points(_t: Facts, p: Parts) -> Step:
 def clean_up_points(t: Facts, p: Parts) -> Step:
     """Points that are advertised no more are removed, at the side where they lie."""
     m = books(p)
-    return Step([*no_points(p), p.revoked.becomes(False)], [p.revoked, If(Or(m.pending, m.failover == Failover.COMPLETED), *_to(t, p, "active", "passive"))])  # type: ignore[arg-type]
+    where = If(Or(m.pending, m.failover == Failover.COMPLETED), *_to(t, p, "active", "passive"))
+    return Step([*no_points(p), p.revoked.becomes(False)], [p.revoked, where])  # type: ignore[arg-type]
 
 
 @carries(ending.end_replication, leave=("doubt", "spoiled"))

@@ -59,7 +59,7 @@ def prune_app_point(t: Facts, p: Parts) -> Step:
 
 
 @carries(testing.test_failover)
-def test_failover(t: Facts, p: Parts, _point: Choice[Point]) -> Step:
+def begin_test_failover(t: Facts, p: Parts, _point: Choice[Point]) -> Step:
     return Step([], [Requires(p.vault_up, "ControlPlaneDown", precheck=True),
                      Requires(reach(t, p, "vault", "passive"), "ControlPlaneDown", precheck=True)])
 
@@ -106,5 +106,5 @@ def remove_test_copy(t: Facts, p: Parts) -> Step:
 
 
 COPIES: tuple[PartRule, ...] = (
-    cut_point, cut_equal_point, cut_app_point, cut_last_point, prune_point, prune_app_point, test_failover, make_test_copy, start_test_copy,
-    write_test_copy, leak_test_write, boot_test_copy, test_failover_cleanup, stop_test_copy, remove_test_copy)
+    cut_point, cut_equal_point, cut_app_point, cut_last_point, prune_point, prune_app_point, begin_test_failover, make_test_copy,
+    start_test_copy, write_test_copy, leak_test_write, boot_test_copy, test_failover_cleanup, stop_test_copy, remove_test_copy)

@@ -2,12 +2,12 @@
 
 Rules
 1. A write is acknowledged to the guest when it is on the disk and, if the source tracks, in the open log.
-2. The open log is closed when the one before it has been dropped; only closed logs are sent, from the first write that neither the
-   far end nor the gateway's cache has.
-3. What the gateway has is in its cache only, and a crash takes it; the source sends it again. A write is received when the far end
-   has it on disk, and a log is dropped when that has been acknowledged to the source, end to end, and not before.
-4. The far end takes data only under orders, and only of the epoch that it knows itself; the gateway's cache belongs to one epoch,
-   and a newer session throws the older one's data away.
+2. The open log is closed when the one before it has been dropped; only closed logs are sent, from the first write that neither
+   the far end nor the gateway's cache has.
+3. What the gateway has is in its cache only, and a crash takes it; the source sends it again. A write is received when the far
+   end has it on disk, and a log is dropped when that has been acknowledged to the source, end to end, and not before.
+4. The far end takes data only under orders, and only of the epoch that it knows itself; the gateway's cache belongs to one
+   epoch, and a newer session throws the older one's data away.
 5. A host that has started looks at its logs before anything runs on it: a log that it finds recording was not closed, and is in
    doubt.
 """
@@ -44,7 +44,7 @@ def emptied_cache(t: Facts, p: Parts) -> list[Change]:
 
 
 def arrive(p: Parts, mark: Bool) -> list[Change]:
-    """One write reaches the active side's disk, and its open log if there is one of use. What cannot be shipped may overflow it."""
+    """One write reaches the active side's disk, and its open log if that is of use. What cannot be shipped may overflow it."""
     marked = marks(seen(p), mark)
     logged = And(marked, p.tracking, Not(p.spoiled))
     return [
@@ -104,7 +104,8 @@ def deliver(t: Facts, p: Parts) -> Step:
         [p.passive.becomes(p.passive + 1), p.queue.becomes(p.queue - 1),
          p.x_passive.becomes(Or(p.x_passive, And(p.x_queue, p.x_at == p.passive + 1))),
          p.x_queue.becomes(And(p.x_queue, p.x_at != p.passive + 1))],
-        [t["gateway.present"], *_ships(t, p), Implies(t["returning.epoch_checked"], p.gateway_epoch == p.passive_epoch), p.queue > 0])
+        [t["gateway.present"], *_ships(t, p), Implies(t["returning.epoch_checked"], p.gateway_epoch == p.passive_epoch),
+         p.queue > 0])
 
 
 @refines(progress.replicate, name="receive")
@@ -147,7 +148,7 @@ def recover_log(t: Facts, p: Parts) -> Step:
 
 
 @carries(progress.accept_former_source)
-def accept_former_source(t: Facts, p: Parts) -> Step:
+def accept_former_source(_t: Facts, _p: Parts) -> Step:
     """A component takes data from a side that still thinks it is the source. With the epoch check this cannot happen."""
     return Step([], [])
 

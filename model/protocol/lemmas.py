@@ -67,15 +67,16 @@ KNOWN: tuple[Claim, ...] = (
 )
 """Lemmas that the lint uses as well."""
 
-CARRIED: tuple[str, ...] = tuple("""
-    enabling enabling_state failing_over_state moving_state reversing_state reversing_committed migrating_state half_of_a_job
-    unprotected_at_primary nothing_moves nothing_is_tested nothing_changes nothing_migrates no_gateway_fails
-    changed_to_no_app_point used_point_pinned followed_has_points pending_has_points changed_has_points point_is_a_point
-    unprotected_has_none testing_state test_and_job cleanup_of_a_test
-    resync_of_a_replica repairing called_has_no_log passive_within_staged gap_is_known gap_was_compared
-    stale_not_ahead stale_only_after_unplanned stale_not_copied_to passive_runs_only_stale cache_needs_power
-    passive_behind latest_behind point_behind app_behind fork_behind old_points_behind unissued_nowhere
-""".split())
+CARRIED: tuple[str, ...] = (
+    "enabling", "enabling_state", "failing_over_state", "moving_state", "reversing_state", "reversing_committed",
+    "migrating_state", "half_of_a_job", "unprotected_at_primary", "nothing_moves", "nothing_is_tested", "nothing_changes",
+    "nothing_migrates", "no_gateway_fails", "changed_to_no_app_point", "used_point_pinned", "followed_has_points",
+    "pending_has_points", "changed_has_points", "point_is_a_point", "unprotected_has_none", "testing_state", "test_and_job",
+    "cleanup_of_a_test", "resync_of_a_replica", "repairing", "called_has_no_log", "passive_within_staged", "gap_is_known",
+    "gap_was_compared", "stale_not_ahead", "stale_only_after_unplanned", "stale_not_copied_to", "passive_runs_only_stale",
+    "cache_needs_power", "passive_behind", "latest_behind", "point_behind", "app_behind", "fork_behind", "old_points_behind",
+    "unissued_nowhere",
+)
 """The lemmas of the promise level that are needed here, said of what is seen."""
 
 LEMMAS: tuple[Claim, ...] = (
@@ -99,8 +100,8 @@ LEMMAS: tuple[Claim, ...] = (
     always("runs_as_told", lambda p: And(Implies(p.running, p.autostart), Implies(p.passive_running, p.passive_autostart))),
     # The log.
     always("tracked_is_tracking", lambda p: Implies(And(seen(p).tracks, Not(p.spoiled)), p.tracking)),
-    always("tracking_is_tracked", lambda p: Implies(And(seen(p).tracks, seen(p).resync == Resync.REQUIRED, p.job != Job.UNPLANNED),
-                                                    And(Not(p.tracking), Not(p.doubt)))),
+    always("tracking_is_tracked", lambda p: Implies(
+        And(seen(p).tracks, seen(p).resync == Resync.REQUIRED, p.job != Job.UNPLANNED), And(Not(p.tracking), Not(p.doubt)))),
     always("used_is_tracking", lambda p: Implies(And(seen(p).tracks, seen(p).resync != Resync.REQUIRED), p.tracking)),
     always("spoiled_holds_nothing", lambda p: Implies(And(seen(p).tracks, p.spoiled), Not(p.x_log))),
     always("logged_is_written", lambda p: Implies(_log(p), Implies(p.x_log, And(p.x_active, p.x_at <= p.head)))),

@@ -1,19 +1,19 @@
 """Places: what can reach what, crashes and restarts that nobody writes by hand, and the lint that no action acts at a distance.
 
 Rules
-1. A place has power or works while `is_up`; two places `reach` each other while both are up and so is what lies between them. What
-   lies between is in the topology: whether the vault's orders to a side pass a relay, and at which site that stands
+1. A place has power or works while `is_up`; two places `reach` each other while both are up and so is what lies between them.
+   What lies between is in the topology: whether the vault's orders to a side pass a relay, and at which site that stands
    (`siteproof.model.control_paths`).
 2. The gateway stands beside the active side, as every topology with one has it: next to the source, or in its network.
-3. *Crash and restart* of a place are derived from the variables: a crash clears every volatile variable that lies there, or also
-   there (false, zero, the first member), and the flag that says that the place is up; a restart sets it. A site's crash is that of the
-   role that it has.
+3. *Crash and restart* of a place are derived from the variables: a crash clears every volatile variable that lies there, or
+   also there (false, zero, the first member), and the flag that says that the place is up; a restart sets it. A site's crash is
+   that of the role that it has.
 4. *Lint.* An action is one place's, which talks to others: of the places that it reads or writes, one has to be up and to reach
-   each of the others, by what the action asks for. That holds for the system's own actions and the operator's requests; the world
-   is not bound by it. A volatile variable may also be cleared while its place is down: it has been by then. Marks
-   and what has no place do not count, and of a session, which lies in several places, nothing is asked.
-5. Where the sides change roles, a variable that takes over its counterpart's value is only called by another name; what else the
-   action writes, it writes at the side that will have the role.
+   each of the others, by what the action asks for. That holds for the system's own actions and the operator's requests; the
+   world is not bound by it. A volatile variable may also be cleared while its place is down: it has been by then. Marks and
+   what has no place do not count, and of a session, which lies in several places, nothing is asked.
+5. Where the sides change roles, a variable that takes over its counterpart's value is only called by another name; what else
+   the action writes, it writes at the side that will have the role.
 """
 
 from __future__ import annotations
@@ -184,8 +184,8 @@ def lint(model: Model, parts: Sequence[PartRule], known: Iterable[Any]) -> None:
         if said and all(said.values()):
             hub, what = next(iter(said.items()))
             raise ValueError(f"{action.name} of {model.name} acts at a distance: it reads or writes"
-                             f" {_told(action, homes, firm | resets)}; no one of these places need reach the others: for {hub} its"
-                             f" preconditions do not ask for {what}")
+                             f" {_told(action, homes, firm | resets)}; no one of these places need reach the others: for {hub}"
+                             f" its preconditions do not ask for {what}")
         solver.pop()
 
 
@@ -193,7 +193,8 @@ def _told(action: Action, homes: Mapping[str, Variable[Any]], places: Collection
     """What an action touches of two places, for its error."""
     asked, becomes = action.constants
     names = frozenset(action.changes).union(*asked, *becomes.values())
-    return ", ".join(sorted(f"{name} (at {homes[name].place})" for name in names if name in homes and homes[name].place in places))
+    touched = sorted(name for name in names if name in homes and homes[name].place in places)
+    return ", ".join(f"{name} (at {homes[name].place})" for name in touched)
 
 
 def _touched(action: Action, homes: Mapping[str, Variable[Any]], swaps: bool) -> tuple[set[str], set[str]]:

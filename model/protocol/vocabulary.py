@@ -5,8 +5,9 @@ Rules
    server on the way, *vault* the control plane's books, *network* the way between the sides. Two more are roles of roles:
    *points* is the side where the recovery points lie, *target* the side that carries out what the vault has on record. What
    stands for a place in a flow is in its topology (`siteproof.model.protocol.places`).
-2. A volatile variable holds nothing after a crash of its place: false, zero, the first member. One that lies in several places at once, a session, is
-   lost with any of them. Variables without a place are nobody's: names of roles, reports that only a reader sees, and marks.
+2. A volatile variable holds nothing after a crash of its place: false, zero, the first member. One that lies in several places
+   at once, a session, is lost with any of them. Variables without a place are nobody's: names of roles, reports that only a
+   reader sees, and marks.
 3. Most variables are the promise level's own, with a place. What the protocol says more closely is written out here, and the
    promise's variable is a term over it (`abstraction`).
 4. The vault's books lag behind: `done` says that the side in charge has done its part of the job that the books still call
@@ -85,7 +86,7 @@ class Parts(Vocabulary):
 
     passive_epoch = _at("passive", Machine.passive_epoch)
     passive_running = _at("passive", Machine.passive_running, durable=False)
-    passive_autostart = flag(False, "the passive side's host is to run the guest: it starts again with the power", place="passive")
+    passive_autostart = flag(False, "the passive side's host is to run the guest, likewise", place="passive")
     passive = _at("passive", Machine.passive)
     passive_cached = _at("passive", Machine.passive_cached, durable=False)
     orders = choice(Orders.NONE, "what the passive side has been told to do since it started", place="passive", durable=False)

@@ -24,13 +24,14 @@ from siteproof.model.terms import And
 from siteproof.model.topology import load_topology
 
 V2A, H2S = "vmware-to-azure", "hyper-v-to-secondary-site"
+NEAR = Scope(writes=1, failovers=1, cached=0)
 p = Parts()
 
 
 @attrs.frozen
 class Wrong:
     """A mistake: what is changed, in which flow, and the claim that it breaks. `length` is that of the shortest run that shows it
-    within `scope`; None where only the obligation fails, for some state that the lemmas allow."""
+    within `NEAR`; None where only the obligation fails, for some state that the lemmas allow."""
 
     story: str
     flow: str
@@ -38,7 +39,6 @@ class Wrong:
     breaks: str
     length: int | None
     facts: Mapping[str, bool] = attrs.field(factory=dict)
-    scope: Scope = Scope(writes=1, failovers=1, cached=0)
 
 
 def number_of(model: Model, action: str, text: str) -> int:
@@ -62,11 +62,11 @@ def goal_of(model: Model, key: str) -> Goal:
     return found
 
 
-def shortest(model: Model, key: str, scope: Scope, most: int) -> Trace | None:
-    """A shortest run within `scope` that breaks a claim, replayed and told."""
+def shortest(model: Model, key: str, most: int) -> Trace | None:
+    """A shortest run within `NEAR` that breaks a claim, replayed and told."""
     goal = goal_of(model, key)
     target = Target(key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on)
-    found = search(model, [target], scope, max_depth=most, max_states=400_000)
+    found = search(model, [target], NEAR, max_depth=most, max_states=400_000)
     if key not in found.found:
         return None
     return counterexample(compile_model(model), goal, found.found[key], shortest=True, method="breadth-first search")
@@ -88,7 +88,8 @@ def keeps(model: Model, action: str, key: str) -> bool:
 
 def _cache_counts(x: Model) -> Model:
     held = p.passive + p.queue
-    return with_change(with_guard(x, "acknowledge", number_of(x, "acknowledge", "acked"), p.acked < held), "acknowledge", "acked", held)
+    looser = with_guard(x, "acknowledge", number_of(x, "acknowledge", "acked"), p.acked < held)
+    return with_change(looser, "acknowledge", "acked", held)
 
 
 def _wrong_side(x: Model) -> Model:
