@@ -106,7 +106,7 @@ def _seen(p: Parts, done: Bool | None) -> Machine:
     m = _machine(p, {
         **terms, "reboots": And(p.autostart, Not(p.running)),
         "passive_reboots": And(p.passive_autostart, Not(p.passive_running)),
-        **{name: And(p.terms[name], Not(p.revoked)) for name in _ADVERTISED},
+        **{name: And(Bool(p.terms[name].node), Not(p.revoked)) for name in _ADVERTISED},
         "x_gap": p.x_log})
     return _machine(p, m.terms | {
         "spoiled": And(m.tracks, p.spoiled),

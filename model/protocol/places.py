@@ -124,13 +124,13 @@ def _nothing(variable: Variable[Any]) -> Any:
 def crash_of(what: str, name: str, promised: ActionRule | None, needs: str = "") -> PartRule:
     """The crash of a place, as an action that refines `promised`; only where the fact `needs` holds, if it is given."""
     def rule(t: Facts, p: Parts) -> Step:
-        flag = p.terms[SHARED_FLAGS[what]]
+        flag = Bool(p.terms[SHARED_FLAGS[what]].node)
         changes = [Change(flag, literal(False))]
         for variable in Parts.variables():
             lost = _lost(p, variable, what)
             if lost is not None:
                 now = p.terms[variable.name]
-                changes.append(Change(now, If(lost, _nothing(variable), now)))  # type: ignore[call-overload]
+                changes.append(Change(now, If(lost, _nothing(variable), now)))
         return Step(changes, [*([t[needs]] if needs else []), flag])
 
     rule.__name__, rule.__doc__ = name, f"The {what} fails: what it has not written down is lost."
@@ -141,8 +141,8 @@ def crash_of(what: str, name: str, promised: ActionRule | None, needs: str = "")
 def restart_of(what: str, name: str, promised: ActionRule | None) -> PartRule:
     """The place is up again, as an action that refines `promised`."""
     def rule(_t: Facts, p: Parts) -> Step:
-        flag = p.terms[SHARED_FLAGS[what]]
-        return Step([Change(flag, literal(True))], [Not(flag)])  # type: ignore[arg-type]
+        flag = Bool(p.terms[SHARED_FLAGS[what]].node)
+        return Step([Change(flag, literal(True))], [Not(flag)])
 
     rule.__name__, rule.__doc__ = name, f"The {what} is back."
     return PartRule(stutters(Kind.ENVIRONMENT, heals=True)(rule).rule, promised)
