@@ -23,7 +23,7 @@ from typing import Any
 import attrs
 import z3
 
-from siteproof.model.system import Facts, Model, Parameter, Vocabulary, constants_of
+from siteproof.model.system import FACT_PREFIX, Facts, Model, Parameter, Vocabulary, constants_of
 from siteproof.model.terms import Bool, member
 
 __all__ = ["Claim", "Promise", "always", "built", "can", "step"]
@@ -35,7 +35,8 @@ _CAN = "can:"
 
 @attrs.frozen
 class Claim:
-    """One claim as written. `premise` and `conclusion` take the state, or the states before and after a step."""
+    """One claim as written. `premise` and `conclusion` take the state, or the states before and after a step. `words` stand for
+    its formula where that is too long to be read."""
 
     name: str
     conclusion: Predicate
@@ -43,6 +44,7 @@ class Claim:
     on: tuple[str, ...] | None = None
     is_step: bool = False
     needs: Callable[[Facts], Bool] | None = None
+    words: str = ""
 
 
 @attrs.frozen
@@ -63,9 +65,9 @@ def always(name: str, conclusion: Predicate, *, given: Predicate | None = None,
 
 
 def step(name: str, conclusion: Predicate, *, given: Predicate | None = None, on: tuple[str, ...] | None = None,
-         needs: Callable[[Facts], Bool] | None = None) -> Claim:
+         needs: Callable[[Facts], Bool] | None = None, words: str = "") -> Claim:
     """A claim about every step, or about the steps named in `on`."""
-    return Claim(name, conclusion, given, on, True, needs)
+    return Claim(name, conclusion, given, on, True, needs, words)
 
 
 @attrs.frozen(eq=False)
@@ -99,11 +101,16 @@ def built(model: Model, claim: Claim) -> Built:
         applies = z3.is_true(model.facts.fold(term))
         because = model.facts.told(term)
     premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
-    premise, conclusion = _with_actions(model, premise), _with_actions(model, claim.conclusion(*now).node)
+    premise, conclusion = (model.facts.put(_with_actions(model, node)) if _asks_facts(node) else _with_actions(model, node)
+                           for node in (premise, claim.conclusion(*now).node))
     if not model.speaks_of_few(z3.And(premise, conclusion)):
         raise ValueError(f"the claim {claim.name!r} speaks of all {len(model.machines)} named machines of {model.level}; one"
                          " about any number speaks of fewer")
     return Built(claim, premise, conclusion, applies, because)
+
+
+def _asks_facts(node: Any) -> bool:
+    return any(name.startswith(FACT_PREFIX) for name in constants_of(node))
 
 
 def can(action: str, **arguments: Any) -> Bool:

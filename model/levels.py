@@ -18,13 +18,14 @@ from siteproof.model.group import LEVEL as GROUP
 from siteproof.model.level import Level
 from siteproof.model.plan import LEVEL as PLAN
 from siteproof.model.promise import LEVEL as PROMISE
+from siteproof.model.protocol import LEVEL as PROTOCOL
 
-__all__ = ["level", "level_ids", "levels", "promise_ids"]
+__all__ = ["level", "level_ids", "levels", "numbered", "promise_ids"]
 
 
 def levels() -> tuple[Level, ...]:
     """All levels, the promise level first."""
-    return (PROMISE, GROUP, DISKS, GATEWAY, PLAN, *ASPECTS)
+    return (PROMISE, PROTOCOL, GROUP, DISKS, GATEWAY, PLAN, *ASPECTS)
 
 
 def level_ids() -> tuple[str, ...]:
@@ -40,4 +41,9 @@ def level(id: str) -> Level:
 def promise_ids(among: Collection[Level] | None = None) -> tuple[str, ...]:
     """The ids of all promises for which some level has claims, in numerical order."""
     found = {promise.id for one in (levels() if among is None else among) for promise in one.promises}
-    return tuple(sorted(found, key=lambda id: int(id[1:])))
+    return tuple(sorted(found, key=numbered))
+
+
+def numbered(id: str) -> tuple[str, int]:
+    """The order in which promises are shown: P1 to P25, then what relates levels."""
+    return id[0], int(id[1:])

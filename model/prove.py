@@ -43,7 +43,7 @@ from siteproof.model.engines.walk import met
 from siteproof.model.engines.weakening import absences, plausible, sharpened, weakened
 from siteproof.model.errors import UsageError, near
 from siteproof.model.level import Level
-from siteproof.model.levels import level, levels, promise_ids
+from siteproof.model.levels import level, levels, numbered, promise_ids
 from siteproof.model.readings.python import CompiledModel, compile_model
 from siteproof.model.readings.smt import Named, typing
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, is_kept, worst
@@ -422,7 +422,7 @@ def prove(topology: Topology, promises: Collection[str] | None = None, overrides
         found, confirmed_by = _prove_level(one, changed, promises, certificate_dir, on_progress, time_limit)
         rows += found
         solvers += [name for name in confirmed_by if name not in solvers]
-    rows.sort(key=lambda row: int(row.id[1:]))
+    rows.sort(key=lambda row: numbered(row.id))
     return ProofReport(changed.id, changed.title, tuple(asked), dict(changed.facts), dict(changed.overrides), tuple(rows),
                        tuple(solvers), time.perf_counter() - began)
 

@@ -180,7 +180,11 @@ class Facts:
 
     def fold(self, node: Any) -> Any:
         """`node` with each fact replaced by its value, simplified."""
-        return z3.simplify(self._known(node))
+        return z3.simplify(self.put(node))
+
+    def put(self, node: Any) -> Any:
+        """`node` with each fact replaced by its value."""
+        return self._known(node)
 
 
 @attrs.frozen

@@ -42,6 +42,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
+from siteproof.model.control_paths import derived_facts
 from siteproof.model.deployment import (
     Authentication,
     Basis,
@@ -111,8 +112,8 @@ class Topology:
 
     @property
     def facts(self) -> Mapping[str, bool]:
-        """The behaviour facts by dotted name."""
-        return MappingProxyType(dict(self.fact_values))
+        """The behaviour facts by dotted name, and those that follow from the deployment (`control_paths`)."""
+        return MappingProxyType(dict(self.fact_values) | derived_facts(self))
 
     @property
     def policy(self) -> Mapping[str, int]:
@@ -146,7 +147,7 @@ class Topology:
                 raise UsageError(f"the unknown fact {told(name)}", f"a fact of {self.id}", near(name, FACTS))
             if not isinstance(value, bool):
                 raise UsageError(f"{name} = {told(value)}", "true or false", f"write {name}=true or {name}=false")
-        changed = {**self.facts, **facts}
+        changed = {**dict(self.fact_values), **facts}
         for rule in CONTRADICTIONS:
             if rule.forbids(changed):
                 raise UsageError(f"a what-if of {self.id} in which {rule.found}", rule.expected, rule.mend)

@@ -26,6 +26,7 @@ from siteproof.conformance.report.timeline import draw_timeline, moments_of_coun
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
 from siteproof.conformance.results import CampaignResult, Counterexample, Coverage
 from siteproof.model.catalogue import catalogue
+from siteproof.model.levels import numbered
 from siteproof.model.requirements import load_requirements
 from siteproof.model.results import Verdict
 
@@ -41,7 +42,7 @@ def render_html(report: RunReport) -> str:
         .render(
             report=report,
             headline=words.headline(report),
-            promise_ids=sorted(promises, key=lambda id: int(id[1:])),
+            promise_ids=sorted(promises, key=numbered),
             assumptions=_pages(assumptions()),
             arrows=ARROWS,
             Verdict=Verdict,

@@ -23,6 +23,7 @@ from siteproof.conformance.report.terminal import COLOURS, refutation_story, tex
 from siteproof.conformance.report.values import count
 from siteproof.conformance.report.words import MARKS, TONES, join, readable
 from siteproof.model.difference import Difference, What
+from siteproof.model.levels import numbered
 from siteproof.model.prove import WhatIf
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, is_kept
 
@@ -80,7 +81,7 @@ def verdicts_story(both: WhatIf, before: str, after: str) -> RenderableType:
     for title in ("", "promise", "level", before, after, ""):
         table.add_column(title)
     old, new = _rows(both.before), _rows(both.after)
-    for key in sorted({**old, **new}, key=lambda one: int(one[0][1:])):
+    for key in sorted({**old, **new}, key=lambda one: numbered(one[0])):
         then, now = old.get(key), new.get(key)
         told = now or then
         assert told is not None

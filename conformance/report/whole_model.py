@@ -17,7 +17,7 @@ import attrs
 from siteproof.conformance.report.timeline import Moment, moments_of_trace
 from siteproof.conformance.report.words import plain, solvers
 from siteproof.model.catalogue import Entry, catalogue
-from siteproof.model.levels import level, level_ids
+from siteproof.model.levels import level, level_ids, numbered
 from siteproof.model.results import PromiseResult, ProofReport, Verdict, is_kept
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class PromiseGroup:
 def promise_groups(proof: ProofReport) -> tuple[PromiseGroup, ...]:
     """The promises of a flow in numerical order, each once."""
     rows: dict[str, list[PromiseResult]] = {}
-    for row in sorted(proof.promises, key=lambda row: int(row.id[1:])):
+    for row in sorted(proof.promises, key=lambda row: numbered(row.id)):
         rows.setdefault(row.id, []).append(row)
     return tuple(PromiseGroup(id, own[0].title, own[0].sentence, proof.verdict_of(id), tuple(own)) for id, own in rows.items())
 

@@ -65,7 +65,7 @@ def what_fails(model: Model, goal: Goal, states: list[State]) -> str:
     conclusion = goal.built.conclusion
     parts = conclusion.children() if z3.is_and(conclusion) else [conclusion]
     failing = [part for part in parts if not _holds(model, goal, part, states)]
-    required = "; ".join(english(model, part) for part in failing)
+    required = goal.claim.words or "; ".join(english(model, part) for part in failing)
     asked = set().union(*(constants_of(part) for part in failing)) | constants_of(goal.built.premise)
     rows = [(name.removesuffix("'"), name.endswith("'")) for name in sorted(asked)]
     shown = [model.show(state) for state in states]
@@ -78,6 +78,8 @@ def what_fails(model: Model, goal: Goal, states: list[State]) -> str:
 
 def claim_text(model: Model, goal: Goal) -> str:
     """A claim in English, as it is proved."""
+    if goal.claim.words:
+        return goal.claim.words
     conclusion = english(model, goal.built.conclusion)
     premise = "" if z3.is_true(goal.built.premise) else f"if {english(model, goal.built.premise)} then "
     text = premise + conclusion

@@ -79,7 +79,7 @@ def unplanned_failover(t: Facts, m: Machine, point: Choice[Point]) -> Step:
         changes=[
             m.job.becomes(Job.UNPLANNED), m.chosen.becomes(point), m.half.becomes(False), m.disturbed.becomes(False),
             m.resync.becomes(If(m.resync == Resync.COMPARING, Resync.REQUIRED, m.resync)),
-            m.staged.becomes(0), m.x_staged.becomes(False),
+            m.doubt.becomes(And(m.doubt, m.resync != Resync.COMPARING)), m.staged.becomes(0), m.x_staged.becomes(False),
         ],
     )
 
