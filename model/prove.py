@@ -36,9 +36,10 @@ from siteproof.model.engines.horn import infer
 from siteproof.model.engines.induction import Relation, impossible_actions, induct, proves, relations_of
 from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
 from siteproof.model.engines.scope import Scope
+from siteproof.model.engines.search import Path as Run
 from siteproof.model.engines.search import SearchResult, Target, search
 from siteproof.model.engines.solvers import z3_version
-from siteproof.model.engines.traces import claim_text, counterexample, trace_of
+from siteproof.model.engines.traces import claim_text, counterexample, run_told, trace_of
 from siteproof.model.engines.walk import met
 from siteproof.model.engines.weakening import absences, plausible, sharpened, weakened
 from siteproof.model.errors import UsageError, near
@@ -103,7 +104,7 @@ class _Race:
     tell: Progress
     deadline: float
     results: dict[str, ClaimResult] = attrs.field(factory=dict)
-    witnessed: dict[str, bool] = attrs.field(factory=dict)
+    witnessed: dict[str, Run | None] = attrs.field(factory=dict)
     never: set[str] = attrs.field(factory=set)
     invariant: tuple[Named, ...] = ()
     reasons: dict[str, list[str]] = attrs.field(factory=dict)
@@ -149,7 +150,7 @@ class _Race:
         if found.exhausted and wanted:
             self.finished.append(scope)  # what is wanted later was wanted now
         for goal in unseen:
-            self.witnessed[goal.key] = "?" + goal.key in found.found
+            self.witnessed[goal.key] = found.found.get("?" + goal.key)
         broken = {goal: path for goal in wanted if (path := found.found.get("!" + goal.key)) is not None}
         wider = found if scope == self.level.wide or not broken else self.search(
             [_violation(goal) for goal in broken], self.level.wide, max_states=DEEP_STATES,
@@ -164,7 +165,7 @@ class _Race:
         """Note of each claim whether its premise is met on a walk, somewhat beyond the widest scope."""
         self.tell("walking")
         seen = met(self.model, [_premise(goal) for goal in self.goals], self.level.wide.widened(1))
-        self.witnessed = {goal.key: "?" + goal.key in seen for goal in self.goals}
+        self.witnessed = {goal.key: seen.get("?" + goal.key) for goal in self.goals}
 
     def search(self, targets: Sequence[Target], scope: Scope, *, max_states: int | None,
                max_depth: int | None = None) -> SearchResult:
@@ -225,12 +226,13 @@ class _Race:
         """Tell apart what induction has shown: claims that say something from those that may say nothing, and proofs from
         what is written in the actions."""
         shown = [goal for goal in self.goals if self.results[goal.key].verdict is Verdict.PROVED]
-        self.never = self.unreachable([goal for goal in shown if not self.witnessed[goal.key]])
+        self.never = self.unreachable([goal for goal in shown if self.witnessed[goal.key] is None])
         scope = self.level.scopes[-1]
         named = [goal for goal in shown if not goal.claim.is_step or goal.claim.on is not None]
         written = proves(self.model, typing(self.model), named, relations=self.relations)
         for goal in shown:
-            result = attrs.evolve(self.results[goal.key], witnessed=self.witnessed[goal.key])
+            path = self.witnessed[goal.key]
+            result = attrs.evolve(self.results[goal.key], witnessed=path is not None, witness=run_told(self.model, path or ()))
             if goal.key in self.never:
                 result = attrs.evolve(result, verdict=Verdict.NOT_APPLICABLE, reason="its premise is unreachable (proved)")
             elif not result.witnessed:
@@ -247,7 +249,7 @@ class _Race:
         never: set[str] = set()
 
         def missing() -> list[Goal]:
-            return [goal for goal in goals if goal.key not in never and not self.witnessed[goal.key]]
+            return [goal for goal in goals if goal.key not in never and self.witnessed[goal.key] is None]
 
         def ask(known: Sequence[Named]) -> None:
             never.update(key for key, told in proves(self.model, known, denied).items() if told.answer == "unsat")
@@ -352,7 +354,7 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     candidates = invariant_candidates(model, of.lemmas, everything)
     race.induct(candidates)
     race.walk()
-    race.look(of.wide, FIRST_STATES, race.open, [goal for goal in goals if not race.witnessed[goal.key]])
+    race.look(of.wide, FIRST_STATES, race.open, [goal for goal in goals if race.witnessed[goal.key] is None])
     race.fall_back(candidates)
     race.weigh()
     rows = []

@@ -55,7 +55,7 @@ class Trace:
 class ClaimResult:
     """The verdict on one claim. `reason` explains not applicable (the facts, or a premise proved unreachable) and
     undetermined (the bound or time-out). `witnessed` says whether a reachable state or step satisfies the claim's premise
-    (None: not looked for)."""
+    (None: not looked for), and `witness` is a run to it, one text a step; it is not the shortest."""
 
     name: str
     verdict: Verdict
@@ -65,6 +65,7 @@ class ClaimResult:
     text: str = ""
     trace: Trace | None = None
     witnessed: bool | None = None
+    witness: tuple[str, ...] = ()
 
 
 @attrs.frozen

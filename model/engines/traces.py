@@ -18,7 +18,7 @@ from siteproof.model.readings.python import CompiledModel, State, arguments_of, 
 from siteproof.model.results import Trace, TraceStep
 from siteproof.model.system import Model, constants_of
 
-__all__ = ["ReplayError", "claim_text", "counterexample", "replay", "trace_of", "what_fails"]
+__all__ = ["ReplayError", "claim_text", "counterexample", "replay", "run_told", "trace_of", "what_fails"]
 
 
 class ReplayError(SiteproofError):
@@ -48,6 +48,16 @@ def trace_of(compiled: CompiledModel, path: Path, conclusion: str, *, shortest: 
         changed = {key: new[key] for key in new if new[key] != old[key]}
         steps.append(TraceStep(name, action.kind.value, action.doc, arguments_of(action, arguments), changed))
     return Trace(model.show(model.initial), tuple(steps), conclusion, shortest, method)
+
+
+def run_told(model: Model, path: Path) -> tuple[str, ...]:
+    """A run as one line a step: the action, with its arguments in words."""
+    rows = []
+    for name, arguments in path:
+        given = arguments_of(model.action(name), arguments)
+        told = ", ".join(f"{key}: {getattr(value, 'value', value)}".lower() for key, value in given.items())
+        rows.append(name.replace("_", " ") + (f" ({told})" if told else ""))
+    return tuple(rows)
 
 
 def counterexample(compiled: CompiledModel, goal: Goal, path: Path, *, shortest: bool, method: str) -> Trace:
