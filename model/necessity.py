@@ -39,6 +39,7 @@ from siteproof.model.engines.traces import counterexample, trace_of
 from siteproof.model.level import Level
 from siteproof.model.levels import levels
 from siteproof.model.mutation import without_guard
+from siteproof.model.nodes import all_of
 from siteproof.model.readings import smt
 from siteproof.model.readings.english import english
 from siteproof.model.readings.python import CompiledModel, compile_model, compile_predicate
@@ -254,7 +255,7 @@ class _Matrix:
         step = relations_of(mutant, [action])[action.name]
         claims = [step.of_step(goal.built.formula) for goal in self.goals
                   if goal.claim.is_step and (goal.claim.on is None or action.name in goal.claim.on)]
-        return self.unsat(*step.nodes, denied=z3.And(*(step.later(row) for row in step.touched(self.invariant)), *claims))
+        return self.unsat(*step.nodes, denied=all_of([*map(step.later, step.touched(self.invariant)), *claims]))
 
     def freed(self, action: Action, number: int) -> list[tuple[tuple[int | bool, ...], Callable[..., bool]]]:
         """By tuple of arguments: whether in a state only this precondition refuses."""

@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 import z3
 
-__all__ = ["Part", "Substitution", "constants_of", "joined", "pieces_of", "read"]
+__all__ = ["Part", "Substitution", "all_of", "constants_of", "is_false_in", "joined", "pieces_of", "read"]
 
 _WORDS = {
     z3.Z3_OP_AND: "and", z3.Z3_OP_OR: "or", z3.Z3_OP_NOT: "not", z3.Z3_OP_IMPLIES: "=>", z3.Z3_OP_ITE: "ite",
@@ -50,6 +50,29 @@ class Substitution:
         context = node.ctx
         found = z3.Z3_substitute(context.ref(), node.as_ast(), len(self._kept), self._old, self._new)
         return z3.BoolRef(found, context) if z3.is_bool(node) else z3.z3._to_expr_ref(found, context)
+
+
+def all_of(nodes: Iterable[Any]) -> Any:
+    """The conjunction of truth terms, true of none."""
+    rows = list(nodes)
+    if len(rows) < 2:
+        return rows[0] if rows else z3.BoolVal(True)
+    context = rows[0].ctx
+    pointers = (z3.Ast * len(rows))(*(row.as_ast() for row in rows))
+    return z3.BoolRef(z3.Z3_mk_and(context.ref(), len(rows), pointers), context)
+
+
+def is_false_in(state: Any, node: Any) -> bool:
+    """Whether a truth term is false in a state that a solver found; what the state leaves open is completed."""
+    context, found = node.ctx.ref(), (z3.Ast * 1)()
+    if not z3.Z3_model_eval(context, state.model, node.as_ast(), True, found):
+        raise ValueError(f"the solver's state says nothing of {node}")
+    value = found[0]
+    z3.Z3_inc_ref(context, value)
+    try:
+        return bool(z3.Z3_get_bool_value(context, value) == z3.Z3_L_FALSE)
+    finally:
+        z3.Z3_dec_ref(context, value)
 
 
 @attrs.frozen(eq=False)

@@ -30,7 +30,7 @@ import z3
 from siteproof.model.engines.interference import seen_of_others
 from siteproof.model.engines.obligations import Goal
 from siteproof.model.engines.queries import WORK, Questions
-from siteproof.model.nodes import Substitution
+from siteproof.model.nodes import Substitution, all_of, is_false_in
 from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named, Renaming
 from siteproof.model.system import Action, Model
@@ -169,12 +169,12 @@ def _fallen(solver: Questions, kept: Mapping[str, Named], step: Relation) -> tup
     with solver:
         solver.suppose(*step.nodes)
         while names:
-            told = solver.ask(z3.And(*(later[name] for name in names)), [name for name in kept if name not in fallen])
+            told = solver.ask(all_of(later[name] for name in names), [name for name in kept if name not in fallen])
             if told.is_unsat:
                 return fallen, told.leans_on
             if told.answer == "unknown":
                 return fallen | _one_by_one(solver, kept, names, later, step.action.name), frozenset(kept)
-            broken = [n for n in names if z3.is_false(told.state.eval(later[n], model_completion=True))]
+            broken = [name for name in names if is_false_in(told.state, later[name])]
             fallen |= dict.fromkeys(broken, step.action.name)
             names = [name for name in names if name not in fallen]
     return fallen, frozenset()
@@ -200,7 +200,7 @@ def proves(model: Model, invariant: Sequence[Named], goals: Sequence[Goal], *, w
     def ask(rows: Sequence[tuple[Goal, Any]], action: str) -> None:
         """All at once; one by one only where that says that some fail."""
         left = [(goal, node) for goal, node in rows if answers[goal.key].answer == "unsat"]
-        if not left or (len(left) > 1 and solver.ask(z3.And(*(node for _, node in left))).is_unsat):
+        if not left or (len(left) > 1 and solver.ask(all_of(node for _, node in left)).is_unsat):
             return
         for goal, node in left:
             told = solver.ask(node)
