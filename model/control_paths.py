@@ -35,9 +35,10 @@ DERIVED: Final[Mapping[str, str]] = MappingProxyType({
 
 
 def derived_facts(topology: Topology) -> dict[str, bool]:
-    """The derived facts of a topology."""
+    """The derived facts of a topology. Links whose ends are not there, which the loader refuses, say nothing."""
     sides = {c.id: topology.side_of(c.id) for c in topology.components}
-    control = [(link, sides[link.source], sides[link.target]) for link in topology.links if link.carries is Carries.CONTROL]
+    control = [(link, sides[link.source], sides[link.target]) for link in topology.links
+               if link.carries is Carries.CONTROL and {link.source, link.target} <= sides.keys()]
 
     def far(from_side: Side, to_side: Side, direction: Direction) -> bool:
         """Orders of `from_side` pass the other side: its component opens the link."""

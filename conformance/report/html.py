@@ -32,10 +32,14 @@ from siteproof.model.results import Verdict
 
 __all__ = ["markdown", "render_html"]
 
+WAY_HOME = "P19"
+"""The promise that is explored, not proved."""
+
 
 def render_html(report: RunReport) -> str:
     """The whole page. Links to certificates and counterexamples are relative to the page's folder."""
     promises = {p.id for flow in report.flows if flow.proof for p in flow.proof.promises}
+    promises |= {WAY_HOME for flow in report.flows if flow.exploration}
     return (
         _environment()
         .get_template("report.html")
