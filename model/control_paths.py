@@ -35,8 +35,9 @@ DERIVED: Final[Mapping[str, str]] = MappingProxyType({
 
 
 def derived_facts(topology: Topology) -> dict[str, bool]:
-    """The derived facts of a topology. Links whose ends are not there, which the loader refuses, say nothing."""
-    sides = {c.id: topology.side_of(c.id) for c in topology.components}
+    """The derived facts of a topology. What the loader is about to refuse, a link without an end say, says nothing."""
+    places = {place.id: place.side for place in topology.places}
+    sides = {c.id: places[c.place] for c in topology.components if c.place in places}
     control = [(link, sides[link.source], sides[link.target]) for link in topology.links
                if link.carries is Carries.CONTROL and {link.source, link.target} <= sides.keys()]
 

@@ -3,8 +3,8 @@
 Rules
 1. *True claims first.* Lemmas and invariant claims are tried together by plain induction; step claims on top. It takes a second,
    and what is false in it falls without harm to the rest, since the largest inductive subset holds nothing false. This is the
-   only thing that makes a claim *proved*. A claim about states, or about steps that it names, that follows from what the actions
-   say without any invariant is *by construction* instead.
+   only thing that makes a claim *proved*. A claim that follows from what the actions say without any invariant is *by
+   construction* instead.
 2. *Then false ones.* A breadth-first search looks, in one pass, for a step or state that breaks a claim which is still open. It
    gives the shortest trace. That a claim's premise can be satisfied is shown by a walk, which goes deep at once; the search looks
    for what the walk has not met.
@@ -17,7 +17,7 @@ Rules
 5. A claim that follows from the invariant is proved only if its premise was reached. Where the invariant shows that none
    can reach it, the claim is not applicable; where nobody knows, undetermined, for it may say nothing.
 6. A promise that is kept is written as a certificate, all its claims, and that is checked by two solvers, if a folder is
-   given.
+   given. What one of them does not confirm is *undetermined*, whatever was found before.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import attrs
 import z3
 
 from siteproof.model.engines.bounded import unroll
-from siteproof.model.engines.certificate import certify, write_certificate
+from siteproof.model.engines.certificate import CertificateReport, certify, write_certificate
 from siteproof.model.engines.horn import infer
 from siteproof.model.engines.induction import Relation, impossible_actions, induct, proves, relations_of
 from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
@@ -228,8 +228,7 @@ class _Race:
         shown = [goal for goal in self.goals if self.results[goal.key].verdict is Verdict.PROVED]
         self.never = self.unreachable([goal for goal in shown if self.witnessed[goal.key] is None])
         scope = self.level.scopes[-1]
-        named = [goal for goal in shown if not goal.claim.is_step or goal.claim.on is not None]
-        written = proves(self.model, typing(self.model), named, relations=self.relations)
+        written = proves(self.model, typing(self.model), shown, relations=self.relations)
         for goal in shown:
             path = self.witnessed[goal.key]
             result = attrs.evolve(self.results[goal.key], witnessed=path is not None, witness=run_told(self.model, path or ()))
@@ -238,7 +237,7 @@ class _Race:
             elif not result.witnessed:
                 result = attrs.evolve(result, verdict=Verdict.UNDETERMINED,
                                       reason=f"its premise was never reached in {scope}: it may say nothing")
-            elif goal in named and written[goal.key].answer == "unsat":
+            elif written[goal.key].answer == "unsat":
                 result = attrs.evolve(result, verdict=Verdict.BY_CONSTRUCTION, method="preconditions and effects")
             self.results[goal.key] = result
 
@@ -448,10 +447,21 @@ def _prove_level(of: Level, topology: Topology, promises: Collection[str] | None
     folder = certificate_dir / topology.id / of.id
     write_certificate(folder, topology, model, outcome.invariant, outcome.proved)
     checked = certify(folder, on_progress)
-    kept = {row.id for row in outcome.promises if is_kept(row.verdict)}
     where = f"{certificate_dir.name}/{topology.id}/{of.id}"
-    return tuple(attrs.evolve(row, certificate=where, confirmed_by=checked.confirmed_by) if row.id in kept else row
-                 for row in outcome.promises), checked.confirmed_by
+    rows = tuple(attrs.evolve(row, certificate=where, confirmed_by=checked.confirmed_by if checked.confirmed else ())
+                 if is_kept(row.verdict) else row for row in outcome.promises)
+    return (rows if checked.confirmed else tuple(_unconfirmed(row, checked) for row in rows)), checked.confirmed_by
+
+
+def _unconfirmed(row: PromiseResult, checked: CertificateReport) -> PromiseResult:
+    """A row whose certificate a solver has not confirmed: what seemed to be kept is not settled."""
+    if not is_kept(row.verdict):
+        return row
+    told = checked.unconfirmed[0] if checked.unconfirmed else "no solver was asked"
+    more = f" (and {len(checked.unconfirmed) - 1} more)" if len(checked.unconfirmed) > 1 else ""
+    claims = tuple(attrs.evolve(claim, verdict=Verdict.UNDETERMINED, reason=f"its certificate is not confirmed: {told}{more}")
+                   if is_kept(claim.verdict) else claim for claim in row.claims)
+    return attrs.evolve(row, verdict=Verdict.UNDETERMINED, claims=claims)
 
 
 def what_if(topology: Topology, changed: Topology | Mapping[str, bool], promises: Collection[str] | None = None,

@@ -186,7 +186,7 @@ def _sha(data: bytes) -> str:
 
 
 def certify(folder: Path | str, progress: Progress | None = None, *,
-            seconds_per_query: float = 20.0) -> CertificateReport:
+            seconds_per_query: float = 300.0) -> CertificateReport:
     """Check a certificate from its files alone. Raises `CertificateError` when it is refused (rule 2), `SpecError` when
     its topology is wrong; a solver that does not confirm is told in the report."""
     began = time.perf_counter()

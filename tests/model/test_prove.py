@@ -10,6 +10,7 @@ import pytest
 
 from siteproof.model.engines.certificate import certify
 from siteproof.model.engines.horn import HornResult
+from siteproof.model.engines.solvers import Answer, ask_cvc5
 from siteproof.model.errors import UsageError
 from siteproof.model.mutation import without_change
 from siteproof.model.promise import LEVEL
@@ -185,3 +186,17 @@ def test_every_action_is_taken_or_known_not_to_be(flow: str, impossible: set[str
 def test_values_are_frozen(reports: dict[str, ProofReport]) -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         reports[V2A].seconds = 0.0  # type: ignore[misc]
+
+
+def test_what_a_solver_does_not_confirm_is_undetermined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def doubts(text: str, _seconds: float) -> Answer:
+        return Answer("sat") if "step-crash" in text else ask_cvc5(text)
+
+    monkeypatch.setattr("siteproof.model.engines.certificate.ask_cvc5", doubts)
+    report = prove(load_topology(V2A), ["P16"], certificate_dir=tmp_path / "proofs", among=["requests"])
+    (row,) = report.promises
+    assert row.verdict is Verdict.UNDETERMINED
+    assert row.confirmed_by == ()
+    assert {claim.verdict for claim in row.claims} == {Verdict.UNDETERMINED}
+    assert "cvc5" in row.claims[0].reason
+    assert "says sat" in row.claims[0].reason
