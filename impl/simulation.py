@@ -350,10 +350,13 @@ class Simulation:
 
     @contextmanager
     def event(self) -> Iterator[None]:
-        """What happens within it is durable at its end, or has stopped the system."""
+        """What happens within it is durable at its end, or has stopped the system. A mistake of the caller is found before
+        anything has changed, and stops nothing."""
         try:
             yield
-        except OSError:
+        except UsageError:
+            raise
+        except BaseException:
             self.stop()
             raise
         self.keep()
@@ -364,7 +367,7 @@ class Simulation:
         self.events += 1
         try:
             action()
-        except OSError:
+        except BaseException:
             self.stop()
             raise
         self.keep()
@@ -382,9 +385,9 @@ class Simulation:
         while self._queue and self._queue[0][0] <= end:
             self._run_next()
         self.now = end
-        for coordinator in self.coordinators.values():
-            coordinator.expire(self.now)
-        self.keep()
+        with self.event():
+            for coordinator in self.coordinators.values():
+                coordinator.expire(self.now)
 
     def settle(self, limit: float) -> bool:
         """Let time pass until nothing is scheduled any more; ``False`` when the limit (seconds) comes first."""

@@ -98,7 +98,7 @@ class SqliteStore:
         """One transaction."""
         try:
             self._transaction(changes)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             raise OSError(errno.EIO, f"{self._path}: {error}") from error
 
     def _transaction(self, changes: Mapping[str, str | None]) -> None:
