@@ -21,6 +21,8 @@ Rules:
 * a member that cannot be reached, has lost power, is not replicated as the others are, or is in doubt: no common point, and
   the alarm ``NoCommonPoint`` at every member until there is one again. Each member then gets points of its own, so that its
   replication does not stand back for the others;
+* barriers are numbered, and a later one has a higher number. After a restart the numbers go on from those of the points that
+  there are, so that no name is in use twice and the newest of the common points is the last one made;
 * which points are common is asked of the points themselves: the newest name that all members still advertise. Pruning at one
   member therefore takes a common point from all of them;
 * *latest processed* is each machine's own newest point, also in a group.
@@ -67,7 +69,10 @@ class ReplicationGroup:
         """Name of the barrier that runs, or ran last."""
         self.isolated: set[str] = set()
         """Members that the others cannot reach on their port."""
-        self._made = 0
+        self._made = max(
+            (int(p.group.rsplit("-", 1)[1]) for c in self.members.values() for s in c.sides.values() for p in s.target.points if p.group),
+            default=0,
+        )
         self._began = 0.0
         self._waiting: set[str] = set()
         self._frozen: dict[str, tuple[str, int, int]] = {}

@@ -6,7 +6,7 @@ An *event* (a request, a write, a delivered message, a step of a job) changes co
 =============  ========================================================================================================
 place          rows
 =============  ========================================================================================================
-vault          the record of each machine with its job, the session, answers to requests by their ids, open orders
+vault          the record of each machine with its job, the session, whether a copy waits for its boot group, answers to requests by their ids, open orders
 each site      by machine: the host's belief (authority, epoch, acknowledged writes, whether the guest runs), the agent,
                the target with its points, the logs' names and ids, the copy of a test failover; of each set of disks
                its cuts and overlays, and a row a block
@@ -132,7 +132,7 @@ class Keeper:
         for machine, coordinator in self._coordinators.items():
             yield f"m/{machine}/record", _text(_record(coordinator.record))
             yield f"m/{machine}/job", _text(_job(coordinator.job))
-            yield f"m/{machine}/session", _text([coordinator.session, coordinator.ready])
+            yield f"m/{machine}/session", _text([coordinator.session, coordinator.ready, coordinator.holds_copy])
         if self._vault is not None:
             for machine, name, answer in self._vault.new_answers():
                 yield f"answer/{machine}/{name}", _text(answer)
@@ -268,7 +268,7 @@ class Keeper:
     def restore_coordinator(self, machine: str, coordinator: Coordinator) -> None:
         """The running job, the session, and the copy of a test failover."""
         coordinator.job = _restored_job(self._row(VAULT, f"m/{machine}/job"))
-        coordinator.session, coordinator.ready = self._row(VAULT, f"m/{machine}/session")
+        coordinator.session, coordinator.ready, coordinator.holds_copy = self._row(VAULT, f"m/{machine}/session")
         for side in SIDES:
             head = self._row(side, f"m/{machine}/copy")
             if head is not None:

@@ -29,7 +29,7 @@ from .flows import flow_of
 from .group import ReplicationGroup
 from .keeping import Keeper
 from .loader import Topology, load_topology
-from .plan import FORWARD, Hook, PlanRun, RecoveryPlan
+from .plan import FAILOVERS, FORWARD, Hook, PlanRun, RecoveryPlan
 from .process_server import ProcessServer
 from .simulation import Network, Receiver, Simulation
 from .store import RealStorage, Storage
@@ -281,6 +281,12 @@ class Lab:
         Returns:
             ``None`` when accepted, else the reason code; then nothing has changed.
         """
+        return self._request(machine, operation, point, request_id, alone=True)
+
+    def _request(
+        self, machine: str, operation: str, point: str | None, request_id: str | None = None, *, alone: bool = False
+    ) -> str | None:
+        """``alone``: asked for this machine alone, and not by a plan. Then what fails over waits for no boot group."""
         coordinator = self._machine(machine)
         answered, answer = self._vault.answer_given(machine, request_id)
         if answered:
@@ -289,6 +295,8 @@ class Lab:
         with self._simulation.event():
             self._vault.remember(machine, request_id, answer)
             if answer is None:
+                if alone and operation in FAILOVERS:
+                    coordinator.let_go()
                 coordinator.begin(operation, point, self._simulation.now)
                 self._simulation.kick(machine)
         return answer
@@ -321,7 +329,7 @@ class Lab:
         """Run a recovery plan; ``None`` when it has begun, else the reason code. See :mod:`.plan`."""
         with self._simulation.event():
             return self.fleet.run(
-                plan, operation, direction, point, self.request,
+                plan, operation, direction, point, self._request,
                 lambda machine, asked, at: self._judged(self._machine(machine), asked, at),
             )  # fmt: skip
 

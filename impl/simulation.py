@@ -217,9 +217,13 @@ class Simulation:
             coordinator.clean_up()
         for machine, coordinator in self.coordinators.items():
             coordinator.check_tracking()
-            if coordinator.session is not None and self.data_path():
-                self._send(coordinator.sides[coordinator.session].agent.resend())
+            self._send_again(coordinator)
             self.kick(machine)
+
+    def _send_again(self, coordinator: Coordinator) -> None:
+        """What was under way may be lost: send it again where data may flow now. While replication is paused nothing is sent."""
+        if coordinator.session is not None and self.data_path() and not coordinator.record.paused:
+            self._send(coordinator.sides[coordinator.session].agent.resend())
 
     @staticmethod
     def _orphans(coordinator: Coordinator) -> list[ReplicationAgent]:
@@ -303,7 +307,11 @@ class Simulation:
 
     def _step(self, machine: str) -> None:
         self._agenda[machine].step = False
-        result = self.coordinators[machine].run_step(self.now)
+        coordinator = self.coordinators[machine]
+        paused = coordinator.record.paused
+        result = coordinator.run_step(self.now)
+        if paused and not coordinator.record.paused:
+            self._send_again(coordinator)
         if result is not StepResult.WAIT:
             self.kick(machine)
 
