@@ -5,7 +5,8 @@ Rules:
 * one file *records*; when it is closed it becomes the log *in transit* and a new file records (domain rule: while one
   log is in transit a second log records). Each file names its predecessor's unique id;
 * a tracked write is in the log's files before it is acknowledged (forced to stable storage, with the names of new files, only
-  with ``sync``, or when the system is kept). What is in a file, and how it is read back after a crash, is the matter of :mod:`.logfile`;
+  with ``sync``, or when the system is kept). What is in a file, and how it is read back after a crash, is the matter of
+  :mod:`.logfile`;
 * that no number is missing can only be seen over all disks together: the agent looks at that;
 * a closed log is read back from its file, and what the file says is what is shipped.
 """

@@ -49,6 +49,11 @@ PHASES = ("freeze", "cut", "release")
 MOST_MEMBERS = 16
 
 
+def _number(barrier: str) -> int:
+    """The number in a barrier's name."""
+    return int(barrier.rsplit("-", 1)[1])
+
+
 @attrs.frozen(slots=True)
 class Ask:
     """A message of the barrier to a member."""
@@ -69,10 +74,9 @@ class ReplicationGroup:
         """Name of the barrier that runs, or ran last."""
         self.isolated: set[str] = set()
         """Members that the others cannot reach on their port."""
-        self._made = max(
-            (int(p.group.rsplit("-", 1)[1]) for c in self.members.values() for s in c.sides.values() for p in s.target.points if p.group),
-            default=0,
-        )
+        targets = [side.target for coordinator in self.members.values() for side in coordinator.sides.values()]
+        barriers = {point.group for target in targets for point in target.points if point.group}
+        self._made = max((_number(name) for name in barriers), default=0)
         self._began = 0.0
         self._waiting: set[str] = set()
         self._frozen: dict[str, tuple[str, int, int]] = {}
@@ -223,7 +227,7 @@ class ReplicationGroup:
         names = set.intersection(*(set(points) for points in of.values()))
         if not names:
             return {}
-        newest = max(names, key=lambda name: int(name.rsplit("-", 1)[1]))
+        newest = max(names, key=_number)
         return {member: points[newest] for member, points in of.items()}
 
 

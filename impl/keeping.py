@@ -6,7 +6,8 @@ An *event* (a request, a write, a delivered message, a step of a job) changes co
 =============  ========================================================================================================
 place          rows
 =============  ========================================================================================================
-vault          the record of each machine with its job, the session, whether a copy waits for its boot group, answers to requests by their ids, open orders
+vault          the record of each machine with its job, the session, whether a copy waits for its boot group, answers to
+               requests by their ids, open orders
 each site      by machine: the host's belief (authority, epoch, acknowledged writes, whether the guest runs), the agent,
                the target with its points, the logs' names and ids, the copy of a test failover; of each set of disks
                its cuts and overlays, and a row a block

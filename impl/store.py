@@ -98,7 +98,9 @@ class SqliteStore:
         """One transaction."""
         try:
             self._transaction(changes)
-        except sqlite3.Error as error:
+        except sqlite3.ProgrammingError:
+            raise  # a mistake of this package, and none of the file
+        except sqlite3.DatabaseError as error:
             raise OSError(errno.EIO, f"{self._path}: {error}") from error
 
     def _transaction(self, changes: Mapping[str, str | None]) -> None:

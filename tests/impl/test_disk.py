@@ -267,7 +267,7 @@ def test_the_name_of_a_new_log_is_forced_with_its_writes(
 ) -> None:
     calls: list[str] = []
     monkeypatch.setattr(RealDisk, "sync_folder", lambda _, folder: calls.append(folder.name))
-    monkeypatch.setattr(RealDisk, "sync", lambda _, file: calls.append("file"))
+    monkeypatch.setattr(RealDisk, "sync", lambda *_: calls.append("file"))
     log = ChangeLog(ExtentSpace(), tmp_path, "primary", 0, 64 * BLOCK, random.Random(1), sync=sync)
     log.append(1, 0, bytes(BLOCK), 0.0)
     log.append(2, 0, bytes(BLOCK), 0.0)

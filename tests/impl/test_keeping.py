@@ -333,7 +333,7 @@ def test_an_image_in_the_work_folder_is_refused_and_stays(tmp_path: Path, topolo
     image = make_image(tmp_path / place / "web.img")
     (tmp_path / "link.img").symlink_to(image)
     for given in (image, tmp_path / "link.img"):
-        with pytest.raises(UsageError, match="lies in the work folder .*move it out of there"):
+        with pytest.raises(UsageError, match=r"lies in the work folder .*move it out of there"):
             Lab(topologies["h2s"], {"web": [given]}, tmp_path / "work", durable=True)
     assert image.exists()
     assert not list((tmp_path / "work").glob("*.sqlite"))
