@@ -7,7 +7,7 @@ Rules:
   prefix of what was acknowledged: after a planned failover all of it; after an unplanned one exactly what the point holds that
   it says it used, and that was asked for; if the newest was, at least what any point held that was ever advertised; and no more
   than it says it received. A loss that is reported must be the true one;
-* so it is with the copy of a test failover, and with a change of point;
+* so it is with the copy of a test failover, which holds what a point holds, and with a change of point;
 * a point is read whole when it is seen first, and holds the same as long as it is advertised: it is read again whenever another
   side becomes the machine or another point is taken, and at the end. Points hold more and more;
 * a point may go when it is too old for the retention, and when its failover is committed, a resynchronisation is done or
@@ -100,9 +100,9 @@ class Judge:
         self._tell = tell
         self._pins: dict[str, dict[str, _Pin]] = {machine: {} for machine in ledgers}
         self._wanted: dict[str, str | None] = {}
-        """The point that the last unplanned failover was asked for."""
+        """The point that the last failover, or test of one, was asked for."""
         self._floor: dict[str, int] = {}
-        """Writes that it must keep, where that is not what the wanted point says."""
+        """Writes that it must keep if it was asked for the newest point, of all or of those in common."""
         self._copied: dict[str, set[str]] = {}
         """The points that hold what the copy of a test failover held when it began."""
         hours = scenario.topology.policy.retention_hours
@@ -127,22 +127,21 @@ class Judge:
     # ------------------------------------------------------------------------------------------------ what is told
 
     def wants(self, machine: str, point: str | None) -> None:
-        """A failover was asked for, to a point."""
+        """A failover or a test of one was asked for, to a point."""
         self._wanted[machine] = point
-        self._floor.pop(machine, None)
-        if point == LATEST_COMMON:
-            self._floor.update(self._newest_common(machine))
+        sure = self._newest_common(machine) if point == LATEST_COMMON else None
+        self._floor[machine] = self._sure(machine, self._lab.status(machine)) if sure is None else sure
 
-    def _newest_common(self, machine: str) -> dict[str, int]:
+    def _newest_common(self, machine: str) -> int | None:
         """What the machine held at the newest point that its group has in common."""
         group = self._lab.fleet.group_of(machine)
         if group is None:
-            return {}
+            return None
         named = [{p.group for p in coordinator.points if p.group} for coordinator in group.members.values()]
         common = set.intersection(*named)
         pins = [self._pins[machine].get(p.id) for p in group.members[machine].points if p.group in common]
         held = [pin.writes for pin in pins if pin is not None and pin.writes is not None]
-        return {machine: max(held)} if held else {}
+        return max(held, default=None)
 
     def plan_is_at(self, run: PlanRun) -> None:
         """A plan's run has ended or waits: if it is not done, what has moved may be left stopped."""
@@ -236,14 +235,19 @@ class Judge:
             point = self._held(machine, now.failover_point)
             if point.writes != kept:
                 self.found(f"it holds {kept} writes; {now.failover_point}, which it says it used, holds {point.writes}", machine)
-        if wanted in NEWEST or machine in self._floor:
-            sure = self._floor.get(machine, self._sure(machine, now))
-            if kept < sure:
-                self.found(f"it holds {kept} of {of} acknowledged writes; {sure} had been replicated", machine)
-        elif wanted is not None and wanted in self._pins[machine] and kept != self._pins[machine][wanted].writes:
-            self.found(f"it holds {kept} writes; {wanted}, which was asked for, {self._pins[machine][wanted].writes}", machine)
+        if wanted in NEWEST:
+            self._floor[machine] = max(self._floor.get(machine, 0), self._sure(machine, now))
+        self._judge_wanted(machine, "it", kept, of)
         if now.received is not None and kept > now.received:
             self.found(f"it holds {kept} writes and says that it received {now.received}", machine)
+
+    def _judge_wanted(self, machine: str, what: str, kept: int, of: int) -> None:
+        wanted, floor, pins = self._wanted.get(machine), self._floor.get(machine, 0), self._pins[machine]
+        if wanted in NEWEST or wanted == LATEST_COMMON:
+            if kept < floor:
+                self.found(f"{what} holds {kept} of {of} acknowledged writes; {floor} had been replicated", machine)
+        elif wanted in pins and kept != pins[wanted].writes:
+            self.found(f"{what} holds {kept} writes; {wanted}, which was asked for, {pins[wanted].writes}", machine)
 
     def _changed_point(self, machine: str, now: Status) -> None:
         found = self._held(machine, now.active, former=True)
@@ -262,6 +266,10 @@ class Judge:
         elif not self._copied[machine]:
             self.found(f"the copy of the test failover holds {found.writes} writes, and no advertised point does", machine)
         else:
+            wrong = len(self.findings)
+            self._judge_wanted(machine, "the copy of the test failover", found.writes, len(self._ledgers[machine].writes))
+            if len(self.findings) > wrong:
+                return
             self.proved(f"read back whole: the copy holds exactly the first {found.writes:,} acknowledged writes", machine)
 
     def _compare_loss(self, machine: str, loss: int) -> None:

@@ -152,7 +152,7 @@ class Player:
                 raise Unlike(f"{step.what} of {machine} was answered {answer}; {step.expect} expected")
             if code is None:
                 asked.append(machine)
-                if step.what == Operation.UNPLANNED:
+                if step.what in (Operation.UNPLANNED, Operation.TEST):
                     self._judge.wants(machine, step.point)
                 self._look()
         if step.wait:

@@ -223,6 +223,7 @@ UNDER_TEST = '[[steps]]\nrequest = "TestFailover"\npoint = "p1"\n'
         ({"vm-host": NobodyStarts}, PLANNED, "recovery is the machine, and does not run"),
         ({"provider": TakesTheOldest}, MORE + UNPLANNED, "had been replicated"),
         ({"provider": TakesTheOldest}, TO_A_POINT, "it holds 0 writes; p2, which was asked for, "),
+        ({"provider": TakesTheOldest}, TEST, "the copy of the test failover holds 0 of 30 acknowledged writes; 30 had been"),
         ({"provider": NeverCleansUp}, TEST + CLEANUP, "TestFailoverCleanup is stuck"),
         ({"replica-host": SkipsAWrite}, UNPLANNED, "are no prefix: a mixture"),
         ({"replica-host": SkipsAWrite}, TEST, "the copy of the test failover is no prefix"),
