@@ -30,7 +30,7 @@ module                 one idea
 ``retention``          which recovery points are kept
 ``group``, ``plan``    several machines: points in common by a barrier; recovery plans (``fleet``: how both move on)
 ``scenario``           a scenario file (``reading``: strict tables; ``imaging``: its disks)
-``playing``            plays a scenario and gives a verdict of its own (``ledger``: what must be there)
+``playing``            plays a scenario; ``judging`` gives a verdict of its own (``ledger``: what must be there)
 ``codec``              compression and encryption on the way, encryption at rest
 ``hrl``, ``logfile``   the ``.hrl`` format; one file of it, with its journal (``inspection``: a look into one)
 ``changelog``          the chain of logs of a disk

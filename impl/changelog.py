@@ -4,8 +4,9 @@ Rules:
 
 * one file *records*; when it is closed it becomes the log *in transit* and a new file records (domain rule: while one
   log is in transit a second log records). Each file names its predecessor's unique id;
-* a tracked write is in the log's files before it is acknowledged (forced to stable storage only with ``sync``, or when the
-  system is kept). What is in a file, and how it is read back after a crash, is the matter of :mod:`.logfile`;
+* a tracked write is in the log's files before it is acknowledged (forced to stable storage, with the names of new files, only
+  with ``sync``, or when the system is kept). What is in a file, and how it is read back after a crash, is the matter of
+  :mod:`.logfile`;
 * that no number is missing can only be seen over all disks together: the agent looks at that;
 * a closed log is read back from its file, and what the file says is what is shipped.
 """
@@ -49,7 +50,10 @@ class ChangeLog:
         self._count += 1
         path = self._folder / f"{self._name}-disk{self._disk}-{self._count:06d}.hrl"
         ids = (self._rng.randbytes(16), self._previous, self._disk_id)
-        return LogFile(self._space, path, self._disk, self._size, ids, now)
+        log = LogFile(self._space, path, self._disk, self._size, ids, now)
+        if self._sync:
+            self._space.disk.sync_folder(self._folder)
+        return log
 
     def head(self) -> dict[str, Any]:
         """What has to survive beside the files; plain values."""

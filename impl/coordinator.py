@@ -130,6 +130,7 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, Endi
         """The job is over without effect: replication that it started itself stops, any other goes on."""
         if job.copies:
             self.halt_replication()
+        self.let_go()
         self.end_job()
 
     def end_job(self) -> None:

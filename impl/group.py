@@ -21,6 +21,8 @@ Rules:
 * a member that cannot be reached, has lost power, is not replicated as the others are, or is in doubt: no common point, and
   the alarm ``NoCommonPoint`` at every member until there is one again. Each member then gets points of its own, so that its
   replication does not stand back for the others;
+* barriers are numbered, and a later one has a higher number. After a restart the numbers go on from those of the points that
+  there are, so that no name is in use twice and the newest of the common points is the last one made;
 * which points are common is asked of the points themselves: the newest name that all members still advertise. Pruning at one
   member therefore takes a common point from all of them;
 * *latest processed* is each machine's own newest point, also in a group.
@@ -47,6 +49,11 @@ PHASES = ("freeze", "cut", "release")
 MOST_MEMBERS = 16
 
 
+def _number(barrier: str) -> int:
+    """The number in a barrier's name."""
+    return int(barrier.rsplit("-", 1)[1])
+
+
 @attrs.frozen(slots=True)
 class Ask:
     """A message of the barrier to a member."""
@@ -67,7 +74,9 @@ class ReplicationGroup:
         """Name of the barrier that runs, or ran last."""
         self.isolated: set[str] = set()
         """Members that the others cannot reach on their port."""
-        self._made = 0
+        targets = [side.target for coordinator in self.members.values() for side in coordinator.sides.values()]
+        barriers = {point.group for target in targets for point in target.points if point.group}
+        self._made = max((_number(name) for name in barriers), default=0)
         self._began = 0.0
         self._waiting: set[str] = set()
         self._frozen: dict[str, tuple[str, int, int]] = {}
@@ -218,7 +227,7 @@ class ReplicationGroup:
         names = set.intersection(*(set(points) for points in of.values()))
         if not names:
             return {}
-        newest = max(names, key=lambda name: int(name.rsplit("-", 1)[1]))
+        newest = max(names, key=_number)
         return {member: points[newest] for member, points in of.items()}
 
 

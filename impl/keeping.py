@@ -6,7 +6,8 @@ An *event* (a request, a write, a delivered message, a step of a job) changes co
 =============  ========================================================================================================
 place          rows
 =============  ========================================================================================================
-vault          the record of each machine with its job, the session, answers to requests by their ids, open orders
+vault          the record of each machine with its job, the session, whether a copy waits for its boot group, answers to
+               requests by their ids, open orders
 each site      by machine: the host's belief (authority, epoch, acknowledged writes, whether the guest runs), the agent,
                the target with its points, the logs' names and ids, the copy of a test failover; of each set of disks
                its cuts and overlays, and a row a block
@@ -22,14 +23,17 @@ Rules:
   learns of a change that the vault does not know, and there is no crash that leaves half of an event: a fenced source and no
   new machine, or two machines (P1, P3, P17). A site that stays down carries it out when it comes back; nobody can look at the
   site before that, so the simulation does it at the start;
-* an event that cannot be made durable (a full disk) or that fails in the middle stops the system: nothing is kept any more, no
-  answer is given, and what is durable is a state between two events, from which it can be resumed;
+* an event that cannot be made durable (a full disk, a damaged store) or that ends in the middle, be it by Ctrl-C, stops the
+  system: nothing is kept any more, no answer is given, and what is durable is a state between two events, from which it can be
+  resumed. It may not go on: a change that has been collected for a transaction is not collected for the next one;
+* of the files in the work folder those alone are swept that have a name this package gives;
 * what is not kept is made again: messages under way, caches, staging areas, the place where a base copy stood, keys of channels.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +53,10 @@ from .vault import MachineRecord, Vault
 __all__ = ["Keeper"]
 
 _SETS = ("in_use", "to_clean")
+_OURS = re.compile(
+    rf"[a-z-]+\.cache|(?:{'|'.join(SIDES)})(?:\.disks|\.staging|\.(?:resync|test)-\d+|-disk\d+-\d{{6,}}\.hrl(?:\.journal)?)"
+)
+"""Names of the files that a sweep may delete: caches of gateways, disks with their overlays, staging areas, and logs."""
 
 
 _text = json.JSONEncoder(separators=(",", ":")).encode
@@ -125,7 +133,7 @@ class Keeper:
         for machine, coordinator in self._coordinators.items():
             yield f"m/{machine}/record", _text(_record(coordinator.record))
             yield f"m/{machine}/job", _text(_job(coordinator.job))
-            yield f"m/{machine}/session", _text([coordinator.session, coordinator.ready])
+            yield f"m/{machine}/session", _text([coordinator.session, coordinator.ready, coordinator.holds_copy])
         if self._vault is not None:
             for machine, name, answer in self._vault.new_answers():
                 yield f"answer/{machine}/{name}", _text(answer)
@@ -177,7 +185,7 @@ class Keeper:
             raise StoppedError(f"{self._folder}: the system has stopped, since an event could not be kept; resume it")
         try:
             self._commit()
-        except OSError:
+        except BaseException:
             self.stop()
             raise
 
@@ -219,7 +227,7 @@ class Keeper:
     @property
     def machines(self) -> list[str]:
         """The machines that were kept."""
-        return sorted(key.split("/")[1] for key in self._kept[VAULT] if key.endswith("/record"))
+        return sorted(key.split("/")[1] for key in self._kept[VAULT] if key.startswith("m/") and key.endswith("/record"))
 
     def _row(self, place: str, key: str) -> Any:
         return json.loads(self._kept[place][key])
@@ -261,7 +269,7 @@ class Keeper:
     def restore_coordinator(self, machine: str, coordinator: Coordinator) -> None:
         """The running job, the session, and the copy of a test failover."""
         coordinator.job = _restored_job(self._row(VAULT, f"m/{machine}/job"))
-        coordinator.session, coordinator.ready = self._row(VAULT, f"m/{machine}/session")
+        coordinator.session, coordinator.ready, coordinator.holds_copy = self._row(VAULT, f"m/{machine}/session")
         for side in SIDES:
             head = self._row(side, f"m/{machine}/copy")
             if head is not None:
@@ -284,9 +292,9 @@ class Keeper:
         self.discard(folder, used)
 
     def discard(self, folder: Path, but: set[str]) -> None:
-        """Delete the files in a folder that are not named."""
+        """Delete the files of this package in a folder that are not named. Files of other names are not ours to delete."""
         for name in self.disk.names(folder):
-            if name not in but and not name.startswith(tuple(f"{place}.sqlite" for place in PLACES)):
+            if name not in but and _OURS.fullmatch(name):
                 self.disk.remove(folder / name)
         self.disk.remove_left()
 

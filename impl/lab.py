@@ -29,7 +29,7 @@ from .flows import flow_of
 from .group import ReplicationGroup
 from .keeping import Keeper
 from .loader import Topology, load_topology
-from .plan import FORWARD, Hook, PlanRun, RecoveryPlan
+from .plan import FAILOVERS, FORWARD, Hook, PlanRun, RecoveryPlan
 from .process_server import ProcessServer
 from .simulation import Network, Receiver, Simulation
 from .store import RealStorage, Storage
@@ -66,6 +66,13 @@ LEAST_LOG = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
 
+def _refuse_images_within(workdir: Path, machines: Mapping[str, Sequence[Path]]) -> None:
+    for machine, images in machines.items():
+        for image in images:
+            if Path(image).resolve().is_relative_to(workdir.resolve()):
+                raise UsageError(f"machine '{machine}': image {image} lies in the work folder {workdir}; move it out of there")
+
+
 class Lab:
     """A running system. Closing it closes all files; they stay in the work folder.
 
@@ -94,7 +101,8 @@ class Lab:
 
     Raises:
         TopologyError: the topology cannot be used; UnknownFlowError if its flow is not implemented.
-        UsageError: a machine, an image, a role, a group, a plan or the work folder is wrong.
+        UsageError: a machine, an image, a role, a group, a plan or the work folder is wrong; an image of a durable system lies
+            in the work folder, which is swept when it is resumed.
     """
 
     def __init__(
@@ -134,6 +142,7 @@ class Lab:
         self._resumes = resume
         self._keeper: Keeper | None = None
         if durable or resume or storage is not None:
+            _refuse_images_within(self._workdir, machines)
             kept_in = RealStorage(self._workdir) if storage is None else storage
             self._keeper = Keeper(kept_in, self._workdir, resume=resume)
         # A system that starts again draws other ids and keys than before.
@@ -272,14 +281,22 @@ class Lab:
         Returns:
             ``None`` when accepted, else the reason code; then nothing has changed.
         """
+        return self._request(machine, operation, point, request_id, alone=True)
+
+    def _request(
+        self, machine: str, operation: str, point: str | None, request_id: str | None = None, *, alone: bool = False
+    ) -> str | None:
+        """``alone``: asked for this machine alone, and not by a plan. Then what fails over waits for no boot group."""
         coordinator = self._machine(machine)
         answered, answer = self._vault.answer_given(machine, request_id)
         if answered:
             return answer
         answer = self._judged(coordinator, operation, point)
-        self._vault.remember(machine, request_id, answer)
         with self._simulation.event():
+            self._vault.remember(machine, request_id, answer)
             if answer is None:
+                if alone and operation in FAILOVERS:
+                    coordinator.let_go()
                 coordinator.begin(operation, point, self._simulation.now)
                 self._simulation.kick(machine)
         return answer
@@ -312,7 +329,7 @@ class Lab:
         """Run a recovery plan; ``None`` when it has begun, else the reason code. See :mod:`.plan`."""
         with self._simulation.event():
             return self.fleet.run(
-                plan, operation, direction, point, self.request,
+                plan, operation, direction, point, self._request,
                 lambda machine, asked, at: self._judged(self._machine(machine), asked, at),
             )  # fmt: skip
 
@@ -340,9 +357,8 @@ class Lab:
             raise UsageError(f"write of {len(data)} bytes; exactly {BLOCK} expected")
         if side == TEST:
             copy = self._machine(machine).copy
-            written = copy is not None and copy.write(disk, block, data, cached=cached)
-            self._simulation.keep()
-            return written
+            with self._simulation.event():
+                return copy is not None and copy.write(disk, block, data, cached=cached)
         host = self._host(machine, side)
         while host.frozen and self._simulation.step():
             """A barrier holds the write back until it is over."""
@@ -352,9 +368,14 @@ class Lab:
             self._simulation.in_doubt(machine)
             self._simulation.keep()
             raise
-        if done and not cached:
-            self._simulation.kick(machine)
-        self._simulation.keep()
+        except UsageError:
+            raise
+        except BaseException:
+            self._simulation.stop()
+            raise
+        with self._simulation.event():
+            if done and not cached:
+                self._simulation.kick(machine)
         return done
 
     def start_machine(self, machine: str, side: str) -> bool:

@@ -24,7 +24,12 @@ The other operations of a plan (commit, reverse replication, cleanup of a test) 
 *latest-common* is offered to plans alone: machines of a replication group use their newest common point, others their newest one.
 A single named point is not: it belongs to one machine.
 
-A run lives as long as the program; what it has done to machines is theirs. So after a restart the plan is run again.
+A machine that is failed over waits for its boot group: it is *held*. The hold is the run's: when the run fails or is pre-empted,
+so that no boot group comes any more, it lets everybody go who has not started; that starts nobody who has moved already. A job
+that fails lets its machine go, and so does a failover of the machine alone, which waits for no plan.
+
+A run lives as long as the program; what it has done to machines is theirs, and so is what they wait for. So after a restart the
+plan is run again: what is held in a job of the operation is waited for, and starts with its group.
 """
 
 from __future__ import annotations
@@ -211,7 +216,13 @@ class PlanRun:
         """An error: it is noted, and ends the run where the policy says so."""
         self.note(now, group, subject, text, error=True)
         if self.stops():
-            self.state = RunState.FAILED
+            self.fail()
+
+    def fail(self) -> None:
+        """The run ends here; nobody waits any more for a boot group that does not come."""
+        self.state, self.manual = RunState.FAILED, None
+        for machine in self.plan.machines:
+            self._hold(machine, hold=False)
 
     # ---------------------------------------------------------------------------------------------------- running
 
@@ -249,7 +260,7 @@ class PlanRun:
     def pre_empt(self, now: float) -> None:
         """An unplanned failover takes the place of this run (P16)."""
         self.note(now, 0, self.plan.name, "ended by an unplanned failover", error=True)
-        self.state, self.manual = RunState.FAILED, None
+        self.fail()
 
     def resume(self, now: float) -> None:
         """The manual action has been done."""
@@ -279,6 +290,9 @@ class PlanRun:
         for machine in self.plan.machines:
             if self.has_moved(machine):
                 self.note(now, 0, machine, "skipped: it has moved already")
+            elif self.is_held(machine):
+                self._begun.add(machine)
+                self.note(now, 0, machine, f"its {self.operation} goes on, which an earlier run began")
             else:
                 to_move.append((machine, self.point_of(machine)))
         if self.stops():
@@ -298,6 +312,13 @@ class PlanRun:
                 self.failed.add(machine)
                 self.wrong(now, 0, machine, f"refused: {code}")
         return StepResult.DONE
+
+    def is_held(self, machine: str) -> bool:
+        """Whether a machine is under way in a job of this operation and waits for a boot group: after a restart it may."""
+        coordinator = self.coordinators[machine]
+        if coordinator.job is None or coordinator.job.operation != self.operation:
+            return False
+        return coordinator.holds_copy if self.operation == Operation.TEST else coordinator.sides[other(self.source)].host.held
 
     def _hold(self, machine: str, *, hold: bool) -> None:
         """Whether what is about to come up at the other side waits for its boot group."""
@@ -324,7 +345,7 @@ class PlanRun:
         for machine in sorted(self._begun):
             self.note(now, 0, machine, "failed over" if self.operation != Operation.TEST else "its copy is made")
         if self.failed and self.stops():
-            self.state = RunState.FAILED
+            self.fail()
         return StepResult.DONE
 
     # ------------------------------------------------------------------------------------------- groups and actions

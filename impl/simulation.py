@@ -217,9 +217,13 @@ class Simulation:
             coordinator.clean_up()
         for machine, coordinator in self.coordinators.items():
             coordinator.check_tracking()
-            if coordinator.session is not None and self.data_path():
-                self._send(coordinator.sides[coordinator.session].agent.resend())
+            self._send_again(coordinator)
             self.kick(machine)
+
+    def _send_again(self, coordinator: Coordinator) -> None:
+        """What was under way may be lost: send it again where data may flow now. While replication is paused nothing is sent."""
+        if coordinator.session is not None and self.data_path() and not coordinator.record.paused:
+            self._send(coordinator.sides[coordinator.session].agent.resend())
 
     @staticmethod
     def _orphans(coordinator: Coordinator) -> list[ReplicationAgent]:
@@ -303,7 +307,11 @@ class Simulation:
 
     def _step(self, machine: str) -> None:
         self._agenda[machine].step = False
-        result = self.coordinators[machine].run_step(self.now)
+        coordinator = self.coordinators[machine]
+        paused = coordinator.record.paused
+        result = coordinator.run_step(self.now)
+        if paused and not coordinator.record.paused:
+            self._send_again(coordinator)
         if result is not StepResult.WAIT:
             self.kick(machine)
 
@@ -350,10 +358,13 @@ class Simulation:
 
     @contextmanager
     def event(self) -> Iterator[None]:
-        """What happens within it is durable at its end, or has stopped the system."""
+        """What happens within it is durable at its end, or has stopped the system. A mistake of the caller is found before
+        anything has changed, and stops nothing."""
         try:
             yield
-        except OSError:
+        except UsageError:
+            raise
+        except BaseException:
             self.stop()
             raise
         self.keep()
@@ -364,7 +375,7 @@ class Simulation:
         self.events += 1
         try:
             action()
-        except OSError:
+        except BaseException:
             self.stop()
             raise
         self.keep()
@@ -382,9 +393,9 @@ class Simulation:
         while self._queue and self._queue[0][0] <= end:
             self._run_next()
         self.now = end
-        for coordinator in self.coordinators.values():
-            coordinator.expire(self.now)
-        self.keep()
+        with self.event():
+            for coordinator in self.coordinators.values():
+                coordinator.expire(self.now)
 
     def settle(self, limit: float) -> bool:
         """Let time pass until nothing is scheduled any more; ``False`` when the limit (seconds) comes first."""

@@ -25,7 +25,7 @@ VAULT = "vault"
 PLACES = (VAULT, "primary", "recovery")
 
 _TABLE = "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-_VERSION = 1
+_VERSION = 2
 """Version of the rows; a store of another one is refused, never guessed."""
 
 
@@ -98,7 +98,9 @@ class SqliteStore:
         """One transaction."""
         try:
             self._transaction(changes)
-        except sqlite3.OperationalError as error:
+        except sqlite3.ProgrammingError:
+            raise  # a mistake of this package, and none of the file
+        except sqlite3.DatabaseError as error:
             raise OSError(errno.EIO, f"{self._path}: {error}") from error
 
     def _transaction(self, changes: Mapping[str, str | None]) -> None:
@@ -131,7 +133,8 @@ class RealStorage:
         return SqliteStore(self._folder / f"{place}.sqlite")
 
     def make_folder(self, folder: Path) -> None:
-        """Make a folder, with those above it, so that its name survives a crash."""
+        """Make a folder, with those above it, so that its name survives a crash: each that is made is forced in the one above."""
         if not folder.is_dir():
-            folder.mkdir(parents=True)
+            self.make_folder(folder.parent)
+            folder.mkdir()
             self.disk.sync_folder(folder.parent)

@@ -96,7 +96,7 @@ class TestFailoverSteps(ReplicationControl):
     """The copy, while there is one. It is at the passive side: no failover can happen while it exists."""
 
     holds_copy = False
-    """Whether a copy that is made waits for its boot group of a recovery plan."""
+    """Whether a copy that is made waits for its boot group of a recovery plan; it has to survive, as the host's does."""
 
     @property
     def copy_side(self) -> str:
@@ -141,6 +141,11 @@ class TestFailoverSteps(ReplicationControl):
         self.record.test = "none"
         self.record.test_point = None
         return StepResult.DONE
+
+    def let_go(self) -> None:
+        """What comes up at the passive side waits for no boot group of a recovery plan."""
+        self.holds_copy = False
+        self.sides[other(self.record.active)].host.held = False
 
     # ------------------------------------------------------------------------------------------------------ power
 

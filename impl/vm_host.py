@@ -94,7 +94,7 @@ class VmHost:
         try:
             self.agent.track(number, disk, block, data, now)
             self.disks.write(disk, block, data)
-        except OSError:
+        except BaseException:
             self.agent.doubt()
             raise
         self.acknowledged = number

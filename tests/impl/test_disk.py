@@ -10,10 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from siteproof.impl.changelog import ChangeLog
 from siteproof.impl.disk import CarefulDisk, Disk, RealDisk
 from siteproof.impl.errors import IntegrityError, UsageError
+from siteproof.impl.extents import ExtentSpace
 from siteproof.impl.simulated_disk import Crash, SimulatedDisk, SimulatedStorage, SimulatedStore
-from siteproof.impl.store import SqliteStore, Store
+from siteproof.impl.store import RealStorage, SqliteStore, Store
+from siteproof.impl.values import BLOCK
 
 PATH = Path("/folder/a")
 
@@ -247,3 +250,26 @@ def test_a_damaged_store_is_an_error_and_one_of_another_version_is_refused(tmp_p
         SqliteStore(path)
     with pytest.raises(UsageError, match="cannot be opened"):
         SqliteStore(tmp_path / "no" / "folder")
+
+
+def test_the_name_of_every_folder_that_is_made_is_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[Path] = []
+    monkeypatch.setattr(RealDisk, "sync_folder", lambda _, folder: forced.append(folder))
+    RealStorage(tmp_path).make_folder(tmp_path / "x" / "y" / "z")
+    assert forced == [tmp_path, tmp_path / "x", tmp_path / "x" / "y"]
+    RealStorage(tmp_path).make_folder(tmp_path / "x" / "y" / "z")
+    assert len(forced) == 3
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_the_name_of_a_new_log_is_forced_with_its_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sync: bool
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(RealDisk, "sync_folder", lambda _, folder: calls.append(folder.name))
+    monkeypatch.setattr(RealDisk, "sync", lambda *_: calls.append("file"))
+    log = ChangeLog(ExtentSpace(), tmp_path, "primary", 0, 64 * BLOCK, random.Random(1), sync=sync)
+    log.append(1, 0, bytes(BLOCK), 0.0)
+    log.append(2, 0, bytes(BLOCK), 0.0)
+    assert calls.count(tmp_path.name) == int(sync)
+    assert ("file" in calls) == sync

@@ -292,3 +292,30 @@ def test_a_kept_system_goes_on_with_its_common_points_after_its_program_has_ende
         assert all(chain.held_by(before[0])[:3])
         lab.settle()
         assert all(chain.held_by(common_of(lab)[-1]))
+
+
+def test_after_a_restart_the_newest_common_point_is_the_last_one_made(tmp_path: Path, topologies: dict[str, Path]) -> None:
+    images = {m: [make_image(tmp_path / f"{m}.img", BLOCKS)] for m in MEMBERS}
+
+    def lab_of(**more: Any) -> Lab:
+        return Lab(topologies["v2a"], images, tmp_path / "work", durable=True, groups={"shop": MEMBERS}, **more)
+
+    def rounds(lab: Lab, count: int) -> None:
+        for number in range(count):
+            for machine in MEMBERS:
+                assert lab.write(machine, "primary", 0, 2 + number, block(f"{machine} {number} {lab.now}"))
+            lab.advance(300 - lab.now % 300)
+            assert lab.settle()
+
+    with lab_of() as lab:
+        enable(lab)
+        rounds(lab, 3)
+        before = [points["web"] for points in common_of(lab)]
+        assert len(before) == 3
+    with lab_of(resume=True) as lab:
+        rounds(lab, 2)
+        made = common_of(lab)
+        assert [points["web"] for points in made][:3] == before
+        assert len(made) == 5, "no name of a barrier is used twice"
+        newest = lab.fleet.groups["shop"].common()
+        assert {m: p.id for m, p in newest.items()} == made[-1] == {m: lab.status(m).points[-1].id for m in MEMBERS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -255,3 +256,94 @@ def test_what_was_acknowledged_survives_a_killed_program(
         more = bytearray(expected)
         more[(last + 1) % 32 * BLOCK : ((last + 1) % 32 + 1) * BLOCK] = str(last + 1).encode().ljust(BLOCK, b".")
         assert lab.read("m", "recovery", 0, 0, 32 * BLOCK) in (expected, more)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, sqlite3.DatabaseError, MemoryError])
+def test_a_commit_that_is_interrupted_stops_the_system_and_loses_nothing(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    lab = protected(begin("h2s"))
+    assert lab.write("m", "primary", 0, 5, block("precious"))
+    kept = SqliteStore._transaction
+
+    def interrupted(store: SqliteStore, changes: dict[str, str | None]) -> None:
+        if store._path.name == "recovery.sqlite" and any("/block/" in key for key in changes):
+            raise error
+        kept(store, changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteStore, "_transaction", interrupted)
+        with pytest.raises(OSError if error is sqlite3.DatabaseError else error):
+            lab.settle()
+    assert lab.stopped
+    with pytest.raises(StoppedError, match="resume it"):
+        lab.settle()
+    lab = begin("h2s", resume=True)
+    assert lab.settle()
+    assert lab.request("m", "UnplannedFailover", "latest") is None
+    assert lab.settle()
+    assert lab.read("m", "recovery", 0, 5 * BLOCK, BLOCK) == block("precious")
+
+
+def test_an_event_that_is_interrupted_stops_the_system_and_a_mistake_does_not(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = protected(begin("h2s"))
+    with pytest.raises(UsageError):
+        lab.fault("rain")
+    with pytest.raises(UsageError):
+        lab.write("m", "primary", 7, 5, block("x"))
+    assert not lab.stopped
+    monkeypatch.setattr(lab._machine("m").sides["primary"].host.disks, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        lab.write("m", "primary", 0, 5, block("x"))
+    assert lab.stopped
+    lab = begin("h2s", resume=True)
+    monkeypatch.setattr(lab._machine("m").sides["recovery"].target, "apply", interrupt)
+    assert lab.write("m", "primary", 0, 5, block("y"))
+    with pytest.raises(KeyboardInterrupt):
+        lab.settle()
+    assert lab.stopped
+    lab = begin("h2s", resume=True)
+    assert lab.settle()
+    assert lab.read("m", "recovery", 0, 5 * BLOCK, BLOCK) == block("y")
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_is_not_ours_is_not_swept(begin: Begin, tmp_path: Path) -> None:
+    protected(begin("v2a")).close()
+    work = tmp_path / "work"
+    mine = [work / "disk.img", work / "m" / "notes.txt", work / "m" / "recovery.disks.old", work / "vault.sqlite.bak"]
+    for path in mine:
+        path.write_bytes(b"mine")
+    left = [work / "m" / f"primary-disk0-000099.hrl{more}" for more in ("", ".journal")]
+    for path in left:
+        path.write_bytes(b"left behind")
+    begin("v2a", resume=True)
+    assert [path.read_bytes() for path in mine] == [b"mine"] * 4
+    assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize("place", ["work", "work/m", "work/images"])
+def test_an_image_in_the_work_folder_is_refused_and_stays(tmp_path: Path, topologies: dict[str, Path], place: str) -> None:
+    (tmp_path / place).mkdir(parents=True)
+    image = make_image(tmp_path / place / "web.img")
+    (tmp_path / "link.img").symlink_to(image)
+    for given in (image, tmp_path / "link.img"):
+        with pytest.raises(UsageError, match=r"lies in the work folder .*move it out of there"):
+            Lab(topologies["h2s"], {"web": [given]}, tmp_path / "work", durable=True)
+    assert image.exists()
+    assert not list((tmp_path / "work").glob("*.sqlite"))
+
+
+@pytest.mark.parametrize("name", ["record", "x/record", "m/x/record"])
+def test_any_id_of_a_request_can_be_resumed(begin: Begin, name: str) -> None:
+    lab = begin("h2s")
+    assert lab.request("m", "EnableProtection", request_id=name) is None
+    assert lab.settle()
+    lab = begin("h2s", resume=True)
+    assert lab.request("m", "EnableProtection", request_id=name) is None
+    assert lab.request("m", "EnableProtection", request_id="other") == "AlreadyProtected"

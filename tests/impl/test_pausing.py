@@ -105,3 +105,18 @@ def test_a_pause_outlives_faults_and_the_program(tmp_path: Path, topologies: dic
         assert lab.read("m", "recovery", 0, 4 * BLOCK, BLOCK) != block("meanwhile")
         do(lab, RESUME)
         assert lab.read("m", "recovery", 0, 4 * BLOCK, BLOCK) == block("meanwhile")
+
+
+def test_what_was_under_way_at_a_fault_is_sent_again_after_the_resume_and_not_before(new_lab: Build) -> None:
+    lab = new_lab("h2s")
+    do(lab, "EnableProtection")
+    assert lab.write("m", "primary", 0, 3, block("under way"))
+    while lab._host("m", "primary").agent.in_flight is None:
+        assert lab.step()
+    lab.fault("link")
+    do(lab, PAUSE)
+    lab.heal("link")
+    assert lab.settle()
+    assert lab.read("m", "recovery", 0, 3 * BLOCK, BLOCK) != block("under way")
+    do(lab, RESUME)
+    assert lab.read("m", "recovery", 0, 3 * BLOCK, BLOCK) == block("under way")

@@ -315,3 +315,80 @@ def test_a_kept_system_holds_machines_for_their_group_over_a_restart(tmp_path: P
         assert lab.resume_plan("shop")
         lab.settle()
         assert lab.running("web", "recovery")
+
+
+def direct(lab: Lab, machine: str) -> None:
+    """A failover of one machine alone leaves it running at the other side."""
+    assert lab.request(machine, "UnplannedFailover", "latest") is None
+    lab.settle()
+    assert (lab.status(machine).active, lab.running(machine, "recovery")) == ("recovery", True)
+
+
+def test_a_run_that_is_pre_empted_holds_nobody_back(plan_lab: Build) -> None:
+    lab = plan_lab("h2s", plans=[PLAN, RecoveryPlan("one", (PlanGroup(("db",)),))])
+    assert lab.run_plan("shop", "PlannedFailover") is None
+    lab.fault("link")
+    assert lab.run_plan("one", "UnplannedFailover", point="latest") is None
+    lab.settle()
+    assert (lab.plan_run("shop").state, lab.plan_run("one").state) == (RunState.FAILED, RunState.DONE)  # type: ignore[union-attr]
+    assert lab.running("db", "recovery")
+    lab.fault("primary-site")
+    direct(lab, "web")
+
+
+def test_a_run_that_fails_starts_nobody_and_holds_nobody_back(plan_lab: Build) -> None:
+    lab = plan_lab("h2s", PlanGroup(("db",), after=(SCRIPT,)), PlanGroup(("web",)))
+    found = run(lab, "PlannedFailover")
+    assert (found.state, lab.status("web").active, lab.running("web", "recovery")) == (RunState.FAILED, "recovery", False)
+    lab.fault("recovery-site")
+    lab.heal("recovery-site")
+    assert not lab.running("web", "recovery")
+    assert not lab._host("web", "recovery").held
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_after_a_restart_nobody_waits_for_a_run_that_is_gone(
+    tmp_path: Path, topologies: dict[str, Path], *, fails: bool
+) -> None:
+    images = {m: [make_image(tmp_path / f"{m}.img")] for m in MACHINES}
+
+    def lab_of(**more: Any) -> Lab:
+        return Lab(topologies["h2s"], images, tmp_path / "work", plans=[PLAN], durable=True, **more)
+
+    with lab_of() as lab:
+        for machine in MACHINES:
+            assert lab.request(machine, "EnableProtection") is None
+        assert lab.settle()
+        assert lab.run_plan("shop", "PlannedFailover") is None
+    with lab_of(resume=True) as lab:
+        assert lab._host("web", "recovery").held
+        if fails:  # the job does, and lets it go
+            lab.fault("link")
+            lab.settle()
+            assert not lab._host("web", "recovery").held
+        lab.fault("primary-site")
+        direct(lab, "web")
+
+
+@pytest.mark.parametrize("operation", ["TestFailover", "PlannedFailover"])
+def test_the_order_of_starting_survives_a_restart(
+    tmp_path: Path, topologies: dict[str, Path], operation: str
+) -> None:
+    images = {m: [make_image(tmp_path / f"{m}.img")] for m in MACHINES}
+
+    def lab_of(**more: Any) -> Lab:
+        return Lab(topologies["h2s"], images, tmp_path / "work", plans=[PLAN], durable=True, **more)
+
+    with lab_of() as lab:
+        for machine in MACHINES:
+            assert lab.request(machine, "EnableProtection") is None
+        assert lab.settle()
+        assert lab.run_plan("shop", operation) is None
+    place = "test" if operation == "TestFailover" else "recovery"
+    with lab_of(resume=True) as lab:
+        lab.settle()
+        assert not any(lab.running(m, place) for m in ("db", "app", "web")), "nobody starts before the plan is run again"
+        found = run(lab, operation)
+        assert (found.state, found.errors) == (RunState.DONE, [])
+        assert [subject for _, subject, _ in order(found, "runs")] == ["db", "app", "web"]
+        assert all(lab.running(m, place) for m in ("db", "app", "web"))

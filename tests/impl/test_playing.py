@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from siteproof.impl.agent import MobilityService
+from siteproof.impl.control import StepResult
 from siteproof.impl.coordinator import Provider
+from siteproof.impl.diskset import DiskSet
 from siteproof.impl.errors import UsageError
 from siteproof.impl.flows import FLOWS
 from siteproof.impl.group import ReplicationGroup
 from siteproof.impl.playing import Event, Outcome, play
 from siteproof.impl.scenario import load_scenario
 from siteproof.impl.target import ReplicaHost, StorageAccount
+from siteproof.impl.values import Point
 from siteproof.impl.vm_host import VmHost
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "docs" / "scenarios").glob("*.toml"))
@@ -150,9 +153,78 @@ class ComesBackRunning(VmHost):
         return ran
 
 
+class ShowsLiveContent(DiskSet):
+    """Every point reads as the replica does now."""
+
+    def read(self, disk: int, offset: int, length: int, at: int | None = None) -> bytes:  # noqa: ARG002
+        return super().read(disk, offset, length)
+
+
+class KeepsOnlyTheNewest(ReplicaHost):
+    """Retention removes every point but the newest, pinned ones too."""
+
+    def points_to_prune(self, now: float, retention: float, in_use: Any) -> list[Point]:  # noqa: ARG002
+        return self.points[:-1]
+
+
+class KeepsNoPinnedPoint(ReplicaHost):
+    """Retention does not ask what a point is used for."""
+
+    def points_to_prune(self, now: float, retention: float, in_use: Any) -> list[Point]:  # noqa: ARG002
+        return super().points_to_prune(now, retention, ())
+
+
+class LosesTheNewest(ReplicaHost):
+    """Retention removes the newest point too."""
+
+    def points_to_prune(self, now: float, retention: float, in_use: Any) -> list[Point]:
+        return [p for p in self.points if now - p.cut_at > retention] or super().points_to_prune(now, retention, in_use)
+
+
+class NobodyStarts(VmHost):
+    """Becomes the machine, and its guest does not start."""
+
+    def take_over(self, epoch: int, acknowledged: int) -> None:
+        super().take_over(epoch, acknowledged)
+        self.guest.running = False
+
+
+class TakesTheOldest(Provider):
+    """Fails over to the oldest point, and says so."""
+
+    def choose_point(self, job: Any, now: float) -> Point | None:  # noqa: ARG002
+        return self.sides["recovery"].target.points[0]
+
+
+class NeverCleansUp(Provider):
+    """The copy of a test failover is never deleted."""
+
+    def step_delete_copy(self, job: Any, now: float) -> StepResult:  # noqa: ARG002
+        return StepResult.WAIT
+
+
+WRITE = '[[steps]]\nwrite = 5\nworkload = "w"\n'
+MORE = f'{WRITE}[[steps]]\nadvance = "6m"\n'
+LATER = f'{WRITE}[[steps]]\nadvance = "150m"\n[[steps]]\nsettle = true\n'
+TO_A_POINT = MORE + MORE + '[[steps]]\nfault = "primary-site"\n[[steps]]\nrequest = "UnplannedFailover"\npoint = "p2"\n'
+CLEANUP = '[[steps]]\nrequest = "TestFailoverCleanup"\n'
+UNDER_TEST = '[[steps]]\nrequest = "TestFailover"\npoint = "p1"\n'
+
+
 @pytest.mark.parametrize(
     ("components", "rest", "told"),
     [
+        ({"disk-set": ShowsLiveContent}, MORE + MORE, "writes when it was seen first, and holds 40 now"),
+        ({"disk-set": ShowsLiveContent}, TO_A_POINT, "step 9: m: recovery point p1 held"),
+        ({"replica-host": KeepsOnlyTheNewest}, MORE + MORE, "recovery point p1 is gone after at most"),
+        ({"replica-host": KeepsNoPinnedPoint}, UNDER_TEST + LATER + MORE, "the point that the copy of its test failover was"),
+        ({"replica-host": LosesTheNewest}, LATER, "the newest recovery point p"),
+        ({"vm-host": NobodyStarts}, UNPLANNED, "recovery is the machine, and does not run"),
+        ({"vm-host": NobodyStarts}, PLANNED, "recovery is the machine, and does not run"),
+        ({"provider": TakesTheOldest}, MORE + UNPLANNED, "had been replicated"),
+        ({"provider": TakesTheOldest}, TO_A_POINT, "it holds 0 writes; p2, which was asked for, "),
+        ({"provider": TakesTheOldest}, TEST, "the copy of the test failover holds 0 of 30 acknowledged writes; 30 had been"),
+        ({"provider": NeverCleansUp}, TEST + CLEANUP, "TestFailoverCleanup is stuck"),
         ({"replica-host": SkipsAWrite}, UNPLANNED, "are no prefix: a mixture"),
         ({"replica-host": SkipsAWrite}, TEST, "the copy of the test failover is no prefix"),
         ({"replica-host": ForgetsTheNewestPoint}, UNPLANNED, "which it says it used, holds 30"),
@@ -259,8 +331,10 @@ def test_a_plan_is_told_and_what_its_group_holds_is_of_one_instant(tmp_path: Pat
     assert "plan p: done, 1 errors noted" in told
     assert "group g: its machines hold what they held at one instant" in told
     outcome, _ = played(file, tmp_path / "bad", {"replication-group": OwnPoints})
-    assert outcome.findings == (
-        "step 4: group g: a machine lacks a write that was acknowledged before one that another machine holds",
+    assert len(outcome.findings) == 2
+    assert outcome.findings[0].startswith("step 4: a: it holds 0 of ")
+    assert outcome.findings[1] == (
+        "step 4: group g: a machine lacks a write that was acknowledged before one that another machine holds"
     )
 
 
