@@ -58,7 +58,7 @@ Progress = Callable[[str], None]
 ANY = 10**9
 FIRST_STATES, DEEP_STATES = 60_000, 1_000_000
 ANYWHERE = Scope(ANY, ANY, ANY, words="the nearest states")
-SPACER_FIRST, SPACER_LAST = 10.0, 3.0
+SPACER_FIRST, SPACER_LAST = 10.0, 10.0
 """Seconds that Spacer gets before the widest search, and for what is left of promises that are refuted; what it can prove at all,
 it mostly proves in a few."""
 

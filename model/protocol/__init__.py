@@ -19,12 +19,13 @@ from siteproof.model.protocol.claims import PARTS, PROMISES
 from siteproof.model.protocol.lemmas import KNOWN, LEMMAS
 from siteproof.model.protocol.places import lint
 from siteproof.model.protocol.vocabulary import Parts
-from siteproof.model.system import Model, build_model, constants_of
+from siteproof.model.system import Model, build_model, constants_of, remembered
 from siteproof.model.terms import literal
 
 __all__ = ["LEMMAS", "LEVEL", "PARTS", "PROMISES", "build_protocol", "protocol_model"]
 
 
+@remembered
 def protocol_model(name: str, facts: Mapping[str, bool]) -> Model:
     """The protocol level of one flow: `name` is the topology's id, `facts` its behaviour by dotted path, derived ones among them.
     Raises `ValueError` for an action that acts at a distance and for an initial state that is not the promise level's."""

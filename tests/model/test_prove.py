@@ -21,7 +21,7 @@ from tests.soak import soak
 
 from .proving import FLOWS, H2S, V2A, model_of
 
-ALL = ("P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9", "P10", "P12", "P13", "P16", "P20", "P21", "P22")
+ALL = ("P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9", "P10", "P11", "P12", "P13", "P16", "P18", "P20", "P21", "P22")
 
 
 def claims(report: ProofReport) -> dict[str, ClaimResult]:
@@ -42,7 +42,7 @@ def reports(certificates: Path) -> dict[str, ProofReport]:
 def test_all_promises_of_a_flow_are_proved_and_confirmed_by_two_solvers(reports: dict[str, ProofReport], flow: str) -> None:
     report = reports[flow]
     absent = {"P1": Verdict.NOT_APPLICABLE} if flow == V2A else {}
-    other = {"P13": Verdict.BY_CONSTRUCTION} | absent
+    other = dict.fromkeys(("P11", "P13", "P16", "P18"), Verdict.BY_CONSTRUCTION) | absent
     assert {p.id: p.verdict for p in report.promises} == dict.fromkeys(ALL, Verdict.PROVED) | other
     proved = [p for p in report.promises if p.id not in absent]
     assert all(len(p.confirmed_by) == 2 for p in proved)
@@ -60,10 +60,10 @@ def test_no_proved_claim_speaks_of_nothing(reports: dict[str, ProofReport], flow
 
 def test_the_certificate_of_a_proof_holds_all_its_claims(reports: dict[str, ProofReport], certificates: Path) -> None:
     checked = certify(certificates / V2A / "promise")
-    shown = [c for c in claims(reports[V2A]).values() if is_kept(c.verdict)]
+    shown = [c for c in claims(reports[V2A]).values() if is_kept(c.verdict) or c.reason == "its premise is unreachable (proved)"]
     assert checked.confirmed
     assert checked.as_documented
-    assert (checked.promises, checked.claims) == (ALL[1:], len(shown))
+    assert (checked.promises, checked.claims) == (tuple(id for id in ALL if id != "P1"), len(shown))
     assert set(checked.impossible) >= {"planned_failover", "accept_former_source"}
 
 
@@ -71,7 +71,7 @@ def test_a_claim_that_the_actions_it_names_satisfy_as_written_is_no_proof(report
     told = {name: c.verdict for name, c in claims(reports[H2S]).items()}
     assert told["P2 what was received is reported"] is Verdict.BY_CONSTRUCTION
     assert told["P2 the content is exactly the prefix at the point"] is Verdict.PROVED
-    assert told["P3 the epoch only grows, and grows with every change of authority"] is Verdict.PROVED
+    assert told["P3 the epoch only grows, and grows with every change of authority"] is Verdict.BY_CONSTRUCTION
 
 
 def test_a_premise_that_is_proved_unreachable_makes_a_claim_not_applicable() -> None:
@@ -120,7 +120,7 @@ def test_only_the_promises_that_are_asked_for() -> None:
     report = prove(load_topology(H2S), ["P12"], on_progress=told.append)
     assert [p.id for p in report.promises] == ["P12"]
     assert report.promises[0].certificate is None
-    assert any(line.startswith("search: ") for line in told)
+    assert "walking" in told
     assert any(line.startswith("induction round 1: ") for line in told)
 
 
