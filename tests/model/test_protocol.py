@@ -8,11 +8,13 @@ import pytest
 from siteproof.model.control_paths import DERIVED, derived_facts
 from siteproof.model.engines.induction import induct, never_possible, proves
 from siteproof.model.engines.obligations import invariant_candidates
+from siteproof.model.mutation import with_change
 from siteproof.model.promise.vocabulary import Job
 from siteproof.model.protocol import LEMMAS, PARTS, build_protocol
 from siteproof.model.protocol.vocabulary import Parts
 from siteproof.model.readings.python import Accepted, Refused, compile_model
 from siteproof.model.system import Facts, Step
+from siteproof.model.terms import literal
 from siteproof.model.topology import builtin_topologies, load_topology
 from tests.soak import soak
 
@@ -106,3 +108,8 @@ def test_a_wrong_protocol_is_refuted(wrong: Wrong) -> None:
     trace = shortest(model, wrong.breaks, wrong.length)
     assert trace is not None
     assert len(trace.steps) == wrong.length
+
+
+def test_what_is_seen_may_not_be_changed_by_an_effect_that_a_mutant_adds() -> None:
+    forgets = with_change(right(V2A), "acknowledge", "x_latest", literal(False))
+    assert not is_shown(forgets, "R1.acknowledge-changes-nothing-that-is-seen")
