@@ -417,7 +417,7 @@ class Factor(Tests):
                     if new is not None:
                         if k < len(new):
                             where = new[k].view.locate(log)
-                            suits = kind == RENEWED or (new[k].kind == KINDS[1]) == (number == self.promised.cutting_app)
+                            suits = (new[k].kind == KINDS[1]) == (number == self.promised.cutting_app)
                             if suits and where is not None and where.length == after[at.latest]:
                                 explained = k + 1
                         if kind == CUT and explained == k:

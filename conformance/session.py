@@ -4,7 +4,8 @@ Rules
 1. After every command every machine is observed, and every new recovery point is read. The active side's disk is read when
    authority has moved, when a job that sets it has ended, when the system stands still, now and then, and at the end; so are
    the former source's, and when the loss has been counted, and the copy of a test failover, and when it begins. Older points
-   are read again now and then and at the end, whole.
+   are read again now and then and at the end. Of large disks only the blocks that were ever written are read meanwhile; at the
+   end all places are read whole, so that a change of a block that nobody wrote is seen at every size.
 2. Symbolic arguments are resolved here, against what the driver has shown. A fault that is already there, or the healing
    of what is well, does nothing; what the driver cannot do is skipped and counted.
 3. A session is a value machine: the same case on the same driver with the same seed does the same, whoever asks (engine,
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,12 +62,20 @@ DriverFactory = Callable[[], Driver]
 
 LOOK_EVERY = 8
 REREAD_EVERY = 24
+WHOLE = 2048
+"""Disks of up to so many blocks are always read whole."""
 _FIELDS = tuple(field.name for field in attrs.fields(Observation))
 
 
 def base_for(scenario: Scenario) -> Base:
     """What every disk of the scenario starts with."""
     return Base(scenario.blocks, Path(scenario.image) if scenario.image else None)
+
+
+class _Reader(Protocol):
+    """Reads a place of one machine; `whole`: all of it, or what was ever written; None: as the disks' size asks for."""
+
+    def __call__(self, where: str, whole: bool | None = None) -> View: ...
 
 
 class Recorder(Protocol):
@@ -131,7 +141,7 @@ class Session:
         """Coverage items that a campaign has met already; engines prefer those that are not among them."""
         self.model_before: dict[str, Any] = {}
         self.model_after: dict[str, Any] = {}
-        self._whole = self.base.blocks <= 2048
+        self._whole = self.base.blocks <= WHOLE
         self._time = 0.0
         self._step = 0
         self._gone: dict[str, str] = {}
@@ -147,7 +157,7 @@ class Session:
             )
             for m in scenario.machines
         }
-        self._readers: dict[str, Callable[[str], View]] = {m: self._reader(m) for m in scenario.machines}
+        self._readers: dict[str, _Reader] = {m: self._reader(m) for m in scenario.machines}
         if recorder is not None:
             recorder.case(attrs.evolve(scenario, blocks=self.base.blocks, image=""), seed, self.can)
         self.driver.call("start", self.driver.driver.start, scenario, seed, self.base)
@@ -274,7 +284,7 @@ class Session:
         index = int(point.removeprefix("point:"))
         return points[index].id if -len(points) <= index < len(points) else NEVER
 
-    def _reader(self, machine: str) -> Callable[[str], View]:
+    def _reader(self, machine: str) -> _Reader:
         driver = self.driver
 
         def read(where: str, whole: bool | None = None) -> View:
@@ -286,8 +296,8 @@ class Session:
 
         return read
 
-    def _take_in(self, machine: str, event: Event | None, *, still: bool, disk: bool) -> None:
-        """Observe one machine and let the oracle explain it."""
+    def _take_in(self, machine: str, event: Event | None, *, still: bool, disk: bool, whole: bool | None = None) -> None:
+        """Observe one machine and let the oracle explain it. `whole`: whatever is read, read all of it."""
         factor = self.factors[machine]
         seen = self.driver.observe(machine)
         before = self.last.get(machine)
@@ -296,7 +306,9 @@ class Session:
         tried = before is not None and before.test != seen.test
         down = {f"{side}-site" for side in SIDES} & self.faults
         up = f"{seen.active}-site" not in down
-        read = self._readers[machine] if self.can.reads_points else None
+        read: Callable[[str], View] | None = None
+        if self.can.reads_points:
+            read = self._readers[machine] if whole is None else partial(self._readers[machine], whole=whole)
         if self.recorder is not None:
             self.recorder.looked(machine, seen)
             read = None if read is None else self._recorded(machine, read)
@@ -355,7 +367,7 @@ class Session:
             return
         factor = self.factors[machine]
         for point in factor.points:
-            now = self._readers[machine](point.id) if whole is None else self._readers[machine](point.id, whole)  # type: ignore[call-arg]
+            now = self._readers[machine](point.id, whole)
             if now != point.view:
                 self.divergence = blame.changed_point(machine, point, now, factor, len(self.commands) - 1)
                 if self.recorder is not None:
@@ -369,7 +381,7 @@ class Session:
                 for machine in self.factors:
                     self._read_again(machine, whole=True)
                     if self.divergence is None and not self.overflow:
-                        self._take_in(machine, None, still=False, disk=True)
+                        self._take_in(machine, None, still=False, disk=True, whole=True)
                 self._write_down(None, None, True)
             if self.recorder is not None:
                 self.recorder.end(self.divergence, self.overflow)

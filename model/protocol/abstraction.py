@@ -8,7 +8,8 @@ Rules
 2. `books` is what the vault knows: the same, as if nobody had done what the vault has not recorded. Requests are granted by it.
 3. *Refinement.* Each action names the promise's action that it refines, or none. Whatever it does, that action's preconditions
    hold of what is seen before, with some arguments, and what is seen afterwards is its effect; where it names none, what is
-   seen does not change. Only what mentions a variable that the action writes can change, so no more is asked about.
+   seen does not change. That is asked of all that is seen, whatever the action is said to write: it is the model that is read
+   which knows, and engines leave out what cannot change.
 4. The obligations are step claims, so the engines, certificates and counterexamples of the project are theirs, too. By induction
    over a run then, with the initial states compared when the model is built, every run of the protocol is one of the promise
    level, and every promise about what is seen is kept. The marked write is a part of what is seen.
@@ -31,7 +32,7 @@ import z3
 from siteproof.model.claims import Claim, step
 from siteproof.model.promise.vocabulary import Failover, Job, Machine, Protection, Resync
 from siteproof.model.protocol.vocabulary import Parts
-from siteproof.model.system import FACT_PREFIX, ActionRule, Kind, Parameter, Requires, Step, constants_of
+from siteproof.model.system import FACT_PREFIX, ActionRule, Kind, Parameter, Requires, Step
 from siteproof.model.terms import And, Bool, Change, If, Not, Or, literal
 
 __all__ = ["FACT", "PartRule", "at_the_side", "books", "carries", "refinement", "refines", "seen", "stutters"]
@@ -76,12 +77,6 @@ def _views(suffix: str) -> tuple[Machine, Machine, Machine]:
     books = _seen(p, None)
     side = _machine(p, {name: term for name, term in books.terms.items() if name not in _ADVERTISED})
     return _seen(p, p.done), books, side
-
-
-@lru_cache(maxsize=4)
-def _mentioned(suffix: str) -> dict[str, frozenset[str]]:
-    """By variable of the promise level: the protocol's variables that its abstraction mentions."""
-    return {name: frozenset(constants_of(term.node)) for name, term in _views(suffix)[0].terms.items()}
 
 
 _ADVERTISED = ("points", "point", "app", "x_latest", "x_point", "x_app")
@@ -195,30 +190,27 @@ def refinement(rules: Sequence[PartRule]) -> tuple[Claim, ...]:
 def _refines(part: PartRule) -> Claim:
     promised = part.refines
     told = f"refines {promised.name.replace('_', ' ')} of the promise level" if promised else "changes nothing that is seen"
-    written = frozenset(change.name for change in _written(part))
 
     def conclusion(a: Parts, b: Parts) -> Bool:
         before, after = seen(a), seen(b)
-        mention = [name for name, asked in _mentioned("").items() if not written.isdisjoint(asked)]
         if promised is None:
-            return And(*(_same(after, name, before.terms[name]) for name in mention))
-        rows, of = [], {term.node.get_id(): name for name, term in before.terms.items()}
+            return And(*(_same(after, name, before.terms[name]) for name in before.terms))
+        rows, changed, of = [], set[str](), {term.node.get_id(): name for name, term in before.terms.items()}
         for arguments in _arguments(promised.parameters):
             done = promised.rule(FACT, before, *arguments)
             becomes = {of[change.variable.node.get_id()]: change.value for change in done.changes}
             guards = [need.condition if isinstance(need, Requires) else need for need in done.requires]
-            asked = [name for name in before.terms if name in mention or name in becomes]
-            rows.append(And(*guards, *(_same(after, name, becomes.get(name, before.terms[name])) for name in asked)))
-        return Or(*rows)
+            rows.append((guards, becomes))
+            changed |= becomes.keys()
+        kept = [_same(after, name, before.terms[name]) for name in before.terms if name not in changed]
+        return And(*kept, Or(*(
+            And(*guards, *(_same(after, name, becomes.get(name, before.terms[name])) for name in before.terms if name in changed))
+            for guards, becomes in rows)))
 
     words = (f"the preconditions of {promised.name.replace('_', ' ')} hold of what is seen before, and its effect is what is seen"
              " afterwards" if promised else "what is seen afterwards is what is seen before")
     return step(f"{part.name.replace('_', ' ')} {told}", conclusion, on=(part.name,),
                 words=f"in every step of {part.name.replace('_', ' ')}: {words}")
-
-
-def _written(part: PartRule) -> Sequence[Change]:
-    return part.rule.rule(FACT, Parts(), *(parameter.term for parameter in part.rule.parameters)).changes
 
 
 def _same(m: Machine, name: str, value: Any) -> Bool:

@@ -3,8 +3,9 @@
 Rules
 1. Crash and restart of every place are generated (`places`). The link's crash is a partition.
 2. Whoever starts a guest does so at a host that has looked at its logs. A former source does not know better, as ever.
-3. The temporary process server and what else the way back needs are set up by an operator; the server is deleted only while the
-   books say that this machine does not need it. (That it is shared by many machines is the gateway level's affair.)
+3. The temporary process server and what else the way back needs are set up by an operator, through the vault; the server is
+   deleted only while the books say that this machine does not need it. (That many machines share it is the gateway level's
+   affair.)
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from siteproof.model.promise import environment, resync
 from siteproof.model.promise.vocabulary import Job, Site
 from siteproof.model.protocol.abstraction import PartRule, books, carries, refines, stutters
-from siteproof.model.protocol.places import crash_of, restart_of
+from siteproof.model.protocol.places import crash_of, reach, restart_of
 from siteproof.model.protocol.vocabulary import Parts
 from siteproof.model.system import Facts, Kind, Step
 from siteproof.model.terms import And, Bool, Not, Or
@@ -64,20 +65,21 @@ def damage_change_log(_t: Facts, p: Parts) -> Step:
 
 @stutters(Kind.ENVIRONMENT, ("V2A-53",), by_operator=True)
 def set_up_server(t: Facts, p: Parts) -> Step:
-    """A virtual machine in Azure is made the temporary process server."""
-    return Step([p.server.becomes(True)], [t["gateway.temporary"], Not(p.server)])
+    """A virtual machine in Azure is made the temporary process server, and registers with the vault."""
+    return Step([p.server.becomes(True)], [t["gateway.temporary"], Not(p.server), reach(t, p, "vault", "gateway")])
 
 
 @stutters(Kind.ENVIRONMENT, ("V2A-54",), by_operator=True)
 def delete_server(t: Facts, p: Parts) -> Step:
-    """The temporary process server, which this machine does not need, is deleted."""
-    return Step([p.server.becomes(False)], [t["gateway.temporary"], p.server, Not(needs_server(p)), Not(p.done)])
+    """The temporary process server, which this machine does not need by the vault's books, is deleted."""
+    return Step([p.server.becomes(False)],
+                [t["gateway.temporary"], p.server, Not(needs_server(p)), reach(t, p, "vault", "gateway")])
 
 
 @stutters(Kind.ENVIRONMENT, ("V2A-57", "V2A-58"), by_operator=True)
 def set_up_way_back(t: Facts, p: Parts) -> Step:
-    """The master target and the failback policy are set up."""
-    return Step([p.way_back.becomes(True)], [t["failback.asks_components"], Not(p.way_back)])
+    """The master target and the failback policy are set up, and the vault has them on record."""
+    return Step([p.way_back.becomes(True)], [t["failback.asks_components"], Not(p.way_back), p.vault_up])
 
 
 CRASHES: tuple[PartRule, ...] = (

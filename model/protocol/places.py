@@ -9,9 +9,10 @@ Rules
    also there (false, zero, the first member), and the flag that says that the place is up; a restart sets it. A site's crash is
    that of the role that it has.
 4. *Lint.* An action is one place's, which talks to others: of the places that it reads or writes, one has to be up and to reach
-   each of the others, by what the action asks for. That holds for the system's own actions and the operator's requests; the
-   world is not bound by it. A volatile variable may also be cleared while its place is down: it has been by then. Marks and
-   what has no place do not count, and of a session, which lies in several places, nothing is asked.
+   each of the others, by what the action asks for. That holds for the system's own actions, the operator's requests and what
+   else is in an operator's hands (`by_operator`); the world is not bound by it. A volatile variable may also be cleared while
+   its place is down: it has been by then. What has no place, as most marks, does not count, and of a session, which lies in
+   several places, nothing is asked.
 5. Where the sides change roles, a variable that takes over its counterpart's value is only called by another name; what else
    the action writes, it writes at the side that will have the role.
 """
@@ -167,7 +168,7 @@ def lint(model: Model, parts: Sequence[PartRule], known: Iterable[Any]) -> None:
     solver.add(*(row.node for row in smt.typing(model)), *(fold(node) for node in known))
     swaps = {part.name for part in parts if part.swaps}
     for action in model.actions:
-        if action.kind is Kind.ENVIRONMENT:
+        if action.kind is Kind.ENVIRONMENT and not action.by_operator:
             continue
         firm, resets = _touched(action, homes, action.name in swaps)
         solver.push()

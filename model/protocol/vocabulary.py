@@ -7,7 +7,7 @@ Rules
    stands for a place in a flow is in its topology (`siteproof.model.protocol.places`).
 2. A volatile variable holds nothing after a crash of its place: false, zero, the first member. One that lies in several places
    at once, a session, is lost with any of them. Variables without a place are nobody's: names of roles, reports that only a
-   reader sees, and marks.
+   reader sees, and marks, but for what a cache holds of the marked write, which is lost with the cache.
 3. Most variables are the promise level's own, with a place. What the protocol says more closely is written out here, and the
    promise's variable is a term over it (`abstraction`).
 4. The vault's books lag behind: `done` says that the side in charge has done its part of the job that the books still call
@@ -129,4 +129,4 @@ class Parts(Vocabulary):
     x_test = Machine.x_test
     x_staged = Machine.x_staged
     x_log = flag(False, "the source's logs hold the marked write", mark=True)
-    x_queue = flag(False, "the gateway's cache holds the marked write", mark=True)
+    x_queue = flag(False, "the gateway's cache holds the marked write", mark=True, place="gateway", durable=False)

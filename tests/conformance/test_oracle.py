@@ -6,12 +6,14 @@ from functools import partial
 import attrs
 import pytest
 
-from siteproof.conformance.case import Case, Fault, Operate, Scenario, Settle, StartMachine, Write
+from siteproof.conformance.case import Case, Command, Fault, Operate, Scenario, Settle, StartMachine, Write
+from siteproof.conformance.content import BLOCK
 from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observation, Rejected, Unknown
 from siteproof.conformance.drivers.model import ModelDriver, Style
 from siteproof.conformance.oracle import Factor
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import run_case
+from siteproof.conformance.session import Session
 from tests.soak import soak
 
 from .driving import FLOWS, promised, run
@@ -199,8 +201,6 @@ def test_a_fault_that_the_flow_lacks_does_nothing() -> None:
 
 
 def test_the_explanation_tells_the_internal_steps() -> None:
-    from siteproof.conformance.session import Session
-
     session = Session(Scenario(FLOWS[1]), random.Random(1).getrandbits(8), ModelDriver, promised(FLOWS[1]))
     for command in OPENING:
         assert session.step(command)
@@ -208,3 +208,53 @@ def test_the_explanation_tells_the_internal_steps() -> None:
     session.finish()
     assert "finish_copy" in steps[2]
     assert any("replicate" in some for some in steps)
+
+
+class CorruptAtTheEnd(ModelDriver):
+    """A conforming system of large disks that damages a block which nobody ever wrote, in one place."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(Style(extra_points=0.0))
+        self.where = where
+
+    def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
+        data, at = super().read(machine, where, disk, offset, length), 9 * BLOCK - offset
+        return data[:at] + b"rubbish" + data[at + 7 :] if where == self.where and 0 <= at < length else data
+
+
+@pytest.mark.parametrize(
+    ("where", "last"),
+    [
+        ("primary", ()),
+        ("primary", (Operate("m0", "UnplannedFailover", "latest"), Settle())),
+        ("recovery", (Operate("m0", "UnplannedFailover", "latest"), Settle())),
+        ("test", (Operate("m0", "TestFailover", "latest"), Settle())),
+    ],
+    ids=["active side", "former source", "new side", "test copy"],
+)
+def test_of_large_disks_a_block_that_nobody_wrote_is_judged_at_the_end(where: str, last: tuple[Command, ...]) -> None:
+    case = Case(Scenario(FLOWS[1], blocks=2049), (*OPENING, *last))
+    found = run_case(case, partial(CorruptAtTheEnd, where), promised(FLOWS[1])).divergence
+    assert found is not None
+    assert "block 9" in found.found
+
+
+class Relabelled(ModelDriver):
+    """A system that calls its points app-consistent, whatever they are."""
+
+    def __init__(self) -> None:
+        super().__init__(Style(extra_points=0.0))
+
+    def observe(self, machine: str) -> Observation:
+        seen = super().observe(machine)
+        assert not isinstance(seen.points, Unknown)
+        return attrs.evolve(seen, points=tuple((name, "app-consistent") for name, _ in seen.points))
+
+
+def test_the_point_that_ends_a_copy_is_not_taken_for_an_app_consistent_one() -> None:
+    session = Session(Scenario(FLOWS[1]), 1, Relabelled, promised(FLOWS[1]))
+    for command in OPENING[:2]:
+        assert session.step(command)
+    steps = session.factors["m0"].explanation()[-1]
+    session.finish()
+    assert steps.index("cut_app_point") > steps.index("finish_copy"), "only a point cut later can be what it says"

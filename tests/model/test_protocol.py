@@ -8,11 +8,13 @@ import pytest
 from siteproof.model.control_paths import DERIVED, derived_facts
 from siteproof.model.engines.induction import induct, never_possible, proves
 from siteproof.model.engines.obligations import invariant_candidates
+from siteproof.model.mutation import with_change
 from siteproof.model.promise.vocabulary import Job
 from siteproof.model.protocol import LEMMAS, PARTS, build_protocol
 from siteproof.model.protocol.vocabulary import Parts
 from siteproof.model.readings.python import Accepted, Refused, compile_model
 from siteproof.model.system import Facts, Step
+from siteproof.model.terms import literal
 from siteproof.model.topology import builtin_topologies, load_topology
 from tests.soak import soak
 
@@ -34,10 +36,22 @@ def test_an_unplanned_failover_that_switches_off_a_source_out_of_reach_is_refuse
         build_protocol(V2A, load_topology(V2A).facts, [new if part is old else part for part in PARTS])
 
 
+@pytest.mark.parametrize(("name", "guard"), [("set_up_server", 2), ("delete_server", 3), ("set_up_way_back", 2)])
+def test_what_an_operator_does_out_of_reach_of_the_vault_is_refused_by_the_lint(name: str, guard: int) -> None:
+    def far(t: Facts, p: Parts) -> Step:
+        own = old.rule.rule(t, p)
+        return Step(own.changes, own.requires[:guard])
+
+    old = next(part for part in PARTS if part.name == name)
+    new = attrs.evolve(old, rule=attrs.evolve(old.rule, rule=far))
+    with pytest.raises(ValueError, match=rf"{name} .*acts at a distance"):
+        build_protocol(V2A, load_topology(V2A).facts, [new if part is old else part for part in PARTS])
+
+
 def test_a_crash_loses_what_is_volatile_and_nothing_else() -> None:
     lost = {name: set(right(V2A).action(name).changes) for name in ("fail_gateway", "fail_link", "fail_vault", "fail_relay")}
     assert lost == {
-        "fail_gateway": {"gateway_up", "queue", "gateway_epoch", "session"}, "fail_link": {"link_up", "session"},
+        "fail_gateway": {"gateway_up", "queue", "x_queue", "gateway_epoch", "session"}, "fail_link": {"link_up", "session"},
         "fail_vault": {"vault_up", "believed_off"}, "fail_relay": {"relay_up"}}
     site = set(right(V2A).action("fail_primary_site").changes)
     assert site == {"primary_up", "session", "running", "cached", "recording", "passive_running", "passive_cached", "orders",
@@ -106,3 +120,8 @@ def test_a_wrong_protocol_is_refuted(wrong: Wrong) -> None:
     trace = shortest(model, wrong.breaks, wrong.length)
     assert trace is not None
     assert len(trace.steps) == wrong.length
+
+
+def test_what_is_seen_may_not_be_changed_by_an_effect_that_a_mutant_adds() -> None:
+    forgets = with_change(right(V2A), "acknowledge", "x_latest", literal(False))
+    assert not is_shown(forgets, "R1.acknowledge-changes-nothing-that-is-seen")
