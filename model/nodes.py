@@ -22,6 +22,18 @@ import z3
 
 __all__ = ["Part", "Substitution", "all_of", "constants_of", "is_false_in", "joined", "pieces_of", "read"]
 
+
+def _unasked(function: Any) -> Any:
+    """A function of z3 as it is. Those of the `z3` package ask after each call whether it failed, which costs as much again; the
+    ones below cannot fail, on parts of a term that is kept."""
+    inner = function.__defaults__
+    return getattr(inner[0], "f", function) if inner else function
+
+
+_id, _kind, _app = map(_unasked, (z3.Z3_get_ast_id, z3.Z3_get_ast_kind, z3.Z3_to_app))
+_count, _argument, _declaration = map(_unasked, (z3.Z3_get_app_num_args, z3.Z3_get_app_arg, z3.Z3_get_app_decl))
+_operator = _unasked(z3.Z3_get_decl_kind)
+
 _WORDS = {
     z3.Z3_OP_AND: "and", z3.Z3_OP_OR: "or", z3.Z3_OP_NOT: "not", z3.Z3_OP_IMPLIES: "=>", z3.Z3_OP_ITE: "ite",
     z3.Z3_OP_EQ: "=", z3.Z3_OP_IFF: "=", z3.Z3_OP_DISTINCT: "distinct", z3.Z3_OP_XOR: "xor", z3.Z3_OP_LE: "<=",
@@ -96,37 +108,51 @@ def read(node: Any) -> Part:
     known: dict[int, Part] = {}
 
     def part(one: Any) -> Part:
-        number = z3.Z3_get_ast_id(context, one)
+        number = _id(context, one)
         if number not in known:
             known[number] = made(one)
         return known[number]
 
     def made(one: Any) -> Part:
-        if z3.Z3_get_ast_kind(context, one) not in (z3.Z3_APP_AST, z3.Z3_NUMERAL_AST):
-            raise ValueError(f"the modelling language has no word for a part of {node}")
-        app = z3.Z3_to_app(context, one)
-        declaration = z3.Z3_get_app_decl(context, app)
-        kind = z3.Z3_get_decl_kind(context, declaration)
+        _check_kind(context, one, node)
+        app = _app(context, one)
+        declaration = _declaration(context, app)
+        kind = _operator(context, declaration)
         if kind == z3.Z3_OP_ANUM:
             return Part(kind, z3.Z3_get_numeral_string(context, one), ())
-        parts = tuple(part(z3.Z3_get_app_arg(context, app, at)) for at in range(z3.Z3_get_app_num_args(context, app)))
-        return Part(kind, str(z3.Z3_get_symbol_string(context, z3.Z3_get_decl_name(context, declaration))), parts)
+        parts = tuple(part(_argument(context, app, at)) for at in range(_count(context, app)))
+        return Part(kind, _name(context, declaration), parts)
 
     return part(node.as_ast())
 
 
 def constants_of(node: Any) -> set[str]:
     """Names of the free constants of a z3 term."""
-    found = set[str]()
-    todo, seen = [read(node)], set[int]()
+    context, found = node.ctx.ref(), set[str]()
+    todo, seen = [node.as_ast()], set[int]()
     while todo:
         one = todo.pop()
-        if id(one) not in seen:
-            seen.add(id(one))
-            todo.extend(one.parts)
-            if one.is_constant:
-                found.add(one.name)
+        if (number := _id(context, one)) in seen:
+            continue
+        seen.add(number)
+        _check_kind(context, one, node)
+        app = _app(context, one)
+        if parts := _count(context, app):
+            todo.extend([_argument(context, app, at) for at in range(parts)])
+        else:
+            declaration = _declaration(context, app)
+            if _operator(context, declaration) == z3.Z3_OP_UNINTERPRETED:
+                found.add(_name(context, declaration))
     return found
+
+
+def _check_kind(context: Any, one: Any, node: Any) -> None:
+    if _kind(context, one) not in (z3.Z3_APP_AST, z3.Z3_NUMERAL_AST):
+        raise ValueError(f"the modelling language has no word for a part of {node}")
+
+
+def _name(context: Any, declaration: Any) -> str:
+    return str(z3.Z3_get_symbol_string(context, z3.Z3_get_decl_name(context, declaration)))
 
 
 def pieces_of(node: Any) -> tuple[str, ...]:
