@@ -26,13 +26,16 @@ HEALS = 3.0
 LONGEST = 150
 """Steps of one walk; a whole round trip with a failback takes about thirty."""
 
+LEG = 10_000
+"""Steps after which the drawing begins anew."""
 
-def met(model: Model, targets: Iterable[Target], scope: Scope, *, steps: int = 20_000, seed: int = 3) -> dict[str, Path]:
-    """Those `targets`, by key, that are met within `steps` steps in `scope`, with a run to each."""
+
+def met(model: Model, targets: Iterable[Target], scope: Scope, *, steps: int = 30_000, seed: int = 3) -> dict[str, Path]:
+    """Those `targets`, by key, that are met within `steps` steps in `scope`, with a run to each. Now and then it forgets what it
+    has taken, so that what one drawing misses another one may meet."""
     wanted = tuple(targets)
     instances, expand, check = hunt(model, wanted, scope, {})
     weights = [HEALS if action.heals else WEIGHTS[action.kind] for action, _ in instances]
-    taken, draw = [0] * len(instances), random.Random(seed)
     found: dict[str, Path] = dict.fromkeys(check(model.initial), ())
     state, run, length = model.initial, {model.initial: 0}, 0
     gone: list[int] = []  # the numbers of the steps to `state`, without circles; `run` has the states on the way
@@ -40,7 +43,9 @@ def met(model: Model, targets: Iterable[Target], scope: Scope, *, steps: int = 2
     def path(*last: int) -> Path:
         return tuple((instances[number][0].name, instances[number][1]) for number in (*gone, *last))
 
-    for _ in range(steps):
+    for at in range(steps):
+        if at % LEG == 0:
+            taken, draw = [0] * len(instances), random.Random(seed + at)
         if len(found) == len(wanted):
             break
         successors: list[tuple[int, tuple[int | bool, ...]]] = []
