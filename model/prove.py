@@ -6,8 +6,8 @@ Rules
    only thing that makes a claim *proved*. A claim that follows from what the actions say without any invariant is *by
    construction* instead.
 2. *Then false ones.* A breadth-first search looks, in one pass, for a step or state that breaks a claim which is still open. It
-   gives the shortest trace. That a claim's premise can be satisfied is shown by a walk, which goes deep at once; the search looks
-   for what the walk has not met.
+   gives the shortest trace. That a claim's premise can be satisfied is shown by a walk, which goes deep at once. Where it has not
+   met one, the invariant is asked whether none can, and then searches look for it.
 3. *Then the rest*, while time lasts, cheap before dear: deeper searches, induction over what is left of lemmas that fell
    (`weakening`), Spacer (whose finding has to pass plain induction), bounded model checking. One claim that fails refutes a
    promise: from then on, dear engines are not asked about its other claims. What nobody settles is *undetermined*, with the
@@ -259,6 +259,8 @@ class _Race:
                     self.look(scope, DEEP_STATES, [], unseen)
 
         ask(self.invariant)
+        if unseen := missing():
+            self.look(self.level.wide, FIRST_STATES, [], unseen)
         reach(self.level.scopes[:2])
         known = self.invariant
         if missing() and self.left > 0:
@@ -353,7 +355,7 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     candidates = invariant_candidates(model, of.lemmas, everything)
     race.induct(candidates)
     race.walk()
-    race.look(of.wide, FIRST_STATES, race.open, [goal for goal in goals if race.witnessed[goal.key] is None])
+    race.look(of.wide, FIRST_STATES, race.open)
     race.fall_back(candidates)
     race.weigh()
     rows = []
