@@ -103,11 +103,6 @@ P22 = promise("P22", (
            needs=lambda t: t["forward.unplanned_failover"]),
 ))
 
-REFINEMENT = Promise(
-    "R1", "The protocol refines the promise level",
-    "Whatever a component does, and whatever becomes of it, is a step that the promise level allows, or one that it does not see;"
-    " so every run of the protocol keeps every promise of states and steps that are seen. That a request or step can be taken"
-    " is not carried over.",
-    (), tuple(claim for name, claim in _REFINES.items() if claim not in P17.claims))
+REFINEMENT = promise("R1", tuple(claim for name, claim in _REFINES.items() if claim not in P17.claims))
 
 PROMISES: tuple[Promise, ...] = (P1, P3, P8, P9, P17, P22, REFINEMENT)
