@@ -1,7 +1,8 @@
 """`siteproof check`: for each flow prove, certify, explore, run the bundled implementation; then one table and one report folder.
 
 Rules
-1. Each flow is worked on by a process of its own (spawned, never forked), so that two processors do two flows at once. It
+1. Each flow is worked on by a process of its own (spawned, never forked), as many at once as there are processors: a campaign
+   has a budget of time, and would get too little of it in a crowd. It
    tells the parent what it has as soon as it has it: proofs, the exploration, the campaign, the round trip on the image.
 2. The parent only collects and renders. Whatever arrives before an interruption is in the report; what was asked for and is
    missing is named there, and such a report is never green.
@@ -89,11 +90,19 @@ class _Flow:
     job: FlowJob
     process: BaseProcess
     receive: Connection
+    send: Connection
     got: dict[str, Any] = attrs.Factory(dict)
     last: tuple[str, str] = ("", "")
     error: str = ""
     error_code: Exit = Exit.OK
     done: bool = False
+    started: bool = False
+
+    def start(self) -> None:
+        """Let the worker begin."""
+        self.process.start()
+        self.send.close()
+        self.started = True
 
     def report(self, interrupted: bool) -> FlowReport:
         proof: ProofReport | None = self.got.get("proof")
@@ -130,9 +139,7 @@ def check_flows(jobs: list[FlowJob], on_progress: Callable[[Progress], None]) ->
         for number, job in enumerate(jobs):
             receive, send = context.Pipe(duplex=False)
             process = context.Process(target=_work, args=(job, send), name=f"siteproof-{number}", daemon=True)
-            process.start()
-            send.close()
-            flows.append(_Flow(job, process, receive))
+            flows.append(_Flow(job, process, receive, send))
         _collect(flows, on_progress)
     except KeyboardInterrupt:
         interrupted = True
@@ -142,8 +149,13 @@ def check_flows(jobs: list[FlowJob], on_progress: Callable[[Progress], None]) ->
 
 
 def _collect(flows: list[_Flow], on_progress: Callable[[Progress], None]) -> None:
-    """Take what the workers send until all are done."""
-    while busy := {flow.receive: number for number, flow in enumerate(flows) if not flow.done}:
+    """Take what the workers send until all are done; the next one begins when a processor is free."""
+    while any(not flow.done for flow in flows):
+        waiting = [flow for flow in flows if not flow.started]
+        free = (os.cpu_count() or 1) - sum(flow.started and not flow.done for flow in flows)
+        for flow in waiting[:max(0, free)]:
+            flow.start()
+        busy = {flow.receive: number for number, flow in enumerate(flows) if flow.started and not flow.done}
         for ready in wait(list(busy), timeout=0.2):
             assert isinstance(ready, Connection)
             number = busy[ready]
@@ -175,10 +187,11 @@ def _take(flow: _Flow, number: int, on_progress: Callable[[Progress], None]) -> 
 
 def _end(flows: list[_Flow]) -> None:
     """No worker outlives the check."""
-    for flow in flows:
+    begun = [flow for flow in flows if flow.started]
+    for flow in begun:
         if flow.process.is_alive() and not flow.done:
             flow.process.terminate()
-    for flow in flows:
+    for flow in begun:
         flow.process.join(5)
         if flow.process.is_alive():
             flow.process.kill()
