@@ -6,12 +6,17 @@ Rules
    proof. It is *not needed for these promises* when all of them are still proved, by plain induction, although something more
    is possible without it: its row says what, by a shortest trace to a state in which only this precondition refuses. A
    precondition that the facts of the flow make true says *nothing in this flow*. All else is *undetermined*, with the reason.
-2. The invariant of the model as it is comes first: only the changed action has to be asked whether it keeps it. Then states are
-   searched. What the mutant can do anew begins with a step that the precondition forbade, from a state that the model itself
-   reaches; so one exploration of the model serves all its preconditions, and only what is new is searched for each.
-3. What is still open is asked once more of plain induction, with what is left of the invariant when lemmas fall (Houdini), then
-   of Spacer, for some seconds in all. Neither a search that found nothing nor a time-out is called a proof.
-4. A trace is the shortest in the scope that was explored; it says that it is the shortest of all only when every shorter run of
+2. The invariant of the model as it is comes first: only the changed action has to be asked whether it keeps it.
+3. Then states are searched. What the mutant can do anew begins with a step that the precondition forbade, from a state that the
+   model itself reaches; so one exploration of the model serves all its preconditions, and only what is new is searched for
+   each. A precondition less allows more and does nothing else: the mutant's steps are the model's and those of the changed
+   action, so only that action is compiled for it.
+4. What is open then is asked of induction with what is left of the invariant when lemmas fall (Houdini); no action is asked anew
+   of which the answer leans on nothing that has fallen. Then the mutant is walked, which gets deeper than a search; a run that
+   breaks a claim is made shorter by a search among the actions that it took. Then induction gets weaker parts of the lemmas
+   that fell, where these are not too many, and last of all Spacer some seconds. Neither a search that found nothing nor a
+   time-out is called a proof.
+5. A trace is the shortest in the scope that was explored; it says that it is the shortest of all only when every shorter run of
    the wide scope was explored as well.
 """
 
@@ -29,13 +34,15 @@ import z3
 from siteproof.model.claims import Built, Claim, Promise
 from siteproof.model.engines.graph import Graph, explore_graph
 from siteproof.model.engines.horn import infer
-from siteproof.model.engines.induction import Induction, Relation, induct, proves, relations_of
+from siteproof.model.engines.induction import Induction, Relation, eroded, induct, proves, relations_of
 from siteproof.model.engines.obligations import Goal, goals_of
 from siteproof.model.engines.queries import Questions
 from siteproof.model.engines.scope import Scope
-from siteproof.model.engines.search import Memory, Path, Target, hunt
+from siteproof.model.engines.search import Path, Target, hunt, search
 from siteproof.model.engines.solvers import z3_version
 from siteproof.model.engines.traces import counterexample, trace_of
+from siteproof.model.engines.walk import met
+from siteproof.model.engines.weakening import plausible, sharpened, weakened
 from siteproof.model.level import Level
 from siteproof.model.levels import levels
 from siteproof.model.mutation import without_guard
@@ -53,6 +60,10 @@ __all__ = ["Necessity", "NecessityReport", "Need", "necessity", "necessity_of_mo
 
 WIDE_STATES, SMALL_STATES, NARROW_STATES, NEW_STATES = 30_000, 75_000, 120_000, 20_000
 SLOW_SECONDS = 8.0
+WALKED = 30_000
+"""Steps of a walk for a precondition that searches left open."""
+MOST_PARTS = 4_000
+"""Parts of lemmas that induction is given; with more it takes minutes and has settled nothing so far."""
 
 Progress = Callable[[str], None]
 
@@ -110,7 +121,7 @@ class NecessityReport:
         return sum(row.need is need for row in self.rows)
 
 
-def necessity(topology: Topology, *, on_progress: Progress | None = None, time_limit: float = 60.0) -> NecessityReport:
+def necessity(topology: Topology, *, on_progress: Progress | None = None, time_limit: float = 600.0) -> NecessityReport:
     """The matrix of a flow, all levels that apply. `time_limit` is in seconds, for each level; what is open then is
     undetermined."""
     began, tell = time.perf_counter(), on_progress or (lambda _text: None)
@@ -126,7 +137,7 @@ def necessity(topology: Topology, *, on_progress: Progress | None = None, time_l
     time.perf_counter() - began)
 
 
-def necessity_of_model(of: Level, model: Model, *, on_progress: Progress | None = None, time_limit: float = 60.0,
+def necessity_of_model(of: Level, model: Model, *, on_progress: Progress | None = None, time_limit: float = 600.0,
                        actions: Sequence[str] | None = None) -> list[Necessity]:
     """One row for each precondition of `actions` (all when None)."""
     tell = on_progress or (lambda _text: None)
@@ -142,8 +153,8 @@ def necessity_of_model(of: Level, model: Model, *, on_progress: Progress | None 
         rows[action.name, number] = row
     left_over = []
     for action, number, row in later:
-        tell(f"necessity: {of.id}, induction without a precondition of {action.name.replace('_', ' ')}")
-        rows[action.name, number] = row = matrix.weaker(action, number, row)
+        tell(f"necessity: {of.id}, walking without a precondition of {action.name.replace('_', ' ')}")
+        rows[action.name, number] = row = matrix.deeper(action, number, row)
         if row.need is Need.UNDETERMINED:
             left_over.append((action, number, row))
     matrix.deadline = min(matrix.deadline, time.perf_counter() + SLOW_SECONDS)
@@ -168,7 +179,7 @@ class _Matrix:
     tell: Progress
     graphs: dict[str, Graph] = attrs.field(factory=dict)
     levels: dict[str, _Levels] = attrs.field(factory=dict)
-    memory: dict[str, Memory] = attrs.field(factory=dict)
+    hunts: dict[str, Any] = attrs.field(factory=dict)
 
     @classmethod
     def of(cls, of: Level, model: Model, tell: Progress, time_limit: float) -> _Matrix:
@@ -200,9 +211,14 @@ class _Matrix:
         return solver
 
     @cached_property
+    def switched(self) -> Questions:
+        """A solver that knows the invariant, each conjunct behind a switch."""
+        return Questions(self.invariant)
+
+    @cached_property
     def leans(self) -> dict[str, frozenset[str]]:
         """By action, the conjuncts on which its consecution in the model as it is leans."""
-        return induct(self.model, self.invariant, relations=self.relations).leans
+        return eroded(self.model, self.invariant, self.switched, self.relations).leans
 
     def explored(self, scope: Scope, most: int) -> Graph:
         """The model's own states in a scope, explored once."""
@@ -247,8 +263,15 @@ class _Matrix:
                                    method=f"breadth-first search ({scope})")
             return self.row(action, number, began, Need.NEEDED, trace.method, promise=goal.promise.id, claim=goal.built.name,
                             trace=trace)
-        searched = f"no counterexample in {len(self.searched)} scopes, as far as they were searched"
-        return self.row(action, number, began, Need.UNDETERMINED, "search", f"the invariant is not kept; {searched}")
+        fallen = self.fallen(mutant, action)
+        if fallen is None:
+            return self.row(action, number, began, Need.NOT_NEEDED, "plain induction (Houdini)",
+                            accepts=self.refused_alone(action, number))
+        why = [f"plain induction does not prove without it: {fallen.promise.id}, “{fallen.built.name}”",
+               f"no counterexample in {len(self.searched)} scopes, as far as they were searched"]
+        if self.left <= 0:
+            why.append("the time limit was reached")
+        return self.row(action, number, began, Need.UNDETERMINED, "search", "; ".join(why))
 
     def keeps(self, mutant: Model, action: Action) -> bool:
         """Whether the changed action keeps the invariant and its step claims."""
@@ -319,7 +342,7 @@ class _Matrix:
             self.levels[key] = _levels(graph)
         levels_, freed, number_of = self.levels[key], self.freed(action, number), graph.number
         depth_of = levels_.depth
-        instances, expand, check = hunt(mutant, self.targets, graph.scope, self.memory.setdefault(key, {}))
+        instances, expand, check = self.hunted(key, graph.scope, mutant.action(action.name))
         came: dict[Any, tuple[Any, int]] = {}
 
         def path(state: Any, last: list[int]) -> Path:
@@ -359,39 +382,92 @@ class _Matrix:
             layer = beyond
         return None
 
-    def inductive(self, action: Action, number: int, vital: Collection[str] = ()) -> tuple[Model, Induction]:
-        """The mutant, and what of the invariant it keeps."""
-        mutant = without_guard(self.model, action.name, number)
-        relations = {**self.relations, **relations_of(mutant, [mutant.action(action.name)])}
-        leans = {name: rows for name, rows in self.leans.items() if name != action.name}
-        return mutant, induct(mutant, self.invariant, relations=relations, vital=vital, leans=leans)
+    def hunted(self, key: str, scope: Scope, changed: Action) -> tuple[list[tuple[Action, tuple[int | bool, ...]]],
+                                                                       Callable[..., None], Callable[[Any], list[str]]]:
+        """A hunt in a mutant: the model's own steps, compiled once a scope, and those of the changed action."""
+        if key not in self.hunts:
+            self.hunts[key] = hunt(self.model, self.targets, scope, {})
+        instances, expand, check = self.hunts[key]
+        alone = attrs.evolve(self.model, actions=(changed,))
+        own, more, _ = hunt(alone, [target for target in self.targets if target.is_step], scope, {})
 
-    def weaker(self, action: Action, number: int, row: Necessity) -> Necessity:
-        """What search left open, asked of induction: whether all claims follow from what is left of the invariant when lemmas
-        fall. It ends with the first claim that falls."""
-        began = time.perf_counter()
+        def both(state: Any, successors: list[tuple[int, Any]], hits: list[tuple[str, int]]) -> None:
+            expand(state, successors, hits)
+            late: tuple[list[tuple[int, Any]], list[tuple[str, int]]] = ([], [])
+            more(state, *late)
+            successors += [(number + len(instances), after) for number, after in late[0]]
+            hits += [(target, number + len(instances)) for target, number in late[1]]
+
+        return [*instances, *own], both, check
+
+    def inductive(self, mutant: Model, action: Action, vital: Collection[str] = ()) -> Induction:
+        """What of the invariant a mutant keeps in which `action` is changed."""
+        relations = self.changed(mutant, action)
+        leans = {name: rows for name, rows in self.leans.items() if name != action.name}
+        return eroded(mutant, self.invariant, self.switched, relations, vital=vital, leans=leans)
+
+    def changed(self, mutant: Model, action: Action) -> dict[str, Relation]:
+        """The steps of a mutant in which `action` is changed."""
+        return {**self.relations, **relations_of(mutant, [mutant.action(action.name)])}
+
+    def fallen(self, mutant: Model, action: Action) -> Goal | None:
+        """A claim that does not follow from what is left of the invariant when lemmas fall; None when all of them do."""
+        found = self.inductive(mutant, action, {goal.key for goal in self.goals})
+        if not found.invariant:
+            return next(goal for goal in self.goals if goal.key in found.dropped)
+        told = proves(mutant, found.invariant, self.goals, relations=self.changed(mutant, action))
+        return next((goal for goal in self.goals if told[goal.key].answer != "unsat"), None)
+
+    def deeper(self, action: Action, number: int, row: Necessity) -> Necessity:
+        """What search left open: a walk of the mutant, and induction with parts of the lemmas that fell."""
+        began, mutant = time.perf_counter(), without_guard(self.model, action.name, number)
         if self.left <= 0:
-            return attrs.evolve(row, reason=f"{row.reason}; the time limit was reached")
-        mutant, found = self.inductive(action, number, {goal.key for goal in self.goals})
-        if found.invariant:
-            told = proves(mutant, found.invariant, self.goals)
-            if all(answer.answer == "unsat" for answer in told.values()):
-                return self.row(action, number, began, Need.NOT_NEEDED, "plain induction (Houdini)",
-                                accepts=self.refused_alone(action, number))
-            fallen = next(key for key, answer in told.items() if answer.answer != "unsat")
-        else:
-            fallen = next(goal.key for goal in self.goals if goal.key in found.dropped)
-        claim = self.by_key[fallen]
-        why = f"{row.reason}; plain induction does not prove without it: {claim.promise.id}, “{claim.built.name}”"
+            return row
+        if (found := self.walked(mutant)) is not None:
+            goal, path = found
+            trace = counterexample(self.without(action, number), goal, path, shortest=False,
+                                   method="a walk, then breadth-first search among the actions that it took")
+            return self.row(action, number, began, Need.NEEDED, trace.method, promise=goal.promise.id, claim=goal.built.name,
+                            trace=trace)
+        if self.weaker(mutant, action):
+            return self.row(action, number, began, Need.NOT_NEEDED, "plain induction (with what is left of lemmas)",
+                            accepts=self.refused_alone(action, number))
+        why = f"{row.reason}; no walk of {WALKED:,} steps breaks a claim; what is left of lemmas proves no more"
         return attrs.evolve(row, reason=why, seconds=row.seconds + time.perf_counter() - began)
+
+    def walked(self, mutant: Model) -> tuple[Goal, Path] | None:
+        """A claim that a walk of the mutant breaks, and a run to there."""
+        scope = self.level.wide.widened(1)
+        found = met(mutant, self.targets, scope, steps=WALKED)
+        if not found:
+            return None
+        key = min(found, key=lambda one: len(found[one]))
+        used = {name for name, _ in found[key]}
+        alone = attrs.evolve(mutant, actions=tuple(one for one in mutant.actions if one.name in used))
+        target = next(one for one in self.targets if one.key == key)
+        nearer = search(alone, [target], scope, max_states=WIDE_STATES).found
+        return self.by_key[key], min(found[key], nearer.get(key, found[key]), key=len)
+
+    def weaker(self, mutant: Model, action: Action) -> bool:
+        """Whether induction proves all claims with weaker parts of what falls of the invariant."""
+        kept = self.inductive(mutant, action).invariant
+        names = {one.name for one in kept}
+        made = [*sharpened(self.invariant), *weakened(mutant, [one for one in self.invariant if one.name not in names])]
+        if len(made) > MOST_PARTS:
+            return False
+        rows = [*kept, *plausible(mutant, made, self.level.scopes[0])]
+        relations = self.changed(mutant, action)
+        found = induct(mutant, rows, relations=relations)
+        told = proves(mutant, found.invariant, self.goals, relations=relations)
+        return all(answer.answer == "unsat" for answer in told.values())
 
     def slow(self, action: Action, number: int, row: Necessity, among: int) -> Necessity:
         """What is open still: Spacer, on top of what is left of the invariant."""
         began = time.perf_counter()
         if self.left / among < 0.5:
             return attrs.evolve(row, reason=f"{row.reason}; the time limit was reached")
-        mutant, found = self.inductive(action, number)
-        kept = found.invariant
+        mutant = without_guard(self.model, action.name, number)
+        kept = self.inductive(mutant, action).invariant
         told = proves(mutant, kept, self.goals)
         for goal in (goal for goal in self.goals if told[goal.key].answer != "unsat"):
             inferred = infer(mutant, goal, kept, max_seconds=max(0.5, min(5.0, self.left / among)))

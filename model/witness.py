@@ -25,6 +25,7 @@ from siteproof.model.engines.graph import Graph, components
 from siteproof.model.engines.horn import infer
 from siteproof.model.engines.induction import induct, never_possible
 from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
+from siteproof.model.engines.queries import fresh_solver
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Path, Target, search
 from siteproof.model.engines.traces import trace_of
@@ -164,10 +165,7 @@ def _not_built(*_states: object) -> Any:
 def assumptions(model: Model, invariant: Sequence[Named], graph: Graph, compiled: CompiledModel) -> Assumptions:
     """Whether invariant and facts can hold together, and whether some infinite run of the explored scope is fair."""
     rows = (*smt.facts(model), *invariant)
-    solver = z3.SolverFor("QF_LIA")
-    solver.set("timeout", 10_000)
-    solver.add(*(row.node for row in rows))
-    satisfiable = solver.check() == z3.sat
+    satisfiable = fresh_solver(row.node for row in rows).check() == z3.sat
     fair_when = {action.name: None if z3.is_true(action.fair_when) else compile_predicate(graph.model, action.fair_when)
                  for action in graph.model.actions if action.fair}
     fair: set[int] = set()

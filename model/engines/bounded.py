@@ -4,7 +4,8 @@ Rules
 1. Step k has a constant `taken@k`, the number of the action; each variable's next value is a choice by that number.
    Counters are unbounded here: depth is the only bound.
 2. Depths are asked in order, so the first answer is a shortest path, whatever the scope.
-3. A time-out is told as such; nothing is concluded from it.
+3. A depth that is too much work for the solver (`siteproof.model.engines.queries`) ends it, and so does the time that it was
+   given; both are told as such, and nothing is concluded from them.
 
 Source: Biere, Cimatti, Clarke, Zhu, Symbolic Model Checking without BDDs (TACAS 1999).
 """
@@ -18,6 +19,7 @@ import attrs
 import z3
 
 from siteproof.model.engines.obligations import Goal
+from siteproof.model.engines.queries import fresh_solver
 from siteproof.model.engines.search import Path
 from siteproof.model.readings import smt
 from siteproof.model.system import Action, Model
@@ -92,7 +94,7 @@ class _Unrolling:
 def unroll(model: Model, goal: Goal, *, max_depth: int = 12, max_seconds: float = 30.0) -> BoundedResult:
     """Look for a shortest path of at most `max_depth` steps that refutes `goal`."""
     began = time.perf_counter()
-    solver = z3.SolverFor("QF_LIA")
+    solver = fresh_solver()
     unrolling = _Unrolling(model, solver)
     solver.add(*(unrolling.at(row.node, 0) for row in smt.initial(model)))
     numbers = [model.actions.index(action) for action in goal.actions(model)]

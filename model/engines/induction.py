@@ -35,7 +35,8 @@ from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named, Renaming
 from siteproof.model.system import Action, Model
 
-__all__ = ["Induction", "Relation", "StepAnswer", "impossible_actions", "induct", "never_possible", "proves", "relations_of"]
+__all__ = ["Induction", "Relation", "StepAnswer", "eroded", "impossible_actions", "induct", "never_possible", "proves",
+           "relations_of"]
 
 Tick = Callable[[str], None]
 
@@ -116,34 +117,39 @@ def relations_of(model: Model, actions: Iterable[Action] | None = None) -> dict[
 
 
 def induct(model: Model, candidates: Sequence[Named], *, work: int = WORK, tick: Tick | None = None,
-           relations: Mapping[str, Relation] | None = None, vital: Collection[str] = (),
-           leans: Mapping[str, frozenset[str]] | None = None) -> Induction:
-    """The largest inductive subset of `candidates`. `work` is z3's limit for a query. `relations` are those of the model, for a
-    caller who has them, and `leans` is by action what its consecution is known to lean on; one who has no use for an invariant
-    without the conjuncts called `vital` gets an empty one as soon as the first of them falls."""
+           relations: Mapping[str, Relation] | None = None) -> Induction:
+    """The largest inductive subset of `candidates`. `work` is z3's limit for a query; `relations` are those of the model, for a
+    caller who has them."""
     dropped = dict[str, str]()
-    kept = {row.name: row for row in _initially(model, candidates, dropped)}
-    solver = Questions(kept.values(), work)
-    steps = relations_of(model) if relations is None else relations
+    kept = _initially(model, candidates, dropped)
+    return eroded(model, kept, Questions(kept, work), relations_of(model) if relations is None else relations, dropped, tick=tick)
+
+
+def eroded(model: Model, rows: Sequence[Named], solver: Questions, steps: Mapping[str, Relation],
+           dropped: Mapping[str, str] | None = None, *, vital: Collection[str] = (),
+           leans: Mapping[str, frozenset[str]] | None = None, tick: Tick | None = None) -> Induction:
+    """What is left of `rows`, which hold initially and are what `solver` knows, when all fall that some step breaks. `leans` is
+    by action what its consecution is known to lean on. One who has no use for an invariant without the conjuncts called `vital`
+    gets an empty one as soon as the first of them falls."""
+    lost, kept, known = dict(dropped or {}), {row.name: row for row in rows}, dict(leans or {})
     seconds, rounds, changed = dict.fromkeys(steps, 0.0), 0, True
-    known = dict(leans or {})
     while changed:
         changed, rounds = False, rounds + 1
         for name, step in steps.items():
             if name in known and known[name] <= kept.keys():
                 continue
             began = time.perf_counter()
-            fallen, known[name] = _fallen(solver, kept, step)
+            fallen, known[name] = _fallen(solver, kept, step, vital)
             seconds[name] += time.perf_counter() - began
             if fallen:
-                dropped |= fallen
+                lost |= fallen
                 kept = {key: row for key, row in kept.items() if key not in fallen}
                 changed = True
                 if not fallen.keys().isdisjoint(vital):
-                    return Induction(model, (), dropped, seconds, rounds, {})
+                    return Induction(model, (), lost, seconds, rounds, {})
             if tick:
                 tick(f"induction round {rounds}: {name}")
-    return Induction(model, tuple(kept.values()), dropped, seconds, rounds, known)
+    return Induction(model, tuple(kept.values()), lost, seconds, rounds, known)
 
 
 def _initially(model: Model, candidates: Sequence[Named], dropped: dict[str, str]) -> list[Named]:
@@ -161,8 +167,10 @@ def _initially(model: Model, candidates: Sequence[Named], dropped: dict[str, str
     return kept
 
 
-def _fallen(solver: Questions, kept: Mapping[str, Named], step: Relation) -> tuple[dict[str, str], frozenset[str]]:
-    """Conjuncts that a step can break, from states in which all that stay hold, and what the others lean on."""
+def _fallen(solver: Questions, kept: Mapping[str, Named], step: Relation, vital: Collection[str] = (),
+            ) -> tuple[dict[str, str], frozenset[str]]:
+    """Conjuncts that a step can break, from states in which all that stay hold, and what the others lean on. It ends with the
+    first of those called `vital` that falls."""
     fallen: dict[str, str] = {}
     later = {row.name: step.later(row) for row in step.touched(kept.values())}
     names = list(later)
@@ -176,6 +184,8 @@ def _fallen(solver: Questions, kept: Mapping[str, Named], step: Relation) -> tup
                 return fallen | _one_by_one(solver, kept, names, later, step.action.name), frozenset(kept)
             broken = [name for name in names if is_false_in(told.state, later[name])]
             fallen |= dict.fromkeys(broken, step.action.name)
+            if not fallen.keys().isdisjoint(vital):
+                return fallen, frozenset()
             names = [name for name in names if name not in fallen]
     return fallen, frozenset()
 
