@@ -85,7 +85,7 @@ def test_an_operation_that_is_not_offered_is_known_never_to_run() -> None:
 )
 def test_a_fact_turned_over_has_a_settled_verdict_on_every_promise(flow: str, fact: str, refuted: set[str]) -> None:
     topology = load_topology(flow)
-    report = prove(topology, None, {fact: not topology.facts[fact]}, among=["promise"])
+    report = prove(topology, None, {fact: not topology.facts[fact]}, among=["promise"], time_limit=900.0)
     verdicts = {row.id: row.verdict for row in report.promises}
     assert Verdict.UNDETERMINED not in verdicts.values()
     assert {id for id, verdict in verdicts.items() if verdict is Verdict.REFUTED} == refuted
