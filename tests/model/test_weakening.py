@@ -13,6 +13,7 @@ from siteproof.model.prove import prove
 from siteproof.model.readings.smt import Named, is_safe, typing
 from siteproof.model.results import Verdict
 from siteproof.model.topology import load_topology
+from tests.soak import soak
 
 from .proving import H2S, V2A, candidates, model_of
 
@@ -78,7 +79,7 @@ def test_an_operation_that_is_not_offered_is_known_never_to_run() -> None:
     [
         (V2A, "planned.stops_source", set()),
         (V2A, "planned.drains", set()),
-        (H2S, "planned.drains", {"P1", "P2"}),
+        pytest.param(H2S, "planned.drains", {"P1", "P2"}, marks=soak),
         (H2S, "forward.planned_failover", set()),
         (H2S, "commit.removes_points", {"P7", "P20"}),
     ],
