@@ -137,13 +137,13 @@ class _Narrator:
             table.add_row(*(Text(cell) for cell in cells))
         self.out.print("", table, "")
         for finding in outcome.findings:
-            self.out.print(Text(f"✗ {finding}", "bold red"))
+            self.out.print(Text(f"✗ {finding}", "bold red"), soft_wrap=True)
         told = f"{outcome.proofs} comparisons of content, {_clock(outcome.seconds)} of virtual time"
         if outcome.holds:
-            self.out.print(Text(f"holds: everything that must be there is there, and nothing else; {told}", "bold green"))
+            self.out.print(Text(f"holds: everything that must be there is there, and nothing else; {told}", "bold green"), soft_wrap=True)
         else:
             findings = "1 finding" if len(outcome.findings) == 1 else f"{len(outcome.findings)} findings"
-            self.out.print(Text(f"broken: {findings}; {told}", "bold red"))
+            self.out.print(Text(f"broken: {findings}; {told}", "bold red"), soft_wrap=True)
 
 
 def _clock(seconds: float) -> str:

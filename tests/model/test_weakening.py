@@ -81,7 +81,7 @@ def test_an_operation_that_is_not_offered_is_known_never_to_run() -> None:
         (V2A, "planned.drains", set()),
         pytest.param(H2S, "planned.drains", {"P1", "P2"}, marks=soak),
         (H2S, "forward.planned_failover", set()),
-        (H2S, "commit.removes_points", {"P7", "P20"}),
+        (H2S, "commit.removes_points", {"P4", "P7", "P20"}),
     ],
 )
 def test_a_fact_turned_over_has_a_settled_verdict_on_every_promise(flow: str, fact: str, refuted: set[str]) -> None:
