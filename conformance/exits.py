@@ -2,7 +2,8 @@
 
 Rules
 1. 0 conforms, all proved; 1 violation, refuted; 2 inconclusive, undetermined; 3 driver or environment error; 4 usage,
-   configuration or specification error; 5 a bug of ours; 130 interrupted.
+   configuration or specification error; 5 a bug of ours; 130 interrupted; 141 the reader of the output closed it, counted as
+   a shell counts SIGPIPE.
 2. When several apply, the one that makes the others doubtful wins: 5, 4, 3, 1, 2, 0. An interruption is said by
    the command itself, which knows what was not finished.
 """
@@ -26,6 +27,7 @@ class Exit(enum.IntEnum):
     USAGE = 4
     BUG = 5
     INTERRUPTED = 130
+    PIPE = 141
 
 
 _PRECEDENCE = (Exit.BUG, Exit.USAGE, Exit.ENVIRONMENT, Exit.VIOLATION, Exit.INCONCLUSIVE, Exit.OK)

@@ -12,9 +12,14 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
+
+MISSING = "nothing (the key is missing)"
+MANY = 4
+"""That many missing keys in one place are told in one line."""
 
 Key = tuple[str | int, ...]
 """Where a value stands: the keys from the top of the file, and the number of the element within an array."""
@@ -67,7 +72,17 @@ class SpecError(SiteproofError):
         super().__init__(self.problems)
 
     def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
+        lines: list[str] = []
+        for (_file, _line, missing), group in groupby(self.problems, lambda one: (one.file, one.line, one.found == MISSING)):
+            problems = list(group)
+            lines += [_all_missing(problems)] if missing and len(problems) >= MANY else map(str, problems)
+        return "\n".join(lines)
+
+
+def _all_missing(problems: list[Problem]) -> str:
+    """Many keys that are missing in one place, in one line."""
+    keys = ", ".join(problem.key for problem in problems)
+    return str(evolve(problems[0], key=keys, found="nothing (these keys are missing)", expected="each of them", mend="add them"))
 
 
 def one_line(text: str) -> str:
@@ -95,5 +110,5 @@ def near(word: str, known: Iterable[str]) -> str:
     matches = difflib.get_close_matches(word[:80], names, n=3, cutoff=0.6)
     if matches:
         return "did you mean " + " or ".join(matches) + "?"
-    shown = ", ".join(names[:24]) + (", …" if len(names) > 24 else "")
+    shown = ", ".join(names[:60]) + (", …" if len(names) > 60 else "")
     return f"use one of {shown}" if names else "remove it"

@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import Factory, define, field, frozen
 
-from siteproof.model.errors import Key, Problem, SpecError, near, told
+from siteproof.model.errors import MISSING, Key, Problem, SpecError, near, told
 
 E = TypeVar("E", bound=StrEnum)
 _MISSING: Final = object()
@@ -93,10 +93,11 @@ class SpecFile:
         """Whether `key` or a table around it has been complained of, so that what it lacks is not its own fault."""
         return any(key[:size] in self._complained for size in range(len(key) + 1))
 
-    def finish(self) -> None:
-        """Raise SpecError if there was any problem."""
+    def finish(self, below: str = "") -> None:
+        """Raise SpecError if there was any problem. Those of the file `below` are told only when no other file has one: what
+        it lacks is what the files above it leave out."""
         if self.problems:
-            raise SpecError(self.problems)
+            raise SpecError([problem for problem in self.problems if problem.file != below] or self.problems)
 
     @property
     def top(self) -> Table:
@@ -225,7 +226,7 @@ class Table:
         self._asked.append(name)
         value = self.values.get(name, _MISSING)
         if value is _MISSING and not optional and not self.file.is_inside_bad(self.key):
-            self.file.complain((*self.key, name), "nothing (the key is missing)", expected, f"add {name}")
+            self.file.complain((*self.key, name), MISSING, expected, f"add {name}")
         return value
 
     def _wrong(self, name: str, value: Any, expected: str, mend: str) -> None:

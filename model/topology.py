@@ -269,14 +269,16 @@ def parse_topology(text: str, file: str, folder: Path | None = None, overlays: I
     )
     top.close()
     check(spec, topology)
-    spec.finish()
+    spec.finish(below=DECISIONS)
     return topology if whole is own else evolve(topology, text=toml_text(whole.data))
+
+
+DECISIONS: Final = "decisions.toml"
 
 
 def _decisions() -> SpecFile:
     """The facts that are alike in all flows, with their reasons: what every topology extends."""
-    name = "decisions.toml"
-    return SpecFile.parse((resources.files("siteproof.specs") / name).read_text("utf-8"), name)
+    return SpecFile.parse((resources.files("siteproof.specs") / DECISIONS).read_text("utf-8"), DECISIONS)
 
 
 def _builtin_text(id: str) -> str:

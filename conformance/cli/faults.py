@@ -35,6 +35,7 @@ def guarded(arguments: Sequence[str]) -> int:
     try:
         with _terminated_like_interrupted():
             code = app(args=list(arguments), standalone_mode=False, prog_name="siteproof")
+        sys.stdout.flush()
     except SiteproofError as error:
         say(str(error))
         return error.exit_code
@@ -42,8 +43,11 @@ def guarded(arguments: Sequence[str]) -> int:
         say("interrupted")
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush is silent
-        return Exit.OK
+        return _reader_gone()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # a console that could not write
+            return _reader_gone()
+        raise
     except Exception as error:  # noqa: BLE001 - the last resort: it is told, kept and given a code
         if isinstance(error, _PARSER_ERROR):
             return _of_parser(error)
@@ -52,6 +56,12 @@ def guarded(arguments: Sequence[str]) -> int:
             return Exit.ENVIRONMENT
         return _bug(error, debug=_wants_debug(arguments))
     return int(code) if isinstance(code, int) else Exit.OK
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has closed it, as `head` does. What was left may have mattered, so this is no 0."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush is silent
+    return Exit.PIPE
 
 
 @contextlib.contextmanager

@@ -175,6 +175,18 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert (captured.out, captured.err) == ("", "")
 
 
+@pytest.mark.parametrize("verb", [["doctor"], ["list", "requirements"], ["list", "topologies", "--json", "-"]])
+def test_a_reader_that_closes_early_is_no_error_and_no_success(verb: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "siteproof.conformance.cli", *verb]
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert ended.returncode == 141
+    assert b"Error" not in ended.stderr
+    assert b"bug" not in ended.stderr
+
+
 def test_doctor_finds_everything_that_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json", "-"]) == 0
     names = {row["name"] for row in json.loads(capsys.readouterr().out)["findings"]}

@@ -46,7 +46,7 @@ def test_a_play_is_told_in_plain_text_with_its_verdict(scenario: Path, capsys: p
     assert "00:00:00       It begins." in lines
     assert "00:00:00  m  > EnableProtection: accepted" in lines
     assert any(line.endswith("read back whole: recovery holds exactly the first 3 of 3 acknowledged writes") for line in lines)
-    assert lines[-1].startswith("holds: everything that must be there is there, and nothing else; 3 comparisons")
+    assert lines[-1].startswith("holds: everything that must be there is there, and nothing else; 4 comparisons")
     assert sorted(path.name for path in scenario.parent.iterdir()) == ["mine.toml"]
 
 

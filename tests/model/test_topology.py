@@ -940,3 +940,11 @@ def test_decisions_that_are_alike_in_all_flows_are_said_once_and_may_be_overrule
     own = parse_topology(text, "own.toml")
     assert not own.facts["requests.remembered"]
     assert own.why["requests.remembered"].reason == "They forget."
+
+
+def test_a_file_that_lacks_nearly_everything_is_told_so_in_one_line() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_topology('format = 1\nid = "mine"\n', "mine.toml")
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("error in mine.toml, line 1: title, summary, sections, places, ")
+    assert line.endswith("found nothing (these keys are missing); expected each of them; to mend: add them")
