@@ -140,7 +140,8 @@ class _Narrator:
             self.out.print(Text(f"✗ {finding}", "bold red"), soft_wrap=True)
         told = f"{outcome.proofs} comparisons of content, {_clock(outcome.seconds)} of virtual time"
         if outcome.holds:
-            self.out.print(Text(f"holds: everything that must be there is there, and nothing else; {told}", "bold green"), soft_wrap=True)
+            holds = f"holds: everything that must be there is there, and nothing else; {told}"
+            self.out.print(Text(holds, "bold green"), soft_wrap=True)
         else:
             findings = "1 finding" if len(outcome.findings) == 1 else f"{len(outcome.findings)} findings"
             self.out.print(Text(f"broken: {findings}; {told}", "bold red"), soft_wrap=True)
