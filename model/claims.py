@@ -128,7 +128,9 @@ def _with_actions(model: Model, node: Any) -> Any:
             told = dict(row.split("=") for row in given.split(",") if row)
             one = model.action(action)
             values = [(p.domain.constant("arg:" + p.name), _value(p, int(told[p.name]))) for p in one.parameters]
-            pairs.append((z3.Bool(symbol), z3.simplify(z3.substitute(one.enabled, *values))))
+            # Not simplified: the solver orders what it simplifies by what it met before, and the text of a claim has to be
+            # the same in every process, since a certificate is compared with it.
+            pairs.append((z3.Bool(symbol), z3.substitute(one.enabled, *values)))
     return z3.substitute(node, *pairs) if pairs else node
 
 

@@ -179,8 +179,9 @@ class Facts:
         return ", ".join(f"{path} = {str(self.values[path]).lower()}" for path in asked)
 
     def fold(self, node: Any) -> Any:
-        """`node` with each fact replaced by its value, simplified."""
-        return z3.simplify(self.put(node))
+        """`node` with each fact replaced by its value, simplified: the same text in every process. Alternatives keep their order,
+        which the solver would else change by what it met before; a certificate is compared with this text."""
+        return z3.simplify(self.put(node), sort_disjunctions=False)
 
     def put(self, node: Any) -> Any:
         """`node` with each fact replaced by its value."""

@@ -197,11 +197,15 @@ def explore(
 def certify(
     session: Session,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A certificate, or a folder of certificates.")],
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Demand every promise that applies in these flows (exit 2 if one is missing).")
+    ] = False,
 ) -> Exit:
-    """Check certificates again: all obligations derived anew and confirmed by z3 and cvc5."""
+    """Check certificates again: all obligations derived anew and confirmed by z3 and cvc5. Promises that apply in a flow and
+    that no certificate speaks of are told."""
     from siteproof.conformance.cli import proving
 
-    return proving.certify(session, folder)
+    return proving.certify(session, folder, whole)
 
 
 @app.command(epilog="Example: siteproof run --driver bundled --topology vmware-to-azure --max-time 1m --out campaign")

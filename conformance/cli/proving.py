@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,6 +23,7 @@ from siteproof.conformance.report.words import duration, join
 from siteproof.model.difference import Difference, differences
 from siteproof.model.engines.certificate import BUILT_IN, CertificateReport
 from siteproof.model.engines.certificate import certify as certify_folder
+from siteproof.model.engines.completeness import absent
 from siteproof.model.errors import UsageError, one_line
 from siteproof.model.influence import facts_read
 from siteproof.model.levels import promise_ids
@@ -184,8 +186,8 @@ def _check_meant(overrides: list[Override], topologies: list[Topology]) -> None:
             )
 
 
-def certify(session: Session, folder: Path) -> Exit:
-    """Check one certificate, or every one in a folder."""
+def certify(session: Session, folder: Path, whole: bool) -> Exit:
+    """Check one certificate, or every one in a folder; tell what they leave out, and with `whole` demand that it is nothing."""
     if not folder.is_dir():
         raise UsageError(
             f"{folder}, which is no folder", "a folder that siteproof prove --certificates wrote", "name that folder"
@@ -214,6 +216,13 @@ def certify(session: Session, folder: Path) -> Exit:
             session.out.print(text(f"  overridden: {path} = {plain_fact(value)}", "yellow"))
         for row in report.unconfirmed:
             session.out.print(text(f"  {row}", "yellow"))
-    code = Exit.OK if all(report.confirmed for report in reports) else Exit.INCONCLUSIVE
-    session.emit("siteproof.certify/1", code, {"reports": reports})
+    missing = absent(reports)
+    for flow, rows in itertools.groupby(missing, lambda row: row.topology):
+        told_rows = ", ".join(f"{row.promise} ({row.level})" for row in rows)
+        session.out.print(text(f"? {flow}: applies and is in none of these certificates: {told_rows}", "yellow"))
+    if reports and not missing:
+        session.out.print(text("Every promise that applies in these flows is among them.", "dim"))
+    code = Exit.OK if all(report.confirmed for report in reports) and not (whole and missing) else Exit.INCONCLUSIVE
+    shown = [attrs.asdict(report, filter=lambda field, _: field.name != "of") for report in reports]
+    session.emit("siteproof.certify/1", code, {"reports": shown, "absent": missing})
     return code

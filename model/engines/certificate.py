@@ -79,7 +79,7 @@ class CertificateError(SiteproofError):
 class CertificateReport:
     """The outcome of a check. `source` says whether the embedded topology is a built-in one; `overrides` are the facts that
     were changed since. `unconfirmed` names each obligation that a solver did not confirm, with the answer; `impossible` the
-    actions that can never be taken under the invariant."""
+    actions that can never be taken under the invariant; `of` the topology as it was read from the folder, with its overrides."""
 
     folder: str
     topology: str
@@ -94,6 +94,7 @@ class CertificateReport:
     unconfirmed: tuple[str, ...]
     impossible: tuple[str, ...]
     seconds: float
+    of: Topology = attrs.field(repr=False)
 
     @property
     def confirmed(self) -> bool:
@@ -224,7 +225,7 @@ def certify(folder: Path | str, progress: Progress | None = None, *,
     return CertificateReport(
         str(folder), topology.id, topology.title, model.level, _source(topology), dict(topology.overrides),
         tuple(dict.fromkeys(goal.promise.id for goal in goals)), len(goals), len(rows), refusing, tuple(unconfirmed),
-        impossible, time.perf_counter() - began)
+        impossible, time.perf_counter() - began, topology)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,12 @@ from siteproof.model.engines.certificate import (
     certify,
     write_certificate,
 )
+from siteproof.model.engines.completeness import absent
 from siteproof.model.engines.induction import induct
 from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
 from siteproof.model.engines.solvers import ask_cvc5, ask_z3
 from siteproof.model.errors import SiteproofError
-from siteproof.model.levels import level
+from siteproof.model.levels import level, levels
 from siteproof.model.mutation import without_guard
 from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named
@@ -91,6 +94,53 @@ def test_a_certificate_is_the_same_bytes_each_time(whole: Path, tmp_path: Path) 
     for path in sorted(whole.rglob("*")):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / "again" / path.relative_to(whole)).read_bytes()
+
+
+MET_BEFORE = """
+import random, sys, z3
+from siteproof.model.engines.certificate import model_digest
+from siteproof.model.engines.obligations import goals_of
+from siteproof.model.levels import level, levels
+from siteproof.model.topology import load_topology
+
+chance, kept = random.Random(int(sys.argv[1])), []
+names = {name: is_flag for name, is_flag in (row.split("=") for row in sys.argv[2].split(","))}
+for name in sorted(names, key=lambda _: chance.random()):
+    if names[name] == "flag":
+        kept.append(z3.Not(z3.Bool(name)))
+    else:
+        kept += [z3.Int(name) == value for value in chance.sample(range(14), 14)]
+for one in ("promise", "protocol"):
+    model = level(one).build("hyper-v-to-secondary-site", load_topology("hyper-v-to-secondary-site").facts)
+    print(model_digest(model, [goal for goal in goals_of(model, level(one).promises) if goal.built.applies]))
+"""
+
+
+def test_a_certificate_is_about_the_same_model_whatever_the_solver_met_before_it() -> None:
+    variables = {v.name: v.domain.of is bool for one in ("promise", "protocol")
+                 for v in level(one).build(H2S, load_topology(H2S).facts).variables}
+    names = ",".join(f"{name}={'flag' if flag else 'number'}" for name, flag in variables.items())
+    run = [sys.executable, "-c", MET_BEFORE]
+    told = {subprocess.run([*run, str(seed), names], check=True, capture_output=True, text=True).stdout for seed in range(3)}
+    assert len(told) == 1
+
+
+def test_what_a_set_of_certificates_leaves_out_is_told(whole: Path) -> None:
+    missing = {(row.level, row.promise) for row in absent([certify(whole)])}
+    expected = {(of.id, promise.id) for of in levels() if of.applies(load_topology(H2S).facts) for promise in of.promises
+                if any(goal.built.applies for goal in goals_of(of.build(H2S, load_topology(H2S).facts), [promise]))}
+    assert missing == expected - {("promise", "P12")}
+    assert ("promise", "P12") in expected
+
+
+def test_certificates_of_different_systems_do_not_complete_each_other(whole: Path, tmp_path: Path) -> None:
+    other = load_topology(H2S).with_facts({"test.isolated": False})
+    model = level("promise").build(other.id, other.facts)
+    write_certificate(tmp_path / "other", other, model, candidates(model),
+                      [goal for goal in goals(model) if goal.promise.id == "P11"])
+    missing = [row.promise for row in absent([certify(whole), certify(tmp_path / "other")]) if row.level == "promise"]
+    assert missing.count("P11") == 1
+    assert missing.count("P12") == 1
 
 
 def test_a_flipped_byte_is_refused(certificate: Path) -> None:
