@@ -5,6 +5,8 @@ Rules are those of `terminal`: texts, never markup; marks that are enough withou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -16,10 +18,11 @@ from siteproof.conformance.report.whole_model import NEEDS
 from siteproof.conformance.report.words import duration, join
 from siteproof.model.ending import Ending, Found
 from siteproof.model.errors import one_line
-from siteproof.model.explore import Exploration, ExploreReport
+from siteproof.model.explore import Exploration, ExploreReport, Trial
 from siteproof.model.necessity import Necessity, NecessityReport, Need
 from siteproof.model.results import Trace
 from siteproof.model.way_home import Advice, WayHome
+from siteproof.model.witness import ActionWitness
 
 __all__ = ["ending_in_words", "exploration_story", "necessity_story", "needed_in_words", "way_in_words", "where_in_words"]
 
@@ -69,9 +72,7 @@ def _level(row: Exploration, details: bool) -> list[RenderableType]:
              + ("; these are all there are" if row.complete else "") + (f"; CUT OFF: {row.stopped}" if row.stopped else "")),
     ]
     if len(row.trials) > 1:
-        told = "; ".join(f"{one.scope}: {'about ' if one.estimated else 'more than ' if one.stopped else ''}{one.states:,}"
-                         for one in row.trials)
-        parts.append(text(f"The scope was grown to the largest within the budget ({told}).", "dim"))
+        parts.append(text(_grown(row.trials, row.complete), "dim"))
     still = row.stillness
     parts.append(text(f"At rest in {count(still.at_rest, 'state')}; a job waits for a fault to be mended, or for somebody, in "
                       f"{still.waiting:,}.", "dim"))
@@ -96,6 +97,7 @@ def _level(row: Exploration, details: bool) -> list[RenderableType]:
         parts += _ending_parts(one, details)
     if row.way_home is not None:
         parts += _way_parts(row.way_home)
+    parts += _impossible(row.witnesses)
     parts += [text(f"? {one.action.replace('_', ' ')}: {one.reason}", "yellow") for one in row.unsettled]
     if details:
         counts = _plain_table("action", "kind", "possible", "taken")
@@ -104,6 +106,24 @@ def _level(row: Exploration, details: bool) -> list[RenderableType]:
             counts.add_row(name, text(action.kind, "dim"), f"{action.possible:,}", f"{action.taken:,}")
         parts += [Text(), counts]
     return parts
+
+
+def _impossible(witnesses: Sequence[ActionWitness]) -> list[RenderableType]:
+    """The actions that are proved impossible, by the reason."""
+    why: dict[str, list[str]] = {}
+    for one in witnesses:
+        if one.impossible:
+            why.setdefault(one.reason, []).append(one.action.replace("_", " "))
+    return [text(f"– impossible, since {reason}: {join(names)}", "dim") for reason, names in why.items()]
+
+
+def _grown(trials: Sequence[Trial], complete: bool) -> str:
+    """How the scope was chosen, in one sentence."""
+    last = trials[-1]
+    if complete:
+        return f"The scope was grown in {count(len(trials), 'trial')}, until it held all states there are."
+    beyond = f"the next, {last.scope}, would have {'about' if last.estimated else 'more than'} {last.states:,} states"
+    return "The scope was grown to the largest within the budget" + (f"; {beyond}." if last.estimated or last.stopped else ".")
 
 
 def ending_in_words(one: Ending) -> str:

@@ -52,5 +52,6 @@ class Scope:
             return self.words
         counted = ((self.writes, "write", "s"), (self.failovers, "failover", "s"), (self.cached, "cached", ""))
         words = [f"{most} {word}{many * (most != 1)}" for most, word, many in counted if most is not None]
-        words += [f"{name.replace('_', ' ')} up to {most}" for name, most in self.more.items()]
-        return "at most " + ", ".join(words)
+        words += [f"{name.replace('_', ' ')} up to {most}" for name, most in self.more.items() if most]
+        without = ", ".join(name.removeprefix("x_").replace("_", " ") for name, most in self.more.items() if not most)
+        return "at most " + ", ".join(words) + (f"; without {without}" if without else "")

@@ -13,7 +13,7 @@ import z3
 
 from siteproof.model.engines.scope import Scope
 from siteproof.model.level import Level
-from siteproof.model.promise.vocabulary import Machine
+from siteproof.model.promise.vocabulary import Job, Machine
 from siteproof.model.protocol.abstraction import PartRule, seen
 from siteproof.model.protocol.claims import PARTS, PROMISES
 from siteproof.model.protocol.lemmas import KNOWN, LEMMAS
@@ -60,4 +60,4 @@ LEVEL = Level(
     PROMISES, LEMMAS, Scope(writes=1, failovers=1),
     (Scope(writes=0, failovers=0, cached=0, more=_NEAR), Scope(writes=1, failovers=0, more={**_NEAR, "doubt": 0, "resync": 0}),
      Scope(writes=1, failovers=0, cached=0, more={**_NEAR, "app": 1, "doubt": 0, "resync": 0}),
-     Scope(writes=1, failovers=0, cached=0, more=_NEAR)))
+     Scope(writes=1, failovers=0, cached=0, more=_NEAR)), pending=lambda p: p.job != Job.NONE)

@@ -7,7 +7,8 @@ Rules
    the vault has not recorded, nobody stops the new side for a job of the old one.
 3. A failover *switches* at the side that becomes the machine, and nowhere else: there is one durable step, and `done` stays
    there until the vault has recorded it. A vault that gives a planned failover up asks that side first.
-4. A planned failover goes on by what the vault believes and switches only when the source itself says that it is off.
+4. A planned failover goes on by what the vault believes and switches only when the source itself says that it is off. What the
+   vault believes it forgets in a crash, and asks again.
 5. A commit has two halves with the vault's record of the first one between; whoever crashes, it goes on.
 6. Where points cannot be reached, the vault advertises them no more and cleans up later, so that ending replication needs
    nothing but the books.
@@ -172,6 +173,14 @@ def stop_source(t: Facts, p: Parts) -> Step:
     return Step([p.autostart.becomes(False), p.believed_off.becomes(True)], _ordered(t, p))
 
 
+@stutters()
+def confirm_stopped(t: Facts, p: Parts) -> Step:
+    """A vault that has forgotten in a crash that the source is off asks it again: without that, the planned failover would wait
+    for ever."""
+    return Step([p.believed_off.becomes(True)],
+                [*_ordered(t, p), p.job == Job.PLANNED, p.half, Not(p.believed_off), Not(p.running), Not(p.autostart)])
+
+
 @carries(progress.stop_if_reachable)
 def stop_if_reachable(t: Facts, p: Parts) -> Step:
     return Step([p.autostart.becomes(False)], _ordered(t, p))
@@ -316,6 +325,6 @@ def end_replication(_t: Facts, p: Parts) -> Step:
 CONTROL: tuple[PartRule, ...] = (
     enable_protection, planned_failover, unplanned_failover, commit, reverse_replicate, change_pit, disable_protection,
     complete_migration, repair_replication, copy_base, finish_copy, call_for_resync, call_out_of_caution, compare,
-    stop_comparing, merge, finish_resync, flush_before_stop, stop_source, stop_if_reachable, switch_planned, switch_unplanned,
-    record_switch, fail_planned, fail_planned_restarting, contact, boot, boot_former_source, commit_points, record_points,
-    commit_ends, stop_for_change, set_to_point, revoke_points, clean_up_points, end_replication)
+    stop_comparing, merge, finish_resync, flush_before_stop, stop_source, confirm_stopped, stop_if_reachable, switch_planned,
+    switch_unplanned, record_switch, fail_planned, fail_planned_restarting, contact, boot, boot_former_source, commit_points,
+    record_points, commit_ends, stop_for_change, set_to_point, revoke_points, clean_up_points, end_replication)

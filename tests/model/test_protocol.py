@@ -6,8 +6,11 @@ import attrs
 import pytest
 
 from siteproof.model.control_paths import DERIVED, derived_facts
+from siteproof.model.ending import Found
 from siteproof.model.engines.induction import induct, never_possible, proves
 from siteproof.model.engines.obligations import invariant_candidates
+from siteproof.model.explore import Limits, explore_level
+from siteproof.model.levels import level
 from siteproof.model.mutation import with_change
 from siteproof.model.promise.vocabulary import Job
 from siteproof.model.protocol import LEMMAS, PARTS, build_protocol
@@ -46,6 +49,17 @@ def test_what_an_operator_does_out_of_reach_of_the_vault_is_refused_by_the_lint(
     new = attrs.evolve(old, rule=attrs.evolve(old.rule, rule=far))
     with pytest.raises(ValueError, match=rf"{name} .*acts at a distance"):
         build_protocol(V2A, load_topology(V2A).facts, [new if part is old else part for part in PARTS])
+
+
+def test_every_job_ends_only_since_a_vault_that_has_forgotten_asks_again_whether_the_source_is_off() -> None:
+    facts, narrow = load_topology(H2S).facts, Limits(writes=0, failovers=0, witnesses=False)
+    told = explore_level(level("protocol"), right(H2S), narrow).endings[0]
+    assert (told.found, told.deadlocked) == (Found.HOLDS, 0)
+    deaf = build_protocol(H2S, facts, [part for part in PARTS if part.name != "confirm_stopped"])
+    told = explore_level(level("protocol"), deaf, narrow).endings[0]
+    assert told.found is Found.BROKEN
+    assert told.deadlock is not None
+    assert [step.action for step in told.deadlock.steps][-4:] == ["planned_failover", "stop_source", "fail_vault", "heal_vault"]
 
 
 def test_a_crash_loses_what_is_volatile_and_nothing_else() -> None:
