@@ -1,7 +1,8 @@
 """Nothing vacuous: every action is taken or proved impossible, and what is assumed can hold together.
 
 Rules
-1. An action that was taken has a shortest trace in the explored scope. For one that was not, values that no explored state has
+1. An action that was taken has a shortest trace in the explored scope. For one that was not, a walk past the bounds and then
+   searches of other scopes look for some trace. Where there is none, values that no explored state has
    (`job` is never `PlannedFailover`) are offered to plain induction as further conjuncts of the invariant; those that pass often
    show that the action is impossible. Where they do not, Spacer is asked, for a while. What nobody settles is a finding.
 2. What an exploration has not seen is only a guess until induction has proved it.
@@ -29,6 +30,7 @@ from siteproof.model.engines.queries import fresh_solver
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Path, Target, search
 from siteproof.model.engines.traces import trace_of
+from siteproof.model.engines.walk import met
 from siteproof.model.level import Level
 from siteproof.model.readings import smt
 from siteproof.model.readings.python import CompiledModel, State, compile_predicate
@@ -107,24 +109,30 @@ def action_witnesses(of: Level, model: Model, graph: Graph, compiled: CompiledMo
             rows.append(ActionWitness(action.name, trace, False, ""))
             continue
         if action.name in farther:
-            path, where = farther[action.name]
-            trace = trace_of(compiled, path, f"{action.name.replace('_', ' ')} is taken.", shortest=False,
-                             method=f"breadth-first search ({where})")
+            path, how = farther[action.name]
+            trace = trace_of(compiled, path, f"{action.name.replace('_', ' ')} is taken.", shortest=False, method=how)
             rows.append(ActionWitness(action.name, trace, False, ""))
             continue
         rows.append(_untaken(of, model, action, graph, invariant, more, until, tick))
     return tuple(rows)
 
 
-def _farther(of: Level, model: Model, names: set[str], seconds: float) -> dict[str, tuple[Path, Scope]]:
-    """Paths that take the actions called so, each in the first of the level's scopes, small to large, that has one."""
-    found: dict[str, tuple[Path, Scope]] = {}
+def _farther(of: Level, model: Model, names: set[str], seconds: float) -> dict[str, tuple[Path, str]]:
+    """Paths that take the actions called so, and how each was found: by a walk past the bounds of every scope, or else by a
+    search of the first of the level's scopes, small to large, that has one."""
+    walked = met(model, _taking(names), Scope(of.wide.writes, of.wide.failovers, of.wide.cached)) if names else {}
+    found = {name: (path, "a walk past the bounds of the scope") for name, path in walked.items()}
     for scope in (*of.scopes, of.wide):
-        targets = [Target(name, z3.BoolVal(True), True, (name,)) for name in sorted(names - found.keys())]
+        targets = _taking(names - found.keys())
         if targets:
             result = search(model, targets, scope, max_states=300_000, max_seconds=seconds / (1 + len(of.scopes)))
-            found |= {name: (path, scope) for name, path in result.found.items()}
+            found |= {name: (path, f"breadth-first search ({scope})") for name, path in result.found.items()}
     return found
+
+
+def _taking(names: Iterable[str]) -> list[Target]:
+    """A target for each action called so: that it is taken, whatever becomes of it."""
+    return [Target(name, z3.BoolVal(True), True, (name,)) for name in sorted(names)]
 
 
 def _untaken(of: Level, model: Model, action: Action, graph: Graph, invariant: Sequence[Named], more: Sequence[Named],
