@@ -15,8 +15,7 @@ from siteproof.model.errors import UsageError, near
 from siteproof.model.explore import ExploreReport, Limits
 from siteproof.model.explore import explore as explore_flow
 from siteproof.model.levels import level_ids
-from siteproof.model.necessity import NecessityReport, Need
-from siteproof.model.necessity import necessity as necessity_of
+from siteproof.model.necessity import Necessity, NecessityReport, Need, Share, reported, shares, worked_out
 from siteproof.model.topology import Override, Topology
 
 __all__ = ["explore", "necessity"]
@@ -47,7 +46,7 @@ def _explored(topology: Topology, settings: tuple[Limits, list[str] | None], tel
 
 
 def necessity(session: Session, names: list[str], overrides: list[Override], max_time: str, traces: bool) -> Exit:
-    """The necessity matrix of flows, side by side. With `overrides`, of the changed flow."""
+    """The necessity matrix of flows, levels side by side. With `overrides`, of the changed flow."""
     limit = parse_duration(max_time, "--max-time")
     topologies = []
     for topology in topologies_of(names):
@@ -56,14 +55,17 @@ def necessity(session: Session, names: list[str], overrides: list[Override], max
     if not sys.stderr.isatty() and not session.quiet:
         print(f"siteproof: {len(topologies)} flows: dropping each precondition in turn", file=sys.stderr, flush=True)
     reports: list[NecessityReport] = []
+    todo, done = shares(topologies), dict[str, tuple[Share, tuple[Necessity, ...], float]]()
     with told(session, "necessity") as progress:
-        for report in side_by_side(topologies, _needed, limit, progress):
-            reports.append(report)
-            session.out.print(necessity_story(report, traces=traces), "")
+        for share, (rows, seconds) in zip(todo, side_by_side(todo, _needed, limit, progress), strict=True):
+            done[share.id] = share, rows, seconds
+    for topology in topologies:
+        reports.append(reported(topology, done))
+        session.out.print(necessity_story(reports[-1], traces=traces), "")
     code = Exit.INCONCLUSIVE if any(report.count(Need.UNDETERMINED) for report in reports) else Exit.OK
     session.emit("siteproof.necessity/1", code, {"reports": reports})
     return code
 
 
-def _needed(topology: Topology, seconds: float, tell: Tell) -> NecessityReport:
-    return necessity_of(topology, on_progress=tell, time_limit=seconds)
+def _needed(share: Share, seconds: float, tell: Tell) -> tuple[tuple[Necessity, ...], float]:
+    return worked_out(share, seconds, tell)

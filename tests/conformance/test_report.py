@@ -313,7 +313,7 @@ def sample_matrix() -> NecessityReport:
         precondition(3, Need.NOT_NEEDED, accepts=sample_trace()),
         precondition(4, Need.UNDETERMINED, reason="the time limit was reached"),
     )
-    return NecessityReport("hyper-v-to-secondary-site", "a title", {}, {}, rows, ("promise: one write",), ("z3",), 3.5)
+    return NecessityReport("hyper-v-to-secondary-site", "a title", {}, {}, rows, ("promise: one write",), ("z3",), {}, 3.5)
 
 
 @cache

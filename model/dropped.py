@@ -1,0 +1,243 @@
+"""A model without one precondition of one action: what breaks, or the proof that nothing does.
+
+Rules
+1. The invariant of the model as it is comes first: only the changed action has to be asked whether it keeps it.
+2. What the mutant can do anew begins with a step that the precondition forbade, from a state that the model itself reaches. So
+   the explored states of the model serve all its preconditions, and only what is new is searched for each.
+3. A precondition less allows more and does nothing else: the mutant's steps are the model's and those of the changed action, so
+   only that action is compiled for it. For the same reason no action is asked anew whose consecution leans on nothing that fell.
+4. A walk goes deeper than a search. It begins again and again at states in which only this precondition refuses. A run that
+   breaks a claim is made shorter by a search among the actions that it took.
+5. What was met on the way joins the sample from which an invariant of the mutant is learned; plain induction has the last word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import attrs
+import z3
+
+from siteproof.model.baseline import WIDE_STATES, Baseline
+from siteproof.model.engines.graph import Graph
+from siteproof.model.engines.induction import Induction, Relation, eroded, proves, relations_of
+from siteproof.model.engines.learning import Learned, learn
+from siteproof.model.engines.obligations import Goal
+from siteproof.model.engines.scope import Scope
+from siteproof.model.engines.search import Path, hunt, search
+from siteproof.model.engines.traces import trace_of
+from siteproof.model.engines.walk import Hunt, Walked, walked
+from siteproof.model.mutation import without_guard
+from siteproof.model.nodes import all_of
+from siteproof.model.readings import smt
+from siteproof.model.readings.python import CompiledModel, State, compile_model, compile_predicate
+from siteproof.model.results import Trace
+from siteproof.model.system import Action, Model
+
+__all__ = ["Broken", "Dropped"]
+
+NEW_STATES = 20_000
+STARTS = 40
+"""States in which only the precondition refuses, from which a walk begins."""
+
+
+@attrs.frozen(eq=False)
+class Broken:
+    """A claim that fails without the precondition, with a run to there, whether it is the shortest of all, and how it was
+    found."""
+
+    goal: Goal
+    path: Path
+    shortest: bool
+    method: str
+
+
+@attrs.define(eq=False, slots=False)
+class Dropped:
+    """The model of `base` without precondition `number` (from 0) of `action`."""
+
+    base: Baseline
+    action: Action
+    number: int
+    deeper: Walked | None = None
+
+    @cached_property
+    def model(self) -> Model:
+        """The mutant."""
+        return without_guard(self.base.model, self.action.name, self.number)
+
+    @cached_property
+    def compiled(self) -> CompiledModel:
+        """The mutant, ready to run; only the changed action is compiled anew."""
+        alone = compile_model(attrs.evolve(self.model, actions=(self.model.action(self.action.name),)))
+        return attrs.evolve(self.base.compiled, model=self.model, actions={**self.base.compiled.actions, **alone.actions})
+
+    @cached_property
+    def relations(self) -> dict[str, Relation]:
+        """The steps of the mutant."""
+        return {**self.base.relations, **relations_of(self.model, [self.model.action(self.action.name)])}
+
+    def is_implied(self) -> bool:
+        """Whether the invariant and the other preconditions imply it."""
+        rows = smt.relation(self.base.model, self.action, folded=True)
+        arguments = [row.node for row in rows if row.name.startswith("argument")]
+        return self.base.unsat(*arguments, *self.others, z3.Not(self.action.guards[self.number].folded))
+
+    def keeps_all(self) -> bool:
+        """Whether the changed action keeps the invariant and does what the claims about its steps say."""
+        step = self.relations[self.action.name]
+        claims = [step.of_step(goal.built.formula) for goal in self.base.goals
+                  if goal.claim.is_step and (goal.claim.on is None or self.action.name in goal.claim.on)]
+        return self.base.unsat(*step.nodes, denied=all_of([*map(step.later, step.touched(self.base.invariant)), *claims]))
+
+    @property
+    def others(self) -> list[Any]:
+        """The preconditions that stay."""
+        return [one.folded for at, one in enumerate(self.action.guards) if at != self.number]
+
+    @cached_property
+    def freed(self) -> list[tuple[tuple[int | bool, ...], Callable[..., bool]]]:
+        """By tuple of arguments: whether in a state only this precondition refuses."""
+        rows = []
+        for arguments in self.action.instances():
+            given = [(p.domain.constant("arg:" + p.name), z3.BoolVal(a) if isinstance(a, bool) else z3.IntVal(a))
+                     for p, a in zip(self.action.parameters, arguments, strict=True)]
+            node = z3.And(z3.Not(self.action.guards[self.number].folded), *self.others)
+            node = z3.simplify(z3.substitute(node, *given) if given else node)
+            if not z3.is_false(node):
+                rows.append((arguments, compile_predicate(self.base.model, node)))
+        return rows
+
+    def is_freed(self, state: State) -> bool:
+        """Whether in a state only this precondition refuses, for some arguments."""
+        return any(holds(state) for _, holds in self.freed)
+
+    def accepts(self) -> Trace | None:
+        """A shortest trace that makes use of that, or None where none is in the explored scopes."""
+        for scope, most in self.base.searched:
+            graph = self.base.explored(scope, most)
+            found = next(((at, arguments) for at, state in enumerate(graph.states) for arguments, holds in self.freed
+                          if holds(state)), None)
+            if found is not None:
+                state, arguments = found
+                path = (*graph.named(graph.path(state)[1]), (self.action.name, arguments))
+                words = (f"{self.action.name.replace('_', ' ')} becomes possible here; only this precondition refused it, and no"
+                         " promise of this level breaks.")
+                return trace_of(self.compiled, path, words, shortest=len(path) <= _complete(graph) + 1
+                                and scope == self.base.level.wide, method=f"exploration ({scope})")
+        return None
+
+    def searched(self) -> Broken | None:
+        """What a search finds from the explored states."""
+        best: Broken | None = None
+        for scope, most in self.base.searched:
+            graph, is_wide = self.base.explored(scope, most), scope == self.base.level.wide
+            found = self._first_break(graph)
+            if found is not None and (best is None or len(found[1]) < len(best.path)):
+                goal, path = found
+                best = Broken(goal, path, is_wide and len(path) <= _complete(graph) + 1, f"breadth-first search ({scope})")
+            if best is not None and (best.shortest or not is_wide):
+                break
+        return best
+
+    def _first_break(self, graph: Graph) -> tuple[Goal, Path] | None:
+        """The nearest claim to fail. A state of the model itself is entered again only when the mutant reaches it sooner."""
+        layers, number_of = self.base.layered(graph), graph.number
+        instances, expand, check = self._hunted(graph.scope)
+        came: dict[State, tuple[State, int]] = {}
+
+        def path(state: State, last: list[int]) -> Path:
+            rows = last
+            while state in came:
+                state, instance = came[state]
+                rows = [instance, *rows]
+            before = graph.named(graph.path(number_of[state])[1])
+            return before + tuple((instances[one][0].name, instances[one][1]) for one in rows)
+
+        layer: list[State] = []
+        for depth in range(max(len(layers.begin), 1_000)):
+            if depth + 1 < len(layers.begin):
+                seeds = graph.states[layers.begin[depth]:layers.begin[depth + 1]]
+                layer = [*layer, *(state for state in seeds if state not in came and self.is_freed(state))]
+            elif not layer:
+                break
+            beyond = []
+            for state in layer:
+                successors: list[tuple[int, State]] = []
+                hits: list[tuple[str, int]] = []
+                expand(state, successors, hits)
+                if hits:
+                    return self.base.by_key[hits[0][0]], path(state, [hits[0][1]])
+                for instance, after in successors:
+                    old = number_of.get(after)
+                    if after in came or (old is not None and layers.depth[old] <= depth + 1):
+                        continue
+                    came[after] = (state, instance)
+                    beyond.append(after)
+            for state in beyond:
+                if failed := check(state):
+                    return self.base.by_key[failed[0]], path(state, [])
+            if len(came) > NEW_STATES or self.base.left <= 0:
+                return None
+            layer = beyond
+        return None
+
+    def _hunted(self, scope: Scope) -> Hunt:
+        """A hunt in the mutant: the model's own steps, compiled once a scope, and those of the changed action."""
+        instances, expand, check = self.base.hunted(scope)
+        alone = attrs.evolve(self.model, actions=(self.model.action(self.action.name),))
+        own, more, _ = hunt(alone, [target for target in self.base.targets if target.is_step], scope, {})
+
+        def both(state: State, successors: list[tuple[int, State]], hits: list[tuple[str, int]]) -> None:
+            late: tuple[list[tuple[int, State]], list[tuple[str, int]]] = ([], [])
+            more(state, *late)
+            # Where the model has the step as well, it is listed once.
+            expand(state, successors, hits)
+            if late[0] and self.is_freed(state):
+                successors += [(number + len(instances), after) for number, after in late[0]]
+                hits += [(target, number + len(instances)) for target, number in late[1]]
+
+        return [*instances, *own], both, check
+
+    def fallen(self) -> Goal | None:
+        """A claim that does not follow from what is left of the invariant when lemmas fall; None when all of them do."""
+        found = self.left_over({goal.key for goal in self.base.goals})
+        if not found.invariant:
+            return next(goal for goal in self.base.goals if goal.key in found.dropped)
+        told = proves(self.model, found.invariant, self.base.goals, relations=self.relations)
+        return next((goal for goal in self.base.goals if told[goal.key].answer != "unsat"), None)
+
+    def left_over(self, vital: Collection[str] = ()) -> Induction:
+        """What of the invariant the mutant keeps (Houdini)."""
+        leans = {name: rows for name, rows in self.base.leans.items() if name != self.action.name}
+        return eroded(self.model, self.base.invariant, self.base.switched, self.relations, vital=vital, leans=leans)
+
+    def walked(self, steps: int) -> Broken | None:
+        """What a walk of so many steps breaks. The states that it meets join the sample."""
+        base = self.base
+        starts = [(state, run()) for state, run in islice(((s, r) for s, r in base.reached() if self.is_freed(s)), STARTS)]
+        self.deeper = it = walked(self.model, base.targets, base.past, steps=steps, seed=11, first=True, starts=starts,
+                                  how=self._hunted(base.past))
+        if not it.found:
+            return None
+        key = min(it.found, key=lambda one: len(it.found[one]))
+        path = it.found[key]
+        used = {name for name, _ in path}
+        alone = attrs.evolve(self.model, actions=tuple(one for one in self.model.actions if one.name in used))
+        target = next(one for one in base.targets if one.key == key)
+        nearer = search(alone, [target], base.past, max_states=WIDE_STATES).found.get(key, path)
+        return Broken(base.by_key[key], min(path, nearer, key=len), False,
+                      "a walk, then breadth-first search among the actions that it took")
+
+    def learned(self, few: int, most: int) -> Learned:
+        """An invariant that proves all claims of the mutant, learned from what was met; or why there is none."""
+        sample = self.base.sample if self.deeper is None else self.base.sample.also(self.deeper.came)
+        return learn(self.model, self.base.invariant, self.base.goals, self.relations, sample, few=few, most=most)
+
+
+def _complete(graph: Graph) -> int:
+    """The distance up to which all states are known."""
+    return graph.depth - bool(graph.stopped)
