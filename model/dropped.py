@@ -1,4 +1,4 @@
-"""A model without one precondition of one action: what breaks, or the proof that nothing does.
+"""A model without one precondition: what breaks, or the proof that nothing does.
 
 Rules
 1. The invariant of the model as it is comes first: only the changed action has to be asked whether it keeps it.
@@ -8,12 +8,13 @@ Rules
    only that action is compiled for it. For the same reason no action is asked anew whose consecution leans on nothing that fell.
 4. A walk goes deeper than a search. It begins again and again at states in which only this precondition refuses. A run that
    breaks a claim is made shorter by a search among the actions that it took.
-5. What was met on the way joins the sample from which an invariant of the mutant is learned; plain induction has the last word.
+5. In a crowd an action is every machine's, and its precondition is dropped for all of them at once.
+6. What was met on the way joins the sample from which an invariant of the mutant is learned; plain induction has the last word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -23,9 +24,10 @@ import z3
 
 from siteproof.model.baseline import WIDE_STATES, Baseline
 from siteproof.model.engines.graph import Graph
-from siteproof.model.engines.induction import Induction, Relation, eroded, proves, relations_of
+from siteproof.model.engines.induction import Induction, Relation, eroded, holding_initially, proves, relations_of
 from siteproof.model.engines.learning import Learned, learn
 from siteproof.model.engines.obligations import Goal
+from siteproof.model.engines.queries import Questions
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Path, hunt, search
 from siteproof.model.engines.traces import trace_of
@@ -34,6 +36,7 @@ from siteproof.model.mutation import without_guard
 from siteproof.model.nodes import all_of
 from siteproof.model.readings import smt
 from siteproof.model.readings.python import CompiledModel, State, compile_model, compile_predicate
+from siteproof.model.readings.smt import Named
 from siteproof.model.results import Trace
 from siteproof.model.system import Action, Model
 
@@ -57,74 +60,96 @@ class Broken:
 
 @attrs.define(eq=False, slots=False)
 class Dropped:
-    """The model of `base` without precondition `number` (from 0) of `action`."""
+    """The model of `base` without precondition `number` (from 0) of `actions`: of one, or of each machine's."""
 
     base: Baseline
-    action: Action
+    actions: tuple[Action, ...]
     number: int
     deeper: Walked | None = None
 
     @cached_property
     def model(self) -> Model:
         """The mutant."""
-        return without_guard(self.base.model, self.action.name, self.number)
+        model = self.base.model
+        for action in self.actions:
+            model = without_guard(model, action.name, self.number)
+        return model
+
+    @cached_property
+    def changed(self) -> tuple[Action, ...]:
+        """The actions without it."""
+        return tuple(self.model.action(action.name) for action in self.actions)
+
+    @cached_property
+    def alone(self) -> Model:
+        """Only them."""
+        return attrs.evolve(self.model, actions=self.changed)
+
+    @property
+    def names(self) -> set[str]:
+        return {action.name for action in self.actions}
 
     @cached_property
     def compiled(self) -> CompiledModel:
-        """The mutant, ready to run; only the changed action is compiled anew."""
-        alone = compile_model(attrs.evolve(self.model, actions=(self.model.action(self.action.name),)))
+        """The mutant, ready to run; only what changed is compiled anew."""
+        alone = compile_model(self.alone)
         return attrs.evolve(self.base.compiled, model=self.model, actions={**self.base.compiled.actions, **alone.actions})
 
     @cached_property
     def relations(self) -> dict[str, Relation]:
         """The steps of the mutant."""
-        return {**self.base.relations, **relations_of(self.model, [self.model.action(self.action.name)])}
+        return {**self.base.relations, **relations_of(self.model, self.changed)}
 
     def is_implied(self) -> bool:
         """Whether the invariant and the other preconditions imply it."""
-        rows = smt.relation(self.base.model, self.action, folded=True)
-        arguments = [row.node for row in rows if row.name.startswith("argument")]
-        return self.base.unsat(*arguments, *self.others, z3.Not(self.action.guards[self.number].folded))
+        return all(self.base.unsat(*self._arguments(action), *self.others(action), z3.Not(action.guards[self.number].folded))
+                   for action in self.actions)
 
     def keeps_all(self) -> bool:
-        """Whether the changed action keeps the invariant and does what the claims about its steps say."""
-        step = self.relations[self.action.name]
+        """Whether what changed keeps the invariant and does what the claims about its steps say."""
+        return all(self._keeps(self.relations[action.name]) for action in self.actions)
+
+    def _keeps(self, step: Relation) -> bool:
         claims = [step.of_step(goal.built.formula) for goal in self.base.goals
-                  if goal.claim.is_step and (goal.claim.on is None or self.action.name in goal.claim.on)]
+                  if goal.claim.is_step and (goal.claim.on is None or step.action.name in goal.claim.on)]
         return self.base.unsat(*step.nodes, denied=all_of([*map(step.later, step.touched(self.base.invariant)), *claims]))
 
-    @property
-    def others(self) -> list[Any]:
-        """The preconditions that stay."""
-        return [one.folded for at, one in enumerate(self.action.guards) if at != self.number]
+    def _arguments(self, action: Action) -> list[Any]:
+        """What holds of the arguments of an action."""
+        return [row.node for row in smt.relation(self.base.model, action, folded=True) if row.name.startswith("argument")]
+
+    def others(self, action: Action) -> list[Any]:
+        """The preconditions of an action that stay."""
+        return [one.folded for at, one in enumerate(action.guards) if at != self.number]
 
     @cached_property
-    def freed(self) -> list[tuple[tuple[int | bool, ...], Callable[..., bool]]]:
-        """By tuple of arguments: whether in a state only this precondition refuses."""
+    def freed(self) -> list[tuple[str, tuple[int | bool, ...], Callable[..., bool]]]:
+        """By action and tuple of arguments: whether in a state only this precondition refuses."""
         rows = []
-        for arguments in self.action.instances():
-            given = [(p.domain.constant("arg:" + p.name), z3.BoolVal(a) if isinstance(a, bool) else z3.IntVal(a))
-                     for p, a in zip(self.action.parameters, arguments, strict=True)]
-            node = z3.And(z3.Not(self.action.guards[self.number].folded), *self.others)
-            node = z3.simplify(z3.substitute(node, *given) if given else node)
-            if not z3.is_false(node):
-                rows.append((arguments, compile_predicate(self.base.model, node)))
+        for action in self.actions:
+            for arguments in action.instances():
+                given = [(p.domain.constant("arg:" + p.name), z3.BoolVal(a) if isinstance(a, bool) else z3.IntVal(a))
+                         for p, a in zip(action.parameters, arguments, strict=True)]
+                node = z3.And(z3.Not(action.guards[self.number].folded), *self.others(action))
+                node = z3.simplify(z3.substitute(node, *given) if given else node)
+                if not z3.is_false(node):
+                    rows.append((action.name, arguments, compile_predicate(self.base.model, node)))
         return rows
 
     def is_freed(self, state: State) -> bool:
         """Whether in a state only this precondition refuses, for some arguments."""
-        return any(holds(state) for _, holds in self.freed)
+        return any(holds(state) for *_, holds in self.freed)
 
     def accepts(self) -> Trace | None:
         """A shortest trace that makes use of that, or None where none is in the explored scopes."""
         for scope, most in self.base.searched:
             graph = self.base.explored(scope, most)
-            found = next(((at, arguments) for at, state in enumerate(graph.states) for arguments, holds in self.freed
+            found = next(((at, name, arguments) for at, state in enumerate(graph.states) for name, arguments, holds in self.freed
                           if holds(state)), None)
             if found is not None:
-                state, arguments = found
-                path = (*graph.named(graph.path(state)[1]), (self.action.name, arguments))
-                words = (f"{self.action.name.replace('_', ' ')} becomes possible here; only this precondition refused it, and no"
+                state, name, arguments = found
+                path = (*graph.named(graph.path(state)[1]), (name, arguments))
+                words = (f"{name.replace('_', ' ')} becomes possible here; only this precondition refused it, and no"
                          " promise of this level breaks.")
                 return trace_of(self.compiled, path, words, shortest=len(path) <= _complete(graph) + 1
                                 and scope == self.base.level.wide, method=f"exploration ({scope})")
@@ -186,10 +211,9 @@ class Dropped:
         return None
 
     def _hunted(self, scope: Scope) -> Hunt:
-        """A hunt in the mutant: the model's own steps, compiled once a scope, and those of the changed action."""
+        """A hunt in the mutant: the model's own steps, compiled once a scope, and those of what changed."""
         instances, expand, check = self.base.hunted(scope)
-        alone = attrs.evolve(self.model, actions=(self.model.action(self.action.name),))
-        own, more, _ = hunt(alone, [target for target in self.base.targets if target.is_step], scope, {})
+        own, more, _ = hunt(self.alone, [target for target in self.base.targets if target.is_step], scope, {})
 
         def both(state: State, successors: list[tuple[int, State]], hits: list[tuple[str, int]]) -> None:
             late: tuple[list[tuple[int, State]], list[tuple[str, int]]] = ([], [])
@@ -212,8 +236,29 @@ class Dropped:
 
     def left_over(self, vital: Collection[str] = ()) -> Induction:
         """What of the invariant the mutant keeps (Houdini)."""
-        leans = {name: rows for name, rows in self.base.leans.items() if name != self.action.name}
+        leans = {name: rows for name, rows in self.base.leans.items() if name not in self.names}
         return eroded(self.model, self.base.invariant, self.base.switched, self.relations, vital=vital, leans=leans)
+
+    def proved_with(self, lemmas: Iterable[Named]) -> tuple[Named, ...] | None:
+        """An invariant that proves all claims of the mutant, out of the model's own and `lemmas`; None if that is too little."""
+        more = holding_initially(self.model, lemmas)
+        if not more:
+            return None
+        names = frozenset().union(*(row.symbols for row in more))
+        leans = {name: rows for name, rows in self.base.leans.items()
+                 if name not in self.names and names.isdisjoint(self.relations[name].written)}
+        with self.base.switched as solver:
+            solver.know(more)
+            found = eroded(self.model, [*self.base.invariant, *more], solver, self.relations, leans=leans)
+        told = proves(self.model, found.invariant, self.base.goals, relations=self.relations)
+        return found.invariant if all(answer.answer == "unsat" for answer in told.values()) else None
+
+    def pruned(self, invariant: tuple[Named, ...]) -> tuple[Named, ...]:
+        """An invariant that was learned, without what nothing in it leans on, where the rest still does."""
+        leans = eroded(self.model, invariant, Questions(invariant), self.relations).leans
+        used = frozenset().union(*leans.values())
+        own = {row.name for row in self.base.invariant}
+        return self.proved_with([row for row in invariant if row.name not in own and row.name in used]) or invariant
 
     def walked(self, steps: int) -> Broken | None:
         """What a walk of so many steps breaks. The states that it meets join the sample."""
@@ -232,10 +277,12 @@ class Dropped:
         return Broken(base.by_key[key], min(path, nearer, key=len), False,
                       "a walk, then breadth-first search among the actions that it took")
 
-    def learned(self, few: int, most: int) -> Learned:
-        """An invariant that proves all claims of the mutant, learned from what was met; or why there is none."""
+    def learned(self, few: int, most: int, lemmas: Iterable[Named] = ()) -> Learned:
+        """An invariant that proves all claims of the mutant, learned from what was met, with `lemmas` to begin with; or why there
+        is none."""
         sample = self.base.sample if self.deeper is None else self.base.sample.also(self.deeper.came)
-        return learn(self.model, self.base.invariant, self.base.goals, self.relations, sample, few=few, most=most)
+        rows = [*self.base.invariant, *holding_initially(self.model, lemmas)]
+        return learn(self.model, rows, self.base.goals, self.relations, sample, few=few, most=most)
 
 
 def _complete(graph: Graph) -> int:

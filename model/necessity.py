@@ -6,13 +6,14 @@ Rules
    proof. It is *not needed for these promises* when all of them are still proved, by plain induction, although something more
    is possible without it: its row says what, by a shortest trace to a state in which only this precondition refuses. A
    precondition that the facts of the flow make true says *nothing in this flow*. All else is *undetermined*, with the reason.
-2. What is cheap comes first, for all rows: facts, the invariant as it is, searches from the explored states, and what is left of
-   the invariant when lemmas fall (Houdini). What is open then is walked, and an invariant is learned; and what is open still is
-   walked farther, and learned of with more guesses. A search or a walk that found nothing, an attempt that came to no end and a
-   time-out are never called a proof.
+2. What is cheap comes first, for all rows: facts, the invariant as it is, what is left of it when lemmas fall (Houdini), lemmas
+   that were kept (`siteproof.model.kept_lemmas`), and searches from the explored states. What is open then is walked, and an
+   invariant is learned; and what is open still is walked farther, and learned of with more guesses (`Effort`). A search or a walk
+   that found nothing, an attempt that came to no end and a time-out are never called a proof.
 3. A trace is the shortest in the scope that was explored; it says that it is the shortest of all only when every shorter run of
    the wide scope was explored as well.
-4. A level whose model is the same in several flows is worked out once, and its rows are the rows of them all (`Share`).
+4. In a crowd an action is every machine's, and so is its precondition: it is dropped for all of them at once.
+5. A level whose model is the same in several flows is worked out once, and its rows are the rows of them all (`Share`).
 """
 
 from __future__ import annotations
@@ -30,19 +31,31 @@ from siteproof.model.baseline import Baseline
 from siteproof.model.dropped import Broken, Dropped
 from siteproof.model.engines.solvers import z3_version
 from siteproof.model.engines.traces import counterexample
+from siteproof.model.kept_lemmas import Kept, Key, kept_lemmas, terms_of
 from siteproof.model.level import Level
 from siteproof.model.levels import level, levels
 from siteproof.model.readings.english import english
+from siteproof.model.readings.smt import Named
 from siteproof.model.results import Trace
 from siteproof.model.system import FACT_PREFIX, Action, Model, constants_of
 from siteproof.model.topology import Topology
 
-__all__ = ["Necessity", "NecessityReport", "Need", "Share", "necessity", "necessity_of_model", "reported", "shares", "worked_out"]
+__all__ = ["THOROUGH", "USUAL", "Effort", "Necessity", "NecessityReport", "Need", "Share", "necessity", "necessity_of_model",
+           "reported", "shares", "worked_out"]
 
-WALKS = (20_000, 120_000)
-"""Steps of a walk without the precondition, at first and at last."""
-FEW, MOST = (40, 80), (12, 20)
-"""Guesses for a counterexample, and counterexamples, at first and at last."""
+
+@attrs.frozen
+class Effort:
+    """One attempt at what is open: steps of the walk, guesses for a counterexample, and counterexamples at most."""
+
+    steps: int
+    few: int
+    most: int
+
+
+USUAL = (Effort(20_000, 40, 12), Effort(120_000, 80, 20))
+THOROUGH = (*USUAL, Effort(500_000, 20, 60), Effort(500_000, 80, 60), Effort(1_500_000, 80, 80), Effort(1_500_000, 200, 100))
+"""With patience: minutes for a row that stays open."""
 
 Progress = Callable[[str], None]
 
@@ -61,7 +74,8 @@ class Need(StrEnum):
 class Necessity:
     """One precondition of one action. `number` counts from 1; `text` is the precondition in English. `promise` and `claim` are
     what breaks, with `trace`; `accepts` is a shortest trace to a state where only this precondition refuses, ending with what
-    would then be done. `reason` explains silent and undetermined."""
+    would then be done. `lemmas` are terms that were learned, or kept, and that a proof needs beside the model's own invariant,
+    as SMT-LIB writes them. `reason` explains silent and undetermined."""
 
     level: str
     action: str
@@ -79,7 +93,13 @@ class Necessity:
     claim: str
     trace: Trace | None
     accepts: Trace | None
+    lemmas: tuple[str, ...]
     seconds: float
+
+    @property
+    def key(self) -> Key:
+        """Under what its lemmas are kept."""
+        return self.level, self.action, self.text
 
 
 @attrs.frozen
@@ -128,11 +148,13 @@ def shares(topologies: Sequence[Topology]) -> list[Share]:
             for key in sorted(alike, key=lambda key: -sizes[key])]
 
 
-def worked_out(share: Share, time_limit: float, tell: Progress) -> tuple[tuple[Necessity, ...], float]:
+def worked_out(share: Share, time_limit: float, tell: Progress, efforts: Sequence[Effort] = USUAL, kept: Kept | None = None,
+               ) -> tuple[tuple[Necessity, ...], float]:
     """The rows of a share, and the seconds it took."""
     began, one = time.perf_counter(), level(share.level)
     model = one.build(share.topology.id, share.topology.facts)
-    return tuple(necessity_of_model(one, model, on_progress=tell, time_limit=time_limit)), time.perf_counter() - began
+    rows = necessity_of_model(one, model, on_progress=tell, time_limit=time_limit, efforts=efforts, kept=kept)
+    return tuple(rows), time.perf_counter() - began
 
 
 def reported(topology: Topology, done: Mapping[str, tuple[Share, tuple[Necessity, ...], float]]) -> NecessityReport:
@@ -168,22 +190,33 @@ def _digest(model: Model) -> str:
 
 
 def necessity_of_model(of: Level, model: Model, *, on_progress: Progress | None = None, time_limit: float = 600.0,
-                       actions: Sequence[str] | None = None) -> list[Necessity]:
-    """One row for each precondition of `actions` (all when None)."""
+                       actions: Sequence[str] | None = None, efforts: Sequence[Effort] = USUAL, kept: Kept | None = None,
+                       ) -> list[Necessity]:
+    """One row for each precondition of `actions` (all when None). `kept` are lemmas to begin with; those of `specs/lemmas.toml`
+    when None."""
     tell = on_progress or (lambda _text: None)
     base = Baseline.of(of, model, tell, time_limit)
-    todo = [_Row(base, action, number) for action in model.actions if actions is None or action.name in actions
-            for number in range(len(action.guards))]
+    known = kept_lemmas() if kept is None else kept
+    by_name: dict[str, list[Action]] = {}
+    for action in model.actions:
+        by_name.setdefault(_name(action), []).append(action)
+    todo = [_Row(base, name, tuple(its), number, known) for name, its in by_name.items() if actions is None or name in actions
+            for number in range(len(its[0].guards))]
     for done, row in enumerate(todo, start=1):
-        tell(f"necessity: {of.id}, precondition {done} of {len(todo)}, {row.action.name.replace('_', ' ')}")
+        tell(f"necessity: {of.id}, precondition {done} of {len(todo)}, {row.name.replace('_', ' ')}")
         row.settle(row.at_once)
-    for attempt in range(len(WALKS)):
+    for effort in efforts:
         left_over = [row for row in todo if row.found is None]
         for at, row in enumerate(left_over):
             tell(f"necessity: {of.id}, {len(left_over) - at} left, walking without a precondition of"
-                 f" {row.action.name.replace('_', ' ')}")
-            row.settle(lambda row=row, attempt=attempt: row.deeper(attempt))  # type: ignore[misc]
+                 f" {row.name.replace('_', ' ')}")
+            row.settle(lambda row=row, effort=effort: row.deeper(effort))  # type: ignore[misc]
     return [row.told() for row in todo]
+
+
+def _name(action: Action) -> str:
+    """Its name; in a crowd, without the machine's."""
+    return action.name.removeprefix(f"{action.taker}.")
 
 
 @attrs.define(eq=False)
@@ -191,8 +224,10 @@ class _Row:
     """A row of the matrix in the making: what is `found`, or why it is still open."""
 
     base: Baseline
-    action: Action
+    name: str
+    actions: tuple[Action, ...]
     number: int
+    kept: Kept
     found: Necessity | None = None
     why: list[str] = attrs.field(factory=list)
     seconds: float = 0.0
@@ -210,12 +245,29 @@ class _Row:
 
     def verdict(self, need: Need, method: str, reason: str = "", **found: Any) -> Necessity:
         """A row with this verdict."""
-        guard, action = self.action.guards[self.number], self.action
+        action = self.actions[0]
+        guard = action.guards[self.number]
         return Necessity(
-            **{"level": self.base.level.id, "action": action.name, "kind": action.kind.value, "operation": action.operation,
-               "number": self.number + 1, "text": english(self.base.model, guard.written, action), "code": guard.code,
+            **{"level": self.base.level.id, "action": self.name, "kind": action.kind.value, "operation": action.operation,
+               "number": self.number + 1, "text": self.text, "code": guard.code,
                "precheck": guard.precheck, "requirements": action.requirements, "need": need, "method": method, "reason": reason,
-               "promise": "", "claim": "", "trace": None, "accepts": None, "seconds": 0.0} | found)
+               "promise": "", "claim": "", "trace": None, "accepts": None, "lemmas": (), "seconds": 0.0} | found)
+
+    @property
+    def text(self) -> str:
+        """The precondition in English."""
+        return english(self.base.model, self.actions[0].guards[self.number].written, self.actions[0])
+
+    @property
+    def lemmas(self) -> list[Named]:
+        """The lemmas that are kept for it."""
+        return terms_of(self.base.model, self.kept.get((self.base.level.id, self.name, self.text), ()))
+
+    def not_needed(self, without: Dropped, method: str, invariant: Sequence[Named] = ()) -> Necessity:
+        """All promises hold without it, by an `invariant` that is not the model's own."""
+        own = {row.name for row in self.base.invariant}
+        lemmas = tuple(" ".join(row.node.sexpr().split()) for row in invariant if row.name not in own)
+        return self.verdict(Need.NOT_NEEDED, method, accepts=without.accepts(), lemmas=lemmas)
 
     def needed(self, without: Dropped, found: Broken) -> Necessity:
         """It is needed: this breaks without it."""
@@ -223,8 +275,8 @@ class _Row:
         return self.verdict(Need.NEEDED, found.method, promise=found.goal.promise.id, claim=found.goal.built.name, trace=trace)
 
     def at_once(self) -> Necessity | None:
-        """The verdict of facts, invariant and search."""
-        guard, without = self.action.guards[self.number], Dropped(self.base, self.action, self.number)
+        """The verdict of facts, invariant, kept lemmas and search."""
+        guard, without = self.actions[0].guards[self.number], Dropped(self.base, self.actions, self.number)
         if z3.is_true(guard.folded):
             asked = sorted(name.removeprefix(FACT_PREFIX) for name in constants_of(guard.written) if name.startswith(FACT_PREFIX))
             because = ", ".join(f"{path} = {str(self.base.model.facts.values[path]).lower()}" for path in asked)
@@ -232,28 +284,31 @@ class _Row:
         if without.is_implied():
             return self.verdict(Need.DEFENSIVE, "invariant and the other preconditions imply it")
         if without.keeps_all():
-            return self.verdict(Need.NOT_NEEDED, "plain induction, invariant unchanged", accepts=without.accepts())
-        if (found := without.searched()) is not None:
-            return self.needed(without, found)
+            return self.not_needed(without, "plain induction, invariant unchanged")
         fallen = without.fallen()
         if fallen is None:
-            return self.verdict(Need.NOT_NEEDED, "plain induction (Houdini)", accepts=without.accepts())
+            return self.not_needed(without, "plain induction (Houdini)")
+        if (invariant := without.proved_with(self.lemmas)) is not None:
+            return self.not_needed(without, "plain induction with kept lemmas", invariant)
+        if (found := without.searched()) is not None:
+            return self.needed(without, found)
         self.why = [f"plain induction does not prove without it: {fallen.promise.id}, “{fallen.built.name}”",
                     f"no counterexample in {len(self.base.searched)} scopes, as far as they were searched"]
         return None
 
-    def deeper(self, attempt: int) -> Necessity | None:
+    def deeper(self, effort: Effort) -> Necessity | None:
         """What search left open: a walk, and an invariant that is learned; not past the time limit."""
         if self.base.left <= 0:
             if "the time limit was reached" not in self.why:
                 self.why.append("the time limit was reached")
             return None
-        without = Dropped(self.base, self.action, self.number)
-        if (found := without.walked(WALKS[attempt])) is not None:
+        without = Dropped(self.base, self.actions, self.number)
+        if (found := without.walked(effort.steps)) is not None:
             return self.needed(without, found)
-        learned = without.learned(FEW[attempt], MOST[attempt])
+        learned = without.learned(effort.few, effort.most, self.lemmas)
         if learned.invariant is not None:
-            return self.verdict(Need.NOT_NEEDED, "plain induction (learned from a sample of states)", accepts=without.accepts())
+            invariant = without.pruned(learned.invariant)
+            return self.not_needed(without, "plain induction (learned from a sample of states)", invariant)
         del self.why[2:]
-        self.why += [f"no walk of {WALKS[attempt]:,} steps breaks a claim", f"no invariant was learned: {learned.reason}"]
+        self.why += [f"no walk of {effort.steps:,} steps breaks a claim", f"no invariant was learned: {learned.reason}"]
         return None

@@ -119,6 +119,10 @@ def prove(
         bool, typer.Option("--necessity", help="Instead, drop each precondition of each action in turn and show what breaks.")
     ] = False,
     traces: Annotated[bool, typer.Option("--traces", help="With --necessity: tell each trace.")] = False,
+    learn: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --necessity: be patient, and add lemmas that were learned to FILE."),
+    ] = None,
     max_time: MaxTime = "2m",
 ) -> Exit:
     """Prove the promises of a flow, or find the shortest way to break one.
@@ -132,11 +136,12 @@ def prove(
 
         if properties or certificates is not None:
             raise UsageError("--necessity with --property or --certificates", "one of them", "leave the others out")
-        return exploring.necessity(session, topologies or [], [parse_override(one) for one in what_if or []], max_time, traces)
-    if traces:
+        overrides = [parse_override(one) for one in what_if or []]
+        return exploring.necessity(session, topologies or [], overrides, max_time, traces, learn)
+    if traces or learn is not None:
         from siteproof.model.errors import UsageError
 
-        raise UsageError("--traces without --necessity", "both", "add --necessity")
+        raise UsageError("--traces or --learn without --necessity", "both", "add --necessity")
     from siteproof.conformance.cli import proving
 
     return proving.prove(session, topologies or [], properties or [], what_if or [], overlay or [], certificates, max_time)

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import attrs
+
 from siteproof.conformance.cli.proving import told, topologies_of
-from siteproof.conformance.cli.shared import Session, parse_duration
+from siteproof.conformance.cli.shared import Session, check_writable, parse_duration
 from siteproof.conformance.cli.workers import side_by_side
 from siteproof.conformance.exits import Exit, of_found, overall
 from siteproof.conformance.report.explored import exploration_story, necessity_story
 from siteproof.model.errors import UsageError, near
 from siteproof.model.explore import ExploreReport, Limits
 from siteproof.model.explore import explore as explore_flow
+from siteproof.model.kept_lemmas import Kept, Key, kept_lemmas, lemmas_in, written
 from siteproof.model.levels import level_ids
-from siteproof.model.necessity import Necessity, NecessityReport, Need, Share, reported, shares, worked_out
+from siteproof.model.necessity import (
+    THOROUGH,
+    USUAL,
+    Effort,
+    Necessity,
+    NecessityReport,
+    Need,
+    Share,
+    reported,
+    shares,
+    worked_out,
+)
 from siteproof.model.topology import Override, Topology
 
 __all__ = ["explore", "necessity"]
@@ -45,9 +60,13 @@ def _explored(topology: Topology, settings: tuple[Limits, list[str] | None], tel
     return explore_flow(topology, settings[0], among=settings[1], on_progress=tell)
 
 
-def necessity(session: Session, names: list[str], overrides: list[Override], max_time: str, traces: bool) -> Exit:
-    """The necessity matrix of flows, levels side by side. With `overrides`, of the changed flow."""
-    limit = parse_duration(max_time, "--max-time")
+def necessity(session: Session, names: list[str], overrides: list[Override], max_time: str, traces: bool,
+              learn: Path | None = None) -> Exit:
+    """The necessity matrix of flows, levels side by side. With `overrides`, of the changed flow. With `learn`, more is tried,
+    and the lemmas that proofs needed are added to that file."""
+    check_writable("--learn", learn)
+    kept = _kept(learn)
+    settings = _Settings(parse_duration(max_time, "--max-time"), USUAL if learn is None else THOROUGH, {**kept_lemmas(), **kept})
     topologies = []
     for topology in topologies_of(names):
         changes: dict[str, Any] = {one.path: one.value for one in overrides if one.topology in (None, topology.id)}
@@ -57,15 +76,39 @@ def necessity(session: Session, names: list[str], overrides: list[Override], max
     reports: list[NecessityReport] = []
     todo, done = shares(topologies), dict[str, tuple[Share, tuple[Necessity, ...], float]]()
     with told(session, "necessity") as progress:
-        for share, (rows, seconds) in zip(todo, side_by_side(todo, _needed, limit, progress), strict=True):
+        for share, (rows, seconds) in zip(todo, side_by_side(todo, _needed, settings, progress), strict=True):
             done[share.id] = share, rows, seconds
     for topology in topologies:
         reports.append(reported(topology, done))
         session.out.print(necessity_story(reports[-1], traces=traces), "")
+    if learn is not None:
+        for row in (row for _, rows, _ in done.values() for row in rows if row.lemmas):
+            kept[row.key] = tuple({*kept.get(row.key, ()), *row.lemmas})
+        learn.write_text(written(kept), encoding="utf-8")
+        session.out.print(f"Lemmas of {len(kept)} preconditions are kept in {learn}.")
     code = Exit.INCONCLUSIVE if any(report.count(Need.UNDETERMINED) for report in reports) else Exit.OK
     session.emit("siteproof.necessity/1", code, {"reports": reports})
     return code
 
 
-def _needed(share: Share, seconds: float, tell: Tell) -> tuple[tuple[Necessity, ...], float]:
-    return worked_out(share, seconds, tell)
+@attrs.frozen
+class _Settings:
+    """What each worker gets beside its share."""
+
+    seconds: float
+    efforts: tuple[Effort, ...]
+    kept: Kept
+
+
+def _needed(share: Share, settings: _Settings, tell: Tell) -> tuple[tuple[Necessity, ...], float]:
+    return worked_out(share, settings.seconds, tell, settings.efforts, settings.kept)
+
+
+def _kept(file: Path | None) -> dict[Key, tuple[str, ...]]:
+    """What a file for lemmas holds already. Raises `SpecError` and `UsageError`."""
+    if file is None or not file.exists():
+        return {}
+    try:
+        return dict(lemmas_in(file.read_text("utf-8"), str(file)))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--learn {file}: {error}", "a file of lemmas, or a new name", "name another file") from None

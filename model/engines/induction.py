@@ -35,8 +35,8 @@ from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named, Renaming
 from siteproof.model.system import Action, Model
 
-__all__ = ["Induction", "Relation", "StepAnswer", "eroded", "impossible_actions", "induct", "never_possible", "proves",
-           "relations_of"]
+__all__ = ["Induction", "Relation", "StepAnswer", "eroded", "holding_initially", "impossible_actions", "induct",
+           "never_possible", "proves", "relations_of"]
 
 Tick = Callable[[str], None]
 
@@ -152,7 +152,12 @@ def eroded(model: Model, rows: Sequence[Named], solver: Questions, steps: Mappin
     return Induction(model, tuple(kept.values()), lost, seconds, rounds, known)
 
 
-def _initially(model: Model, candidates: Sequence[Named], dropped: dict[str, str]) -> list[Named]:
+def holding_initially(model: Model, candidates: Iterable[Named]) -> list[Named]:
+    """Those that hold in the initial state and speak of few enough machines."""
+    return _initially(model, candidates, {})
+
+
+def _initially(model: Model, candidates: Iterable[Named], dropped: dict[str, str]) -> list[Named]:
     """Candidates that hold in the initial state and speak of few enough machines; the others are dropped."""
     values = Substitution((v.domain.constant(v.name), z3.BoolVal(c) if isinstance(c, bool) else z3.IntVal(c))
                           for v, c in zip(model.variables, model.initial, strict=True))

@@ -7,6 +7,7 @@ Rules
 2. Guesses are made for a purpose only. Where a step breaks what is to be shown, from a state that nothing known rules out, the
    clauses are looked for that hold in the whole sample and fail in that state; the shortest come first. A clause that fails there
    differs from each state of the sample in one of its atoms, so these are the hitting sets of the differences.
+   In a crowd, where all machines are alike, a guess is made of all of them.
 3. A guess is shown or dropped in the same way, by further guesses. Where there are none, the state may well be reachable: a
    guess that needed it ruled out falls, and with something that had to be shown the attempt ends.
 4. The last word has plain induction, which is given what is left and knows nothing of samples. A limit on counterexamples ends
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice, permutations
 from typing import Any
 
 import attrs
@@ -28,7 +30,7 @@ import z3
 from siteproof.model.engines.induction import Relation, induct, proves
 from siteproof.model.engines.obligations import Goal
 from siteproof.model.engines.queries import Questions
-from siteproof.model.nodes import all_of, constants_of, is_false_in
+from siteproof.model.nodes import Substitution, all_of, constants_of, is_false_in
 from siteproof.model.readings.python import State, expression
 from siteproof.model.readings.smt import Named
 from siteproof.model.system import Model
@@ -69,6 +71,21 @@ class Atoms:
                 if spoken <= names and not spoken <= small:
                     found.setdefault(atom.sexpr(), atom)
         return cls(model, tuple(found.values()))
+
+    @cached_property
+    def symmetries(self) -> tuple[tuple[int, ...], ...]:
+        """In a crowd, what becomes of each atom when the machines change their names, in every way but the one that changes
+        nothing."""
+        place = {node.sexpr(): at for at, node in enumerate(self.nodes)}
+        found = []
+        for names in islice(permutations(self.model.machines), 1, None):
+            other = dict(zip(self.model.machines, names, strict=True))
+            renamed = Substitution((v.domain.constant(v.name), v.domain.constant(f"{other[whose]}.{own}"))
+                                   for v in self.model.variables for whose, _, own in (v.name.partition("."),) if own)
+            images = [place.get(renamed(node).sexpr()) for node in self.nodes]
+            if None not in images:
+                found.append(tuple(image for image in images if image is not None))
+        return tuple(found)
 
     @cached_property
     def told(self) -> Any:
@@ -142,6 +159,20 @@ class Sample:
                 if len(found) >= few:
                     return found
         return found
+
+    def holds(self, clause: frozenset[tuple[int, bool]]) -> bool:
+        """Whether a clause holds in all of the sample."""
+        met = 0
+        for at, truth in clause:
+            met |= self.columns[at] if truth else self.all ^ self.columns[at]
+        return met == self.all
+
+    def alike(self, clause: frozenset[tuple[int, bool]]) -> Iterator[frozenset[tuple[int, bool]]]:
+        """What it says when the machines of a crowd change their names, as far as that holds in the sample, too."""
+        for images in self.atoms.symmetries:
+            said = frozenset((images[at], truth) for at, truth in clause)
+            if self.holds(said):
+                yield said
 
     def said(self, clause: frozenset[tuple[int, bool]]) -> Named:
         """A clause as a conjunct."""
@@ -247,6 +278,8 @@ class _Attempt:
             guesses = self.sample.excluding(state, self.few, self.tried)
             if guesses:
                 self.ruled_out += 1
+                more = dict.fromkeys(one for guess in guesses for one in self.sample.alike(guess))
+                guesses += [one for one in more if one not in self.tried and one not in guesses]
                 self.tried.update(guesses)
                 rows = [self.sample.said(guess) for guess in guesses]
                 self.solver.know(row for row in rows if row.name not in self.guesses)

@@ -9,11 +9,14 @@ import pytest
 from siteproof.model.engines.graph import explore_graph
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import search
+from siteproof.model.levels import level, levels
 from siteproof.model.mutation import without_guard
-from siteproof.model.necessity import Necessity, Need, necessity_of_model
+from siteproof.model.necessity import Necessity, Need, necessity_of_model, reported, shares, worked_out
 from siteproof.model.promise import LEVEL
+from siteproof.model.topology import load_topology
 from tests.soak import soak
 
+from .crowds import crowd_of
 from .proving import H2S, V2A, model_of, violations
 
 NARROW = Scope(writes=0, failovers=1, cached=0)
@@ -95,3 +98,28 @@ def test_without_time_nothing_is_claimed() -> None:
     for row in rows:
         if row.need is Need.UNDETERMINED:
             assert "time limit" in row.reason
+
+
+def test_in_a_crowd_a_precondition_is_dropped_for_every_machine_at_once() -> None:
+    """A machine that was failed over to the common point goes on writing, and the two no longer agree."""
+    of = level("group")
+    rows = necessity_of_model(of, crowd_of("group"), actions=["write"], efforts=())
+    assert [(row.action, row.need, row.promise) for row in rows] == [("write", Need.NEEDED, "P5")]
+    assert rows[0].trace is not None
+    taken = [step.action for step in rows[0].trace.steps]
+    assert {"a.fail_over", "b.fail_over"} <= set(taken)
+    assert len(taken) == 14
+
+
+def test_a_level_alike_in_several_flows_is_one_share_and_every_flow_has_its_rows() -> None:
+    topologies = [load_topology(flow) for flow in ("vmware-to-azure", "physical-to-azure", "hyper-v-to-secondary-site")]
+    todo = shares(topologies)
+    assert len({share.id for share in todo}) == len(todo)
+    assert sorted((share.level, flow) for share in todo for flow in share.flows) == sorted(
+        (one.id, topology.id) for topology in topologies for one in levels() if one.applies(topology.facts))
+    assert ("vmware-to-azure", "physical-to-azure") in [share.flows for share in todo if share.level == "group"]
+    share = next(share for share in todo if share.level == "gateway")
+    done = {share.id: (share, *worked_out(share, 60.0, lambda _line: None))}
+    reports = [reported(topology, done) for topology in topologies[:2]]
+    assert reports[0].rows == reports[1].rows != ()
+    assert [report.alike for report in reports] == [{"gateway": ("physical-to-azure",)}, {"gateway": ("vmware-to-azure",)}]
