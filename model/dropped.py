@@ -50,12 +50,13 @@ STARTS = 40
 @attrs.frozen(eq=False)
 class Broken:
     """A claim that fails without the precondition, with a run to there, whether it is the shortest of all, and how it was
-    found."""
+    found; `is_dear`: not by a search from explored states."""
 
     goal: Goal
     path: Path
     shortest: bool
     method: str
+    is_dear: bool = False
 
 
 @attrs.define(eq=False, slots=False)
@@ -275,7 +276,24 @@ class Dropped:
         target = next(one for one in base.targets if one.key == key)
         nearer = search(alone, [target], base.past, max_states=WIDE_STATES).found.get(key, path)
         return Broken(base.by_key[key], min(path, nearer, key=len), False,
-                      "a walk, then breadth-first search among the actions that it took")
+                      "a walk, then breadth-first search among the actions that it took", True)
+
+    def taken(self, run: Path) -> Broken | None:
+        """Whether a run breaks a claim, and at which step."""
+        state, (instances, expand, check) = self.model.initial, self._hunted(self.base.past)
+        for at, (name, arguments) in enumerate(run):
+            successors: list[tuple[int, State]] = []
+            hits: list[tuple[str, int]] = []
+            expand(state, successors, hits)
+            its = {number for number, (action, given) in enumerate(instances) if (action.name, given) == (name, arguments)}
+            after = next((after for number, after in successors if number in its), None)
+            if after is None:
+                return None
+            failed = [key for key, number in hits if number in its] or check(after)
+            if failed:
+                return Broken(self.base.by_key[failed[0]], run[:at + 1], False, "a run that is kept, taken step by step", True)
+            state = after
+        return None
 
     def learned(self, few: int, most: int, lemmas: Iterable[Named] = ()) -> Learned:
         """An invariant that proves all claims of the mutant, learned from what was met, with `lemmas` to begin with; or why there

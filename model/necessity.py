@@ -7,7 +7,7 @@ Rules
    is possible without it: its row says what, by a shortest trace to a state in which only this precondition refuses. A
    precondition that the facts of the flow make true says *nothing in this flow*. All else is *undetermined*, with the reason.
 2. What is cheap comes first, for all rows: facts, the invariant as it is, what is left of it when lemmas fall (Houdini), lemmas
-   that were kept (`siteproof.model.kept_lemmas`), and searches from the explored states. What is open then is walked, and an
+   and runs that are kept (`siteproof.model.kept`), and searches from the explored states. What is open then is walked, and an
    invariant is learned; and what is open still is walked farther, and learned of with more guesses (`Effort`). A search or a walk
    that found nothing, an attempt that came to no end and a time-out are never called a proof.
 3. A trace is the shortest in the scope that was explored; it says that it is the shortest of all only when every shorter run of
@@ -29,9 +29,11 @@ import z3
 
 from siteproof.model.baseline import Baseline
 from siteproof.model.dropped import Broken, Dropped
+from siteproof.model.engines.search import Path
 from siteproof.model.engines.solvers import z3_version
 from siteproof.model.engines.traces import counterexample
-from siteproof.model.kept_lemmas import Kept, Key, kept_lemmas, terms_of
+from siteproof.model.kept import Found, Kept, Key, terms_of
+from siteproof.model.kept import kept as kept_so_far
 from siteproof.model.level import Level
 from siteproof.model.levels import level, levels
 from siteproof.model.readings.english import english
@@ -75,7 +77,8 @@ class Necessity:
     """One precondition of one action. `number` counts from 1; `text` is the precondition in English. `promise` and `claim` are
     what breaks, with `trace`; `accepts` is a shortest trace to a state where only this precondition refuses, ending with what
     would then be done. `lemmas` are terms that were learned, or kept, and that a proof needs beside the model's own invariant,
-    as SMT-LIB writes them. `reason` explains silent and undetermined."""
+    as SMT-LIB writes them; `run` is what a walk met, or what was kept, as names of actions with coded arguments. `reason` explains
+    silent and undetermined."""
 
     level: str
     action: str
@@ -96,10 +99,17 @@ class Necessity:
     lemmas: tuple[str, ...]
     seconds: float
 
+    run: Path = ()
+
     @property
     def key(self) -> Key:
-        """Under what its lemmas are kept."""
+        """Under what its findings are kept."""
         return self.level, self.action, self.text
+
+    @property
+    def worth_keeping(self) -> Found:
+        """What was not found at once."""
+        return Found(self.lemmas, self.run)
 
 
 @attrs.frozen
@@ -192,11 +202,11 @@ def _digest(model: Model) -> str:
 def necessity_of_model(of: Level, model: Model, *, on_progress: Progress | None = None, time_limit: float = 600.0,
                        actions: Sequence[str] | None = None, efforts: Sequence[Effort] = USUAL, kept: Kept | None = None,
                        ) -> list[Necessity]:
-    """One row for each precondition of `actions` (all when None). `kept` are lemmas to begin with; those of `specs/lemmas.toml`
+    """One row for each precondition of `actions` (all when None). `kept` is what was found before; that of `specs/kept.toml`
     when None."""
     tell = on_progress or (lambda _text: None)
     base = Baseline.of(of, model, tell, time_limit)
-    known = kept_lemmas() if kept is None else kept
+    known = kept_so_far() if kept is None else kept
     by_name: dict[str, list[Action]] = {}
     for action in model.actions:
         by_name.setdefault(_name(action), []).append(action)
@@ -259,9 +269,14 @@ class _Row:
         return english(self.base.model, self.actions[0].guards[self.number].written, self.actions[0])
 
     @property
+    def before(self) -> Found:
+        """What is kept for it."""
+        return self.kept.get((self.base.level.id, self.name, self.text), Found())
+
+    @property
     def lemmas(self) -> list[Named]:
         """The lemmas that are kept for it."""
-        return terms_of(self.base.model, self.kept.get((self.base.level.id, self.name, self.text), ()))
+        return terms_of(self.base.model, self.before.lemmas)
 
     def not_needed(self, without: Dropped, method: str, invariant: Sequence[Named] = ()) -> Necessity:
         """All promises hold without it, by an `invariant` that is not the model's own."""
@@ -272,7 +287,9 @@ class _Row:
     def needed(self, without: Dropped, found: Broken) -> Necessity:
         """It is needed: this breaks without it."""
         trace = counterexample(without.compiled, found.goal, found.path, shortest=found.shortest, method=found.method)
-        return self.verdict(Need.NEEDED, found.method, promise=found.goal.promise.id, claim=found.goal.built.name, trace=trace)
+        run = found.path if found.is_dear else ()
+        return self.verdict(Need.NEEDED, found.method, promise=found.goal.promise.id, claim=found.goal.built.name, trace=trace,
+                            run=run)
 
     def at_once(self) -> Necessity | None:
         """The verdict of facts, invariant, kept lemmas and search."""
@@ -290,7 +307,7 @@ class _Row:
             return self.not_needed(without, "plain induction (Houdini)")
         if (invariant := without.proved_with(self.lemmas)) is not None:
             return self.not_needed(without, "plain induction with kept lemmas", invariant)
-        if (found := without.searched()) is not None:
+        if (found := without.taken(self.before.run) or without.searched()) is not None:
             return self.needed(without, found)
         self.why = [f"plain induction does not prove without it: {fallen.promise.id}, “{fallen.built.name}”",
                     f"no counterexample in {len(self.base.searched)} scopes, as far as they were searched"]

@@ -121,7 +121,7 @@ def prove(
     traces: Annotated[bool, typer.Option("--traces", help="With --necessity: tell each trace.")] = False,
     learn: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --necessity: be patient, and add lemmas that were learned to FILE."),
+        typer.Option(metavar="FILE", help="With --necessity: be patient, and add what was found (lemmas, runs) to FILE."),
     ] = None,
     max_time: MaxTime = "2m",
 ) -> Exit:

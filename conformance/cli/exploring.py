@@ -17,7 +17,8 @@ from siteproof.conformance.report.explored import exploration_story, necessity_s
 from siteproof.model.errors import UsageError, near
 from siteproof.model.explore import ExploreReport, Limits
 from siteproof.model.explore import explore as explore_flow
-from siteproof.model.kept_lemmas import Kept, Key, kept_lemmas, lemmas_in, written
+from siteproof.model.kept import Found, Kept, Key, kept_in, written
+from siteproof.model.kept import kept as kept_so_far
 from siteproof.model.levels import level_ids
 from siteproof.model.necessity import (
     THOROUGH,
@@ -63,10 +64,11 @@ def _explored(topology: Topology, settings: tuple[Limits, list[str] | None], tel
 def necessity(session: Session, names: list[str], overrides: list[Override], max_time: str, traces: bool,
               learn: Path | None = None) -> Exit:
     """The necessity matrix of flows, levels side by side. With `overrides`, of the changed flow. With `learn`, more is tried,
-    and the lemmas that proofs needed are added to that file."""
+    and what was not found at once is added to that file."""
     check_writable("--learn", learn)
-    kept = _kept(learn)
-    settings = _Settings(parse_duration(max_time, "--max-time"), USUAL if learn is None else THOROUGH, {**kept_lemmas(), **kept})
+    mine = _kept(learn)
+    known = {**kept_so_far(), **{key: found.and_(kept_so_far().get(key, Found())) for key, found in mine.items()}}
+    settings = _Settings(parse_duration(max_time, "--max-time"), USUAL if learn is None else THOROUGH, known)
     topologies = []
     for topology in topologies_of(names):
         changes: dict[str, Any] = {one.path: one.value for one in overrides if one.topology in (None, topology.id)}
@@ -82,10 +84,10 @@ def necessity(session: Session, names: list[str], overrides: list[Override], max
         reports.append(reported(topology, done))
         session.out.print(necessity_story(reports[-1], traces=traces), "")
     if learn is not None:
-        for row in (row for _, rows, _ in done.values() for row in rows if row.lemmas):
-            kept[row.key] = tuple({*kept.get(row.key, ()), *row.lemmas})
-        learn.write_text(written(kept), encoding="utf-8")
-        session.out.print(f"Lemmas of {len(kept)} preconditions are kept in {learn}.")
+        for row in (row for _, rows, _ in done.values() for row in rows if row.worth_keeping != Found()):
+            mine[row.key] = row.worth_keeping.and_(mine.get(row.key, Found()))
+        learn.write_text(written(mine), encoding="utf-8")
+        session.out.print(f"What was found for {len(mine)} preconditions is kept in {learn}.")
     code = Exit.INCONCLUSIVE if any(report.count(Need.UNDETERMINED) for report in reports) else Exit.OK
     session.emit("siteproof.necessity/1", code, {"reports": reports})
     return code
@@ -104,11 +106,11 @@ def _needed(share: Share, settings: _Settings, tell: Tell) -> tuple[tuple[Necess
     return worked_out(share, settings.seconds, tell, settings.efforts, settings.kept)
 
 
-def _kept(file: Path | None) -> dict[Key, tuple[str, ...]]:
-    """What a file for lemmas holds already. Raises `SpecError` and `UsageError`."""
+def _kept(file: Path | None) -> dict[Key, Found]:
+    """What such a file holds already. Raises `SpecError` and `UsageError`."""
     if file is None or not file.exists():
         return {}
     try:
-        return dict(lemmas_in(file.read_text("utf-8"), str(file)))
+        return dict(kept_in(file.read_text("utf-8"), str(file)))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--learn {file}: {error}", "a file of lemmas, or a new name", "name another file") from None
+        raise UsageError(f"--learn {file}: {error}", "a file that --learn wrote, or a new name", "name another file") from None
