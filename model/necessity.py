@@ -77,8 +77,8 @@ class Necessity:
     """One precondition of one action. `number` counts from 1; `text` is the precondition in English. `promise` and `claim` are
     what breaks, with `trace`; `accepts` is a shortest trace to a state where only this precondition refuses, ending with what
     would then be done. `lemmas` are terms that were learned, or kept, and that a proof needs beside the model's own invariant,
-    as SMT-LIB writes them; `run` is what a walk met, or what was kept, as names of actions with coded arguments. `reason` explains
-    silent and undetermined."""
+    as SMT-LIB writes them; `run` is what a walk met, or what was kept, as names of actions with coded arguments. `reason`
+    explains silent and undetermined."""
 
     level: str
     action: str

@@ -205,7 +205,8 @@ def necessity_story(report: NecessityReport, *, traces: bool) -> RenderableType:
                 text(", ".join(row.requirements) if name != last else "", "dim"), text(row.need.value, COLOURS[tone]),
                 text(row.promise, "bold"), str(len(trace.steps)) if trace is not None else "")
             last = name
-        parts += [Text(), text(level, "bold"), table]
+        same = f"  the same model, and the same rows, in {join(report.alike[level])}" if report.alike.get(level) else ""
+        parts += [Text(), Text.assemble((level, "bold"), (same, "dim")), table]
     told = [f"{report.count(need)} {need.value}" for need in Need if report.count(need)]
     parts.append(text(f"{join(told)}; took {duration(report.seconds)}.", "dim"))
     for row in report.rows:

@@ -301,7 +301,7 @@ def carrier(standing: Standing, text: str = "a fact", found: str = "") -> Carrie
 
 
 def precondition(number: int, need: Need, **found: Any) -> Necessity:
-    given: dict[str, Any] = {"method": "search", "reason": "", "promise": "", "claim": "", "trace": None, "accepts": None}
+    given: dict[str, Any] = {"method": "search", "reason": "", "promise": "", "claim": "", "trace": None, "accepts": None, "lemmas": ()}
     return Necessity("promise", "commit", "command", "Commit", number, f"condition {number}", "JobInProgress", False, ("H2S-29",),
                      need, seconds=0.1, **(given | found))
 
@@ -310,10 +310,11 @@ def sample_matrix() -> NecessityReport:
     rows = (
         precondition(1, Need.NEEDED, promise="P3", claim="one authority", trace=sample_trace()),
         precondition(2, Need.DEFENSIVE),
-        precondition(3, Need.NOT_NEEDED, accepts=sample_trace()),
+        precondition(3, Need.NOT_NEEDED, accepts=sample_trace(), lemmas=("(or (not ready) (= job 3))",)),
         precondition(4, Need.UNDETERMINED, reason="the time limit was reached"),
     )
-    return NecessityReport("hyper-v-to-secondary-site", "a title", {}, {}, rows, ("promise: one write",), ("z3",), {}, 3.5)
+    return NecessityReport("hyper-v-to-secondary-site", "a title", {}, {}, rows, ("promise: one write",), ("z3",),
+                           {"promise": ("vmware-to-azure",)}, 3.5)
 
 
 @cache
