@@ -308,7 +308,7 @@ class ReplicationAgent:
             length = 1
             while at + length < len(blocks) and blocks[at + length] == first + length:
                 length += 1
-            piece = data[(first - start) * BLOCK : (first - start + length) * BLOCK]
+            piece = data if len(blocks) * BLOCK == len(data) else data[(first - start) * BLOCK : (first - start + length) * BLOCK]
             extent = self._space.append(self._staging, piece)
             copies.append(BlockCopy(disk, first * BLOCK, extent, digest_of(piece)))
             at += length
@@ -339,7 +339,7 @@ class ReplicationAgent:
                 digests = tuple(b"" if p == ZERO else digest_of(p) for p in pieces)
                 return Compare(self.machine, self.epoch, self._next_number(), copy.disk, start, digests)
             copy.block = start + count
-            blocks = [start + i for i in range(count) if filled and data[i * BLOCK : (i + 1) * BLOCK] != ZERO]
+            blocks = [start + i for i in range(count) if filled and not data.startswith(ZERO, i * BLOCK)]
             if blocks:
                 copies = self.copy_blocks(copy.disk, start, blocks, data)
                 return CopyChunk(self.machine, self.epoch, self._next_number(), tuple(copies))

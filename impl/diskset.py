@@ -105,7 +105,7 @@ class DiskSet:
     def _let_go(self, slots: Iterable[int]) -> None:
         (self._leaving if self._careful else self._free).extend(slots)
 
-    def write(self, disk: int, block: int, data: bytes) -> None:
+    def write(self, disk: int, block: int, data: bytes | memoryview) -> None:
         """Write one block to the live view."""
         chain = self._versions[disk].get(block)
         in_place = False
@@ -141,7 +141,7 @@ class DiskSet:
             chain.append((self.position, slot))
             self._many.add((disk, block))
 
-    def write_run(self, disk: int, block: int, data: bytes) -> None:
+    def write_run(self, disk: int, block: int, data: bytes | memoryview) -> None:
         """Write consecutive blocks to the live view; in one piece where none of them has a version yet."""
         count, versions = len(data) // BLOCK, self._versions[disk]
         blocks = range(block, block + count)
@@ -158,7 +158,7 @@ class DiskSet:
             self._disk.sync(self._file)
         self._slots += count
         new = zip(range(self.position + 1, self.position + 1 + count), range(first, first + count), strict=True)
-        versions.update(zip(blocks, ([version] for version in new), strict=True))
+        versions.update(zip(blocks, map(list, zip(new, strict=True)), strict=True))  # one version a block
         self.position += count
         if self._careful:
             self._changed.update((disk, one) for one in blocks)

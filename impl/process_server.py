@@ -59,7 +59,8 @@ class ProcessServer:
             parts = [self._space.read(w.extent) for w in message.writes]
         else:
             parts = [self._space.read(c.extent) for c in message.copies]
-        return self._space.append(self._cache, self._codec.encode(b"".join(parts), identity_of(message)))
+        content = parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._space.append(self._cache, self._codec.encode(content, identity_of(message)))
 
     def receive(self, message: Message, now: float) -> list[Send]:  # noqa: ARG002
         """Pass data on to the target and acknowledgements back to the agent."""

@@ -172,16 +172,17 @@ class ReplicationTarget:
         self.last_ack = Ack(message.machine, message.epoch, message.number, self.received, differing)
         return [Send(self.reply_to, self.last_ack)]
 
-    def _contents(self, message: ChangeBatch | CopyChunk) -> list[bytes]:
+    def _contents(self, message: ChangeBatch | CopyChunk) -> list[bytes | memoryview]:
         items: Iterable[tuple[Extent, bytes]]
         if isinstance(message, ChangeBatch):
             items = [(w.extent, w.digest) for w in message.writes]
         else:
             items = [(c.extent, c.digest) for c in message.copies]
-        pieces = []
-        frame = b"" if message.payload is None else self.open_frame(message)
+        pieces: list[bytes | memoryview] = []
+        frame = memoryview(b"" if message.payload is None else self.open_frame(message))
         at = 0
         for extent, digest in items:
+            piece: bytes | memoryview
             if message.payload is None:
                 piece = self._space.read(extent)
             else:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from siteproof.impl import extents
 from siteproof.impl.codec import Codec
 from siteproof.impl.diskset import BaseImage, DiskSet
 from siteproof.impl.errors import IntegrityError, TopologyError, UnknownFlowError, UsageError
@@ -239,6 +240,28 @@ def test_a_log_is_kept_until_the_target_acknowledges_it(new_lab: Build) -> None:
     lab.settle()
     assert lab.hrl_files("m") == []
     assert lab.read("m", lab.status("m").points[-1].id, 0, 2 * BLOCK, BLOCK) == block("y")
+
+
+def test_what_is_on_its_way_is_held_in_memory_up_to_a_limit_and_beyond_it_in_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extents, "IN_MEMORY", 100)
+    space = ExtentSpace()
+    first, second = (space.open(tmp_path / name, lasting=False) for name in ("a", "b"))
+    held = [space.append(first, bytes([n]) * 40) for n in range(2)]
+    over = space.append(second, b"x" * 40)
+    assert [(tmp_path / name).stat().st_size for name in ("a", "b")] == [0, 40]
+    assert [space.read(e) for e in (*held, over)] == [bytes(40), b"\1" * 40, b"x" * 40]
+    space.truncate(first)
+    again = space.append(first, b"y" * 41)
+    assert space.read(again) == b"y" * 41
+    for stale in held:
+        with pytest.raises(IntegrityError):
+            space.read(stale)
+    space.truncate(first)
+    space.append(second, b"z" * 100)
+    assert (tmp_path / "b").stat().st_size == 40, "the room of what went is free again"
+    space.close()
 
 
 @pytest.mark.parametrize("flow", ALL)
