@@ -37,6 +37,10 @@ __all__ = ["Base", "BaseImage", "DiskSet", "DiskView"]
 
 ZERO = bytes(BLOCK)
 _TOP = float("inf")
+Chain = tuple[tuple[int, int], ...]
+"""Versions of one block, oldest first: position and slot. Tuples of numbers, since there is one chain for each block that is
+written, and the collector of garbage looks at such tuples once and never again.
+"""
 
 
 class DiskSet:
@@ -72,7 +76,7 @@ class DiskSet:
         self._file = self._disk.open(path) if exists else self._disk.create(path)
         self._slots = 0
         self._free: list[int] = []
-        self._versions: list[dict[int, list[tuple[int, int]]]] = [{} for _ in sizes]
+        self._versions: list[dict[int, Chain]] = [{} for _ in sizes]
         self._many: set[tuple[int, int]] = set()
         self._cuts: list[int] = []
         self._branch_at: int | None = None
@@ -133,12 +137,12 @@ class DiskSet:
         if self._branch_at is not None:
             self._branch[disk][block] = slot
         elif chain is None:
-            self._versions[disk][block] = [(self.position, slot)]
+            self._versions[disk][block] = ((self.position, slot),)
             # Without a version the block shows its base, which every cut still does: bisection finds nothing there.
         elif in_place:
-            chain[-1] = (self.position, slot)
+            self._versions[disk][block] = (*chain[:-1], (self.position, slot))
         else:
-            chain.append((self.position, slot))
+            self._versions[disk][block] = (*chain, (self.position, slot))
             self._many.add((disk, block))
 
     def write_run(self, disk: int, block: int, data: bytes | memoryview) -> None:
@@ -158,7 +162,7 @@ class DiskSet:
             self._disk.sync(self._file)
         self._slots += count
         new = zip(range(self.position + 1, self.position + 1 + count), range(first, first + count), strict=True)
-        versions.update(zip(blocks, map(list, zip(new, strict=True)), strict=True))  # one version a block
+        versions.update(zip(blocks, zip(new, strict=True), strict=True))  # a chain of one version for each
         self.position += count
         if self._careful:
             self._changed.update((disk, one) for one in blocks)
@@ -264,7 +268,7 @@ class DiskSet:
                 else:
                     self._let_go([version[1]])
             if len(kept) != len(chain):
-                self._versions[disk][block] = kept
+                self._versions[disk][block] = tuple(kept)
                 if self._careful:
                     self._changed.add((disk, block))
                 if len(kept) == 1:
@@ -287,11 +291,11 @@ class DiskSet:
         used: set[int] = set()
         self._all_changed()
         for disk, versions in enumerate(self._versions):
-            fresh: dict[int, list[tuple[int, int]]] = {}
+            fresh: dict[int, Chain] = {}
             for block in versions.keys() | self._branch[disk].keys():
                 slot = self._find(disk, block, None)
                 if slot is not None:
-                    fresh[block] = [(self.position, slot)]
+                    fresh[block] = ((self.position, slot),)
                     used.add(slot)
             self._versions[disk] = fresh
             self._branch[disk] = {}
@@ -343,7 +347,7 @@ class DiskSet:
         result: dict[str, list[Any] | None] = {}
         for disk, block in sorted(self._changed):
             chain, slot = self._versions[disk].get(block), self._branch[disk].get(block)
-            result[f"{disk}/{block}"] = None if chain is None and slot is None else [chain or [], slot]
+            result[f"{disk}/{block}"] = None if chain is None and slot is None else [list(chain or ()), slot]
         self._changed.clear()
         return result
 
@@ -361,7 +365,7 @@ class DiskSet:
         for place, (chain, slot) in rows.items():
             disk, block = map(int, place.split("/"))
             if chain:
-                self._versions[disk][block] = [(at, s) for at, s in chain]
+                self._versions[disk][block] = tuple((at, s) for at, s in chain)
                 used.update(s for _, s in chain)
                 if len(chain) > 1:
                     self._many.add((disk, block))
