@@ -124,11 +124,15 @@ class ExtentSpace:
 
     def cut_off(self, area: int, size: int) -> None:
         """Cut an area off; extents behind become unreadable."""
-        passing = self._passing.get(area, {})
+        passing = self._passing.get(area) or {}
         for at in [at for at in passing if at >= size]:
             self._in_memory -= len(passing.pop(at))
         self.disk.truncate(self._files[area], size)
         self._ends[area] = size
+
+    def discard(self, extent: Extent) -> None:
+        """Nobody reads an extent of a passing area any more: what memory it takes is free again."""
+        self._in_memory -= len(self._passing[extent.area].pop(extent.offset, b""))
 
     def truncate(self, area: int) -> None:
         """Empty an area; extents in it become unreadable."""

@@ -190,7 +190,7 @@ def test_frames_decode_to_what_was_encoded_and_damage_is_noticed(data: bytes, fl
 
 def test_a_gateway_acknowledges_nothing_itself_and_a_crash_empties_its_cache(tmp_path: Path) -> None:
     space = ExtentSpace()
-    server = ProcessServer("ps", space, space.open(tmp_path / "cache"), Codec(bytes(32)))
+    server = ProcessServer("ps", space, space.open(tmp_path / "cache", lasting=False), Codec(bytes(32)))
     batch = ChangeBatch("m", 1, 1, 0, 0, ())
     assert server.receive(batch, 0) == []
     server.connect("m", ProcessServerRoute("target", "agent"))
@@ -203,6 +203,26 @@ def test_a_gateway_acknowledges_nothing_itself_and_a_crash_empties_its_cache(tmp
     (answer,) = server.receive(Ack("m", 1, 1, 0), 0)
     assert answer.to == "agent"
     assert not server.cached
+    space.close()
+
+
+def test_late_copies_of_what_was_acknowledged_do_not_fill_a_gateways_cache(tmp_path: Path) -> None:
+    space = ExtentSpace()
+    server = ProcessServer("ps", space, cache := space.open(tmp_path / "cache", lasting=False), Codec(bytes(32)))
+    for machine in ("m", "n"):
+        server.connect(machine, ProcessServerRoute("target", "agent"))
+    server.receive(ChangeBatch("n", 1, 1, 0, 0, ()), 0)
+    for number in range(1, 50):
+        batch = ChangeBatch("m", 1, number, 0, 0, ())
+        assert server.receive(batch, 0)
+        server.receive(Ack("m", 1, number, 0), 0)
+        assert server.receive(batch, 0), "its acknowledgement may be lost: the target has to answer again"
+        assert server.receive(ChangeBatch("m", 1, number - 1, 0, 0, ()), 0) == []
+    assert len(server.cached) == 2
+    assert len(space._passing[cache]) == 2
+    server.receive(Ack("m", 1, 49, 0), 0)
+    server.receive(Ack("n", 1, 1, 0), 0)
+    assert (space.end(cache), space._in_memory) == (0, 0)
     space.close()
 
 
