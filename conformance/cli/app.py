@@ -359,8 +359,12 @@ def crash(
     quick: Annotated[
         bool, typer.Option("--quick", help="One restart for each crash point, of another kind each time; not all nine.")
     ] = False,
-    again: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Crash a second time, after every n-th effect of the restart; 0: never.")
+    pairs: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N",
+            help="Also pairs: a second crash while the system recovers from the first. At most N of each history, spread evenly.",
+        ),
     ] = 0,
     drawn: Annotated[int, typer.Option(min=0, metavar="N", help="Also N histories that are drawn (--seed), with faults.")] = 0,
     full_disk: Annotated[
@@ -374,7 +378,7 @@ def crash(
     """
     from siteproof.conformance.cli import crashing
 
-    return crashing.crash(session, topologies or [], quick, again, drawn, full_disk)
+    return crashing.crash(session, topologies or [], quick, pairs, drawn, full_disk)
 
 
 @laboratory.command("run", epilog="Example: siteproof lab run docs/scenarios/vmware-to-azure.toml")

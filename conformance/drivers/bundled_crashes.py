@@ -19,13 +19,19 @@ P20        no content that was discarded is ever seen again: every block written
 P22        with the active site dark, the unplanned failover of a protected machine is accepted
 =========  =============================================================================================================
 
-One machine with two disks; crashes of the whole system at once. A second crash can strike while the system starts again.
+One machine with two disks; crashes of the whole system at once.
+
+*Pairs*: a second crash can strike while the system recovers from the first, after each effect of its restart until it is at
+rest. A first run counts how many pairs there are; a second one tries all of them, or, where there are more than the budget
+allows, every n-th, beginning at a place that the seed decides. Both draw the same crashes, so a pair can be tried again.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -58,14 +64,14 @@ class Plan:
         dark: which site stays without power for a while after the crash: none, the active or the passive one.
         every: take every n-th effect only; 1 takes all.
         enough: after so many findings of a history nothing more is tried in it.
-        again: after how many effects of the restart a second crash is tried: every n-th; 0 for none.
+        pairs: how many pairs of crashes are tried at most; 0 for none.
     """
 
     in_turn: bool = False
     crashes: tuple[Crash, ...] = tuple(Crash)
     dark: tuple[str, ...] = (_DARK_NONE, _DARK_ACTIVE, _DARK_PASSIVE)
     every: int = 1
-    again: int = 0
+    pairs: int = 0
     enough: int = 1000
 
 
@@ -84,17 +90,29 @@ class Finding:
 
 @attrs.define
 class Tally:
-    """What was tried. ``points`` are effects after which a crash was tried, ``worlds`` the systems that went on from there."""
+    """What was tried. ``points`` are effects after which a crash was tried, ``worlds`` the systems that went on from there;
+    ``second`` of ``pairs`` pairs of crashes were tried.
+    """
 
     effects: int = 0
     points: int = 0
     worlds: int = 0
     second: int = 0
+    pairs: int = 0
     findings: list[Finding] = attrs.Factory(list)
 
 
+class _Recovered(Exception):
+    """A system has come to rest after its restart, and nobody asks how it goes on."""
+
+
 class Explorer:
-    """Runs one history, and all worlds that begin with a crash in it."""
+    """Runs one history, and all worlds that begin with a crash in it.
+
+    Args:
+        strikes: the numbers of the effects of a restart after which a second crash strikes, by the number of the world; then
+            only these pairs are tried. ``None``: one crash at a time.
+    """
 
     def __init__(
         self,
@@ -104,11 +122,16 @@ class Explorer:
         seed: int,
         plan: Plan,
         progress: Callable[[Tally], None],
+        strikes: Sequence[range] | None = None,
     ) -> None:
         self.tally = Tally()
+        self.recoveries: list[int] = []
+        """Effects of each restart until the system was at rest, in the order of the worlds."""
+        self._strikes = strikes
+        self._number = 0
+        self._name = f"{seed} {history.name}"
         self._topology, self._images, self._history, self._seed, self._plan = topology, list(images), history, seed, plan
         self._sizes = [path.stat().st_size for path in images]
-        self._rng = random.Random(seed)
         self._progress = progress
         self._storage = SimulatedStorage()
         self._known = Known([tuple(path.read_bytes() for path in images)])
@@ -152,7 +175,7 @@ class Explorer:
                 ))  # fmt: skip
                 return True
         crash = list(Crash)[at % len(Crash)]
-        self._world(storage.after_crash(crash, self._rng), "an event", crash, _DARK_NONE, 0)
+        self._world(self._copy(storage, crash), "an event", crash, _DARK_NONE)
         return True
 
     def _armed(self, number: int) -> bool:
@@ -290,8 +313,15 @@ class Explorer:
             ways = [ways[self.tally.points % len(ways)]]
         self.tally.points += 1
         for crash, dark in ways:
-            self._world(self._storage.after_crash(crash, self._rng), name, crash, dark, self._plan.again)
+            strikes = None if self._strikes is None else self._strikes[self._number]
+            if strikes is None or strikes:
+                self._world(self._copy(self._storage, crash), name, crash, dark, strikes)
+            self._number += 1
         self._progress(self.tally)
+
+    def _copy(self, storage: SimulatedStorage, crash: Crash, second: int = 0) -> SimulatedStorage:
+        """What the crash leaves: the same for the same world, and the same second effect, of the same seed."""
+        return storage.after_crash(crash, random.Random(f"{self._name} {self._number} {second}"))
 
     def _ways(self, storage: SimulatedStorage) -> Iterator[tuple[Crash, str]]:
         """Where everything is forced, all crashes are the same one."""
@@ -299,18 +329,44 @@ class Explorer:
             for dark in self._plan.dark:
                 yield crash, dark
 
-    def _world(self, storage: SimulatedStorage, name: str, crash: Crash, dark: str, again: int) -> None:
-        if again:
-            storage.listener = self._crash_again(storage, name, dark, again)
+    def _world(
+        self, storage: SimulatedStorage, name: str, crash: Crash, dark: str, strikes: range | None = None, *, second: bool = False
+    ) -> None:
+        """One system goes on after a crash. With ``strikes`` it only recovers, and a second crash strikes meanwhile."""
         active = self._known.status.active if self._known.status else PRIMARY
         side = {_DARK_NONE: (), _DARK_ACTIVE: (f"{active}-site",), _DARK_PASSIVE: (f"{other(active)}-site",)}[dark]
         down = sorted({*side, *self._known.faults})
 
+        def started() -> None:
+            storage.listener = None
+            if strikes is not None:
+                raise _Recovered
+            if not second:
+                self.recoveries.append(storage.effects)
+
         def restarted(judge: Judge) -> None:
             with self._lab(storage, resume=True, down=down) as lab:
-                judge.goes_on(lab, down, lambda: setattr(storage, "listener", None))
+                judge.goes_on(lab, down, started)
 
-        self._judged(name, crash.value, dark, restarted)
+        if strikes is None:
+            self._judged(name, crash.value, dark, restarted)
+            if not second and len(self.recoveries) == self._number:
+                self.recoveries.append(0)  # it broke its word before it was at rest: that is a finding already
+            return
+        storage.listener = partial(self._strike, storage, strikes, f"{name}, {crash.value}", dark)
+        with suppress(_Recovered, Broken, ImplError):
+            restarted(Judge(self._known, self._sizes))
+
+    def _strike(self, storage: SimulatedStorage, strikes: range, first: str, dark: str, name: str) -> None:
+        if storage.effects not in strikes:
+            return
+        self.tally.second += 1
+        crashes = list(self._plan.crashes if storage.disk.unforced else self._plan.crashes[:1])
+        if self._plan.in_turn:
+            crashes = [crashes[self.tally.second % len(crashes)]]
+        for crash in crashes:
+            copy = self._copy(storage, crash, storage.effects)
+            self._world(copy, f"{first}; then effect {storage.effects} ({name}) of the restart", crash, dark, second=True)
 
     def _judged(self, name: str, crash: str, dark: str, story: Callable[[Judge], None]) -> None:
         """Let one world go on, and note what is wrong with it."""
@@ -325,15 +381,6 @@ class Explorer:
         self.tally.findings.append(Finding(
             self._history.name, self._step, self._storage.effects, name, crash, dark, text
         ))  # fmt: skip
-
-    def _crash_again(self, storage: SimulatedStorage, name: str, dark: str, again: int) -> Callable[[str], None]:
-        def strike(second: str) -> None:
-            if storage.effects % again == 0:
-                self.tally.second += 1
-                for crash in self._plan.crashes if storage.disk.unforced else self._plan.crashes[:1]:
-                    self._world(storage.after_crash(crash, self._rng), f"{name}, then {second}", crash, dark, 0)
-
-        return strike
 
 
 def _silent(tally: Tally) -> None:
@@ -368,7 +415,26 @@ def explore(
         folder: where two small base images are made; nothing else is written.
         progress: called after each crash point.
     """
-    return Explorer(topology, _images(folder, 2, 8), history, seed, plan or Plan(), progress).run()
+    images, plan = _images(folder, 2, 8), plan or Plan()
+    explorer = Explorer(topology, images, history, seed, plan, progress)
+    tally = explorer.run()
+    if plan.pairs:
+        tally.pairs, strikes = _chosen(explorer.recoveries, plan.pairs, seed)
+        pairs = Explorer(topology, images, history, seed, plan, progress, strikes).run()
+        tally.second, tally.worlds = pairs.second, tally.worlds + pairs.worlds
+        tally.findings += pairs.findings
+    return tally
+
+
+def _chosen(recoveries: Sequence[int], budget: int, seed: int) -> tuple[int, list[range]]:
+    """How many pairs there are, and for each world the effects of its restart after which a second crash is tried."""
+    total = sum(recoveries)
+    step = max(1, -(-total // budget))
+    before, chosen, start = 0, [], random.Random(seed).randrange(step)
+    for effects in recoveries:
+        chosen.append(range(1 + (start - before) % step, effects + 1, step))
+        before += effects
+    return total, chosen
 
 
 def explore_failures(topology: Topology, history: History, folder: Path, seed: int = 0, every: int = 1) -> Tally:

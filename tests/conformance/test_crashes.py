@@ -42,6 +42,7 @@ def tried(flow: str, plan: Plan, folder: Path, seed: int, name: str = "") -> tup
             total.points += tally.points
             total.worlds += tally.worlds
             total.second += tally.second
+            total.pairs += tally.pairs
             found += [f"{f.history}, effect {f.effect} ({f.name}), {f.crash}, dark {f.dark}: {f.text}" for f in tally.findings]
     return total, found
 
@@ -53,7 +54,7 @@ def test_nothing_is_lost_in_a_crash_after_any_effect(flow: str, tmp_path: Path) 
     total, found = tried(flow, plan, tmp_path, seed_for(f"crash {flow}"))
     print(f"{flow}: {total.points} crash points, {total.worlds} restarts")
     assert not found
-    assert total.points >= 750 // every
+    assert total.points >= 700 // every
 
 
 @soak
@@ -68,10 +69,33 @@ def test_nothing_is_lost_in_any_kind_of_crash_after_any_effect(flow: str, tmp_pa
 @soak
 @pytest.mark.parametrize("flow", sorted(FLOWS))
 def test_nothing_is_lost_in_a_second_crash_while_the_system_starts_again(flow: str, tmp_path: Path) -> None:
-    total, found = tried(flow, Plan(in_turn=True, every=3, again=5), tmp_path, seed_for(f"crash {flow}"))
-    print(f"{flow}: {total.points} crash points, {total.second} second crashes, {total.worlds} restarts")
+    total, found = tried(flow, Plan(in_turn=True, pairs=1000), tmp_path, seed_for(f"crash {flow}"))
+    print(f"{flow}: {total.points} crash points, {total.second} of {total.pairs} pairs, {total.worlds} restarts")
     assert not found
-    assert total.second >= 500
+    assert total.second >= 5000
+
+
+def test_pairs_of_crashes_are_all_tried_or_as_many_as_the_budget_allows(tmp_path: Path) -> None:
+    """Nothing is lost when a second crash strikes while the system recovers from the first."""
+    topology = topology_of(HYPER_V)
+    history = next(h for h in histories(FLOWS[HYPER_V]) if h.name == "change of point")
+    every = explore(topology, history, tmp_path, 3, Plan(in_turn=True, pairs=10_000, dark=("none",)))
+    assert not every.findings
+    assert every.second == every.pairs > 100
+    some = explore(topology, history, tmp_path, 3, Plan(in_turn=True, pairs=50, dark=("none",)))
+    assert not some.findings
+    assert some.pairs == every.pairs
+    assert 25 <= some.second <= 50
+
+
+def test_a_mistake_that_only_a_second_crash_shows_is_found(tmp_path: Path) -> None:
+    """Orders that the sites carry out during the restart, and of which the vault then says that they are done before they are."""
+    topology = topology_of(HYPER_V)
+    history = next(h for h in histories(FLOWS[HYPER_V]) if h.name == "change of point")
+    with mock.patch.object(Keeper, "_carry_out_orders", notes_orders_first):
+        found = explore(topology, history, tmp_path, 3, Plan(in_turn=True, pairs=10_000, dark=("none",))).findings
+    assert found
+    assert all("of the restart" in finding.name for finding in found)
 
 
 def drawn(flow: str, seeds: range, plan: Plan, folder: Path) -> tuple[int, list[str]]:
@@ -125,7 +149,7 @@ def test_nothing_is_lost_whichever_effect_fails(flow: str, tmp_path: Path) -> No
     points, found = failed(flow, 1, tmp_path, seed_for(f"full {flow}"))
     print(f"{flow}: {points} effects failed")
     assert not found
-    assert points >= 700
+    assert points >= 650
 
 
 def test_a_system_that_does_not_stop_when_an_event_fails_is_found(tmp_path: Path) -> None:
@@ -185,6 +209,14 @@ def gives_no_orders(keeper: Keeper) -> None:
         for side in SIDES:
             coordinator.sides[side].host.disks.kept()
     keeper.disk.remove_left()
+
+
+def notes_orders_first(keeper: Keeper) -> None:
+    for side in SIDES:
+        order = json.loads(keeper._kept["vault"].get(f"order/{side}", "null"))
+        if order is not None and int(order["order"]) > int(keeper._kept[side].get("order", "0")):
+            keeper._commit_at(side, {"order": order["order"]})
+            keeper._commit_at(side, order)
 
 
 def answers_before(keeper: Keeper) -> None:
