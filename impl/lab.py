@@ -29,9 +29,10 @@ from .flows import flow_of
 from .group import ReplicationGroup
 from .keeping import Keeper
 from .loader import Topology, load_topology
+from .network import Network
 from .plan import FAILOVERS, FORWARD, Hook, PlanRun, RecoveryPlan
 from .process_server import ProcessServer
-from .simulation import Network, Receiver, Simulation
+from .simulation import Receiver, Simulation
 from .store import RealStorage, Storage
 from .target import MasterTarget, ReplicaHost, StorageAccount
 from .values import BLOCK, HOST_OPERATIONS, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, other
@@ -154,7 +155,7 @@ class Lab:
         self._vault: Vault = self._classes["vault"](self.flow)
         self._vault.channel_key = self._keys(32)
         self._codec = Codec(self._vault.channel_key, compresses=sealing.compresses, encrypts=sealing.encrypts)
-        self._simulation = Simulation(self.flow, self._rng, network)
+        self._simulation = Simulation(self.flow, self._rng, network, self._space.read)
         self._simulation.faults.update(down)
         try:
             self._build(machines)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from siteproof.impl.agent import MobilityService
+from siteproof.impl.errors import UsageError
 from siteproof.impl.lab import Lab
+from siteproof.impl.network import Network
 from siteproof.impl.values import BLOCK
 
 from .conftest import ALL, block
@@ -74,6 +77,47 @@ def test_what_is_under_way_when_a_fault_strikes_is_sent_again(new_lab: Build, fl
         lab.heal(kind)
         assert lab.settle()
         assert states(lab, lab.status("m").points[-1].id) == (block(f"w{number}"), block(f"w{number}"))
+
+
+def on_a_bad_network(new_lab: Build, flow: str, seed: int) -> tuple[Lab, dict[str, int]]:
+    """From enabling over a failover and back to a new session, while a third of all messages is lost or damaged."""
+    lab = new_lab(flow, seed=seed, network=Network(duplicates=0.2, losses=0.2, damages=0.2))
+    assert lab.request("m", "EnableProtection") is None
+    for number in range(1, 6):
+        pair(number, lab)
+        lab.advance(20)
+    assert lab.settle()
+    assert states(lab, lab.status("m").points[-1].id) == (block("w5"), block("w5"))
+    for operation in ("UnplannedFailover", "Commit"):
+        assert lab.request("m", operation) is None
+        assert lab.settle()
+    pair(6, lab, "recovery")
+    assert lab.request("m", "PlannedFailover" if flow in ("vmm", "hv") else "ReverseReplicate") is None
+    assert lab.settle()
+    status = lab.status("m")
+    assert status.job is None
+    assert (status.resync, states(lab, "primary")) == ("none", (block("w6"), block("w6")))
+    return lab, dict(lab._simulation.line.fates)
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_what_the_network_loses_or_damages_is_sent_again(new_lab: Build, flow: str) -> None:
+    total: Counter[str] = Counter()
+    for seed in range(4):
+        lab, fates = on_a_bad_network(new_lab, flow, seed)
+        again, same = on_a_bad_network(new_lab, flow, seed)
+        assert fates == same
+        assert (lab.now, lab._simulation.events, lab.status("m")) == (again.now, again._simulation.events, again.status("m"))
+        total.update(fates)
+        lab.close()
+        again.close()
+    assert min(total["lost"], total["damaged"], total["late"]) > 5
+
+
+def test_a_share_of_messages_that_is_none_is_refused() -> None:
+    for wrong in ({"losses": 1.0}, {"damages": -0.1}, {"duplicates": 2}):
+        with pytest.raises(UsageError, match="a share of at least 0 and below 1 expected"):
+            Network(**wrong)
 
 
 @pytest.mark.parametrize("flow", ["vmm", "hv", "h2s"])
