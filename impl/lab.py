@@ -389,6 +389,12 @@ class Lab:
                 self._simulation.kick(machine)
         return started
 
+    def jump_clock(self, side: str, seconds: float) -> None:
+        """The clock of a site jumps, forward or back. Virtual time, by which everything is decided, does not."""
+        for machine in self._simulation.coordinators:
+            for log in self._host(machine, side).agent.files():
+                log.clock += seconds
+
     def fault(self, kind: str) -> None:
         """A fault strikes: ``primary-site``, ``recovery-site``, ``link`` or ``gateway``; striking twice is once. Or
         ``change-log``: bytes of every machine's change log at its active side turn, if it keeps one.

@@ -114,6 +114,41 @@ def test_what_the_network_loses_or_damages_is_sent_again(new_lab: Build, flow: s
     assert min(total["lost"], total["damaged"], total["late"]) > 5
 
 
+def under_clocks(new_lab: Build, flow: str, jumps: tuple[float, ...]) -> tuple[object, list[bytes], list[int]]:
+    lab = new_lab(flow, seed=3)
+    assert lab.request("m", "EnableProtection") is None
+    assert lab.settle()
+    stamps = []
+    for number, jump in enumerate(jumps, 1):
+        lab.jump_clock("primary", jump)
+        lab.fault("link")
+        pair(number, lab)
+        lab.jump_clock("primary", jump / 2)
+        pair(number, lab)
+        logs = lab._host("m", "primary").agent.files()
+        stamps += [entry.timestamp for log in logs if log.recording for entry in log.recording._pending]
+        lab.fault("primary-site")
+        lab.heal("primary-site")
+        lab.heal("link")
+        assert lab.settle()
+        assert lab.start_machine("m", "primary")
+    status = lab.status("m")
+    assert (status.resync, states(lab, "recovery")) == ("none", states(lab, "primary"))
+    content = [piece for point in status.points for piece in states(lab, point.id)]
+    lab.close()
+    return (lab.now, status), content, stamps
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_clocks_that_jump_change_nothing_but_the_times_in_logs(new_lab: Build, flow: str) -> None:
+    right = under_clocks(new_lab, flow, (0.0,) * 6)
+    wrong = under_clocks(new_lab, flow, (-3600.0, 1e5, -4e9, 1e12, -2e12, 60.0))
+    assert right[:2] == wrong[:2]
+    assert right[2] == sorted(right[2])
+    assert wrong[2] != sorted(wrong[2])
+    assert {0, 0xFFFFFFFF} <= set(wrong[2])
+
+
 def test_a_share_of_messages_that_is_none_is_refused() -> None:
     for wrong in ({"losses": 1.0}, {"damages": -0.1}, {"duplicates": 2}):
         with pytest.raises(UsageError, match="a share of at least 0 and below 1 expected"):
