@@ -23,7 +23,7 @@ module                 one idea
 ``process_server``     the gateway: cache, compress, encrypt, send
 ``target``             applying at the other side, recovery points, pruning
 ``vm_host``            power, guest, cached writes, epoch and authority of a side
-``diskset``            disks with versions, over a ``base_image``; ``extents``: bytes by reference
+``diskset``            disks with versions, over a ``base_image``; ``slots``: their file; ``extents``: bytes by reference
 ``disk``, ``store``    the seams through which everything durable goes: files, and control state in SQLite
 ``simulated_disk``     both in memory, to be copied as a crash would leave them
 ``keeping``            what each place keeps, how an event becomes durable at several places, and the restart

@@ -395,6 +395,12 @@ class Lab:
             for log in self._host(machine, side).agent.files():
                 log.clock += seconds
 
+    def damage(self, machine: str, side: str, disk: int, block: int) -> bool:
+        """The disk under a block of a side goes bad: a bit of it turns. ``False``: nothing has been written there that could.
+        Who reads the block hears of it; a resynchronisation sends it anew.
+        """
+        return self._host(machine, side).disks.damage(disk, block, self._rng)
+
     def fault(self, kind: str) -> None:
         """A fault strikes: ``primary-site``, ``recovery-site``, ``link`` or ``gateway``; striking twice is once. Or
         ``change-log``: bytes of every machine's change log at its active side turn, if it keeps one.

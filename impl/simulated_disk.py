@@ -148,7 +148,7 @@ class SimulatedDisk:
             raise UsageError(f"{path}: is missing from the work folder; it cannot be used again")
         return self._opened(self._names[path])
 
-    def write(self, file: int, data: bytes | memoryview, offset: int) -> None:
+    def write(self, file: int, data: bytes | bytearray | memoryview, offset: int) -> None:
         inode = self._open[file]
         piece = _Written(offset, bytes(data))
         try:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from siteproof.impl.agent import MobilityService
-from siteproof.impl.errors import UsageError
+from siteproof.impl.errors import IntegrityError, UsageError
 from siteproof.impl.lab import Lab
 from siteproof.impl.network import Network
 from siteproof.impl.values import BLOCK
 
-from .conftest import ALL, block
+from .conftest import ALL, block, repair
 
 Build = Callable[..., Lab]
 
@@ -147,6 +147,51 @@ def test_clocks_that_jump_change_nothing_but_the_times_in_logs(new_lab: Build, f
     assert right[2] == sorted(right[2])
     assert wrong[2] != sorted(wrong[2])
     assert {0, 0xFFFFFFFF} <= set(wrong[2])
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_a_bad_block_of_a_replica_is_never_shown_and_a_resynchronisation_sends_it_anew(new_lab: Build, flow: str) -> None:
+    lab = new_lab(flow)
+    assert lab.request("m", "EnableProtection") is None
+    pair(1, lab)
+    assert lab.settle()
+    (point,) = lab.status("m").points
+    assert lab.damage("m", "recovery", 0, 5)
+    assert not lab.damage("m", "primary", 0, 31), "that is the image of somebody else"
+    for where in ("recovery", point.id):
+        with pytest.raises(IntegrityError, match=r"the block at .* is not what was written there"):
+            states(lab, where)
+        assert lab.read("m", where, 1, 6 * BLOCK, BLOCK) == block("w1")
+    lab._simulation.coordinators["m"].distrust()
+    repair(lab)
+    assert lab.status("m").resync == "none"
+    assert states(lab, "recovery") == states(lab, lab.status("m").points[-1].id) == states(lab, "primary")
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_a_source_that_cannot_be_read_ends_the_copy_and_says_so(new_lab: Build, flow: str) -> None:
+    lab = new_lab(flow)
+    pair(1, lab)
+    assert lab.damage("m", "primary", 0, 5)
+    assert lab.request("m", "EnableProtection") is None
+    assert lab.settle()
+    status = lab.status("m")
+    assert (status.job, status.protection, status.alerts, status.points) == (None, "none", ("SourceUnreadable",), ())
+    pair(2, lab)
+    assert lab.request("m", "EnableProtection") is None
+    assert lab.settle()
+    before = lab.status("m").points
+    assert states(lab, before[-1].id) == (block("w2"), block("w2"))
+    lab._simulation.coordinators["m"].distrust()
+    assert lab.damage("m", "primary", 1, 6)
+    assert lab.request("m", "RepairReplication") is None
+    assert lab.settle()
+    status = lab.status("m")
+    assert (status.job, status.resync, status.points) == (None, "required", before)
+    assert states(lab, before[-1].id) == (block("w2"), block("w2")), "the replica still has what the source has lost"
+    assert lab.request("m", "UnplannedFailover", "latest-processed") is None
+    assert lab.settle()
+    assert states(lab, "recovery") == (block("w2"), block("w2"))
 
 
 def test_a_share_of_messages_that_is_none_is_refused() -> None:
