@@ -368,7 +368,10 @@ def crash(
     ] = 0,
     drawn: Annotated[int, typer.Option(min=0, metavar="N", help="Also N histories that are drawn (--seed), with faults.")] = 0,
     full_disk: Annotated[
-        bool, typer.Option("--full-disk", help="Also let each effect fail in turn, as on a full disk; with --quick a tenth.")
+        bool,
+        typer.Option(
+            "--full-disk", help="Also let each effect fail in turn, as on a full disk, and each read; with --quick a tenth."
+        ),
     ] = False,
 ) -> Exit:
     """Crash the bundled implementation after every durable effect of short histories, and see that nothing is lost.

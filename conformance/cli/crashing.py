@@ -47,10 +47,12 @@ def crash(session: Session, names: Sequence[str], quick: bool, pairs: int, drawn
                 tally = explore(topology, history, Path(place), seed, plan, _told(status, topology, history))
                 failed = Tally()
                 if full_disk and history not in more:
-                    status.update(f"{topology.id}: {history.name}: each effect fails in turn")
+                    status.update(f"{topology.id}: {history.name}: each effect fails in turn, and each read of a file")
                     failed = explore_failures(topology, history, Path(place), seed, 10 if quick else 1)
-                tally.worlds += failed.worlds
-                tally.findings += failed.findings
+                    unread = explore_failures(topology, history, Path(place), seed, 10 if quick else 1, read=True)
+                    failed.points += unread.points
+                    tally.worlds += failed.worlds + unread.worlds
+                    tally.findings += failed.findings + unread.findings
                 seconds = time.perf_counter() - began
                 table.add_row(
                     history.name, f"{tally.points:,}", f"{tally.worlds:,}",

@@ -43,7 +43,7 @@ from siteproof.impl.lab import Lab
 from siteproof.impl.loader import Topology
 from siteproof.impl.simulated_disk import Crash, SimulatedStorage
 from siteproof.impl.simulation import CHANGE_LOG
-from siteproof.impl.values import BLOCK, PRIMARY, Operation, Status, other
+from siteproof.impl.values import BLOCK, PRIMARY, RECOVERY, Operation, Status, other
 
 __all__ = ["Finding", "Plan", "Tally", "explore", "explore_failures"]
 
@@ -141,19 +141,23 @@ class Explorer:
     def _lab(self, storage: SimulatedStorage, *, resume: bool, down: Sequence[str] = ()) -> Lab:
         return Lab(
             self._topology, {MACHINE: self._images}, _NOWHERE, self._seed, storage=storage, resume=resume, down=down,
-            reproducible=True,
+            reproducible=True, network=self._history.network,
         )  # fmt: skip
 
-    def run_failing(self, at: int) -> bool:
-        """Run the history, and let the ``at``-th effect of it fail, as a full disk does. A write that fails is not acknowledged,
-        and the system goes on; any other event that fails stops it, and it is resumed. ``False``: there is no such effect.
+    def run_failing(self, at: int, *, read: bool = False) -> bool:
+        """Run the history, and let the ``at``-th effect of it fail, as a full disk does, or the ``at``-th read of a file. A write
+        that fails is not acknowledged, and the system goes on; any other event that fails stops it, and it is resumed.
+        ``False``: there is no such effect.
         """
         storage = self._storage
         with self._lab(storage, resume=False) as lab:
             for number, step in enumerate(self._history.steps):
                 self._step = number
                 if step[0] == "from here":
-                    storage.fail_at = storage.effects + at
+                    if read:
+                        storage.fail_read_at = at
+                    else:
+                        storage.fail_at = storage.effects + at
                     storage.listener = None
                     continue
                 try:
@@ -163,7 +167,7 @@ class Explorer:
                 except Broken as error:
                     self._note("nothing", "there was no crash", _DARK_NONE, str(error))
                     return False
-                if storage.fail_at is None and storage.effects > 0 and self._armed(number):
+                if storage.fail_at is storage.fail_read_at is None and self._armed(number):
                     break
             else:
                 return False
@@ -225,6 +229,9 @@ class Explorer:
         elif kind == "heal":
             lab.heal(str(value))
             known.faults.discard(str(value))
+        elif kind == "clock":
+            lab.jump_clock(PRIMARY, float(value or 0))
+            lab.jump_clock(RECOVERY, -float(value or 0))
         elif kind == "advance":
             lab.advance(int(value or 0))
         else:
@@ -268,7 +275,12 @@ class Explorer:
             known.acked = len(known.contents) - 1
 
     def _observe(self, lab: Lab) -> None:
-        """Take in what an event has changed, and judge it."""
+        """Take in what an event has changed, and judge it. That the judge reads is no part of the history."""
+        fails, self._storage.fail_read_at = self._storage.fail_read_at, None
+        self._take_in(lab)
+        self._storage.fail_read_at = fails
+
+    def _take_in(self, lab: Lab) -> None:
         known, status = self._known, lab.status(MACHINE)
         before = known.status
         known.status = status
@@ -437,13 +449,17 @@ def _chosen(recoveries: Sequence[int], budget: int, seed: int) -> tuple[int, lis
     return total, chosen
 
 
-def explore_failures(topology: Topology, history: History, folder: Path, seed: int = 0, every: int = 1) -> Tally:
-    """Let each effect of a history fail in turn (every n-th), with a run of its own. Arguments are those of :func:`explore`."""
+def explore_failures(
+    topology: Topology, history: History, folder: Path, seed: int = 0, every: int = 1, *, read: bool = False
+) -> Tally:
+    """Let each effect of a history fail in turn (every n-th), or each ``read`` of a file, with a run of its own. The other
+    arguments are those of :func:`explore`.
+    """
     images, total = _images(folder, 2, 8), Tally()
     at = 1
     while True:
         explorer = Explorer(topology, images, history, seed, Plan(), _silent)
-        going_on = explorer.run_failing(at)
+        going_on = explorer.run_failing(at, read=read)
         total.points += explorer.tally.points
         total.worlds += explorer.tally.worlds
         total.findings += explorer.tally.findings

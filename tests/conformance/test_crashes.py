@@ -152,6 +152,16 @@ def test_nothing_is_lost_whichever_effect_fails(flow: str, tmp_path: Path) -> No
     assert points >= 650
 
 
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_when_a_file_cannot_be_read(flow: str, tmp_path: Path) -> None:
+    points = 0
+    for history in histories(FLOWS[flow]):
+        tally = explore_failures(topology_of(flow), history, tmp_path, 1, 5, read=True)
+        points += tally.points
+        assert not [f"{f.history}, step {f.step}, {f.crash}: {f.text}" for f in tally.findings]
+    assert points >= 15
+
+
 def test_a_system_that_does_not_stop_when_an_event_fails_is_found(tmp_path: Path) -> None:
     with mock.patch.object(Keeper, "stop"):
         _, found = failed(HYPER_V, 5, tmp_path, 1)
