@@ -17,6 +17,7 @@ from rich.text import Text
 from siteproof.conformance.cli.shared import Session
 from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
+from siteproof.conformance.drivers.bundled_group_crashes import HISTORY, explore_group
 from siteproof.conformance.drivers.bundled_histories import History, drawn_history, histories
 from siteproof.conformance.exits import Exit
 from siteproof.impl.flows import flow_of
@@ -42,11 +43,15 @@ def crash(session: Session, names: Sequence[str], quick: bool, pairs: int, drawn
             for column in ("history", "crash points", "restarts", "pairs", "failed effects", "broken", "seconds"):
                 table.add_column(column, justify="left" if column == "history" else "right", no_wrap=True)
             more = [drawn_history(seed + number) for number in range(drawn)]
-            for history in (*histories(flow_of(topology)), *more):
-                began = time.perf_counter()
-                tally = explore(topology, history, Path(place), seed, plan, _told(status, topology, history))
-                failed = Tally()
-                if full_disk and history not in more:
+            of_group = [History(HISTORY, ())] if flow_of(topology).groups else []
+            for history in (*histories(flow_of(topology)), *of_group, *more):
+                began, failed = time.perf_counter(), Tally()
+                told = _told(status, topology, history)
+                if history in of_group:
+                    tally = explore_group(topology, Path(place), seed, plan, told)
+                else:
+                    tally = explore(topology, history, Path(place), seed, plan, told)
+                if full_disk and history not in (*of_group, *more):
                     status.update(f"{topology.id}: {history.name}: each effect fails in turn, and each read of a file")
                     failed = explore_failures(topology, history, Path(place), seed, 10 if quick else 1)
                     unread = explore_failures(topology, history, Path(place), seed, 10 if quick else 1, read=True)

@@ -14,12 +14,14 @@ import pytest
 from siteproof.conformance.cli import main
 from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
+from siteproof.conformance.drivers.bundled_group_crashes import explore_group
 from siteproof.conformance.drivers.bundled_histories import History, drawn_history, histories
 from siteproof.impl import agent, keeping, simulation, target
 from siteproof.impl.changelog import LogFile
 from siteproof.impl.disk import CarefulDisk
 from siteproof.impl.diskset import DiskSet
 from siteproof.impl.flows import FLOWS
+from siteproof.impl.group import ReplicationGroup
 from siteproof.impl.keeping import Keeper
 from siteproof.impl.simulated_disk import Crash
 from siteproof.impl.store import PLACES
@@ -162,6 +164,29 @@ def test_nothing_is_lost_when_a_file_cannot_be_read(flow: str, tmp_path: Path) -
     assert points >= 15
 
 
+def numbers_begin_again(of: ReplicationGroup, name: str, members: Mapping[str, Any]) -> None:
+    GROUP(of, name, members)
+    of._made = 0
+
+
+def freezes_nobody(of: ReplicationGroup, member: str, name: str, now: float) -> bool:
+    FREEZE(of, member, name, now)
+    of._host(member).frozen = False
+    return True
+
+
+def test_points_of_a_group_survive_crashes_while_they_are_made(tmp_path: Path) -> None:
+    tally = explore_group(topology_of(VMWARE), tmp_path, 1, Plan(in_turn=True, every=4))
+    assert not [f"effect {f.effect} ({f.name}), {f.crash}, dark {f.dark}: {f.text}" for f in tally.findings]
+    assert tally.points > 50
+    with mock.patch.object(ReplicationGroup, "__init__", numbers_begin_again):
+        found = explore_group(topology_of(VMWARE), tmp_path, 1, Plan(in_turn=True, every=4, enough=1)).findings
+    assert found
+    with mock.patch.multiple(ReplicationGroup, freeze=freezes_nobody, held=lambda *_: True):
+        found = explore_group(topology_of(VMWARE), tmp_path, 1, Plan(in_turn=True, every=4, enough=1)).findings
+    assert any("depends on" in finding.text for finding in found)
+
+
 def test_a_system_that_does_not_stop_when_an_event_fails_is_found(tmp_path: Path) -> None:
     with mock.patch.object(Keeper, "stop"):
         _, found = failed(HYPER_V, 5, tmp_path, 1)
@@ -240,6 +265,7 @@ def forgets_routes(runtime: simulation.Simulation, machine: str, source: str) ->
 
 
 WRITE, COMMIT, ROUTE = DiskSet.write, Keeper.commit, simulation.Simulation.route
+GROUP, FREEZE = ReplicationGroup.__init__, ReplicationGroup.freeze
 HYPER_V, VMWARE = "hyper-v-to-secondary-site", "vmware-to-azure"
 MISTAKES: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str, str]] = {
     "files are not forced": (lambda: mock.patch.object(CarefulDisk, "flush", forces_no_file), HYPER_V, "unplanned failover and"),
