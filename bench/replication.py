@@ -3,7 +3,8 @@
 Rules
 1. The image is a third text, a third noise and a third zeros. Each contender copies it, then a share of its blocks changes
    (``--delta``, in percent), then each copies the changes. Every copy is compared with the image afterwards.
-2. All run one after the other in the same run, ``--rounds`` times in turn; the median is shown. Seconds are those of the clock
+2. All run one after the other in the same run, ``--rounds`` times, each round in the reverse order of the one before, since the
+   first one finds a colder machine than the last; the median is shown. Seconds are those of the clock
    and, in brackets, of the processor, children included; on a busy machine only the second means anything. The ratio is what
    counts: theirs to ours, so that more than 1 means that we are faster.
 3. Ours is the whole path of a flow in one process: read, digest, compress, encrypt, cache, send, decrypt, expand, check, write
@@ -286,7 +287,7 @@ def race(size: int, percent: float, rounds: int, only: list[str]) -> dict[str, d
     times: dict[str, dict[str, list[Clock]]] = {}
     with prepared(size) as (folder, image):
         for number in range(rounds):
-            for name, make in contenders()[0]:
+            for name, make in contenders()[0][:: -1 if number % 2 else 1]:
                 if only and not any(part in name for part in only):
                     continue
                 place = folder / f"{number}-{name.replace(' ', '-')}"

@@ -9,7 +9,7 @@ flows of the document run: ``vmware-to-azure``, ``physical-to-azure``, ``hyper-v
 module                 one idea
 =====================  ================================================================================================
 ``lab``                the public surface: machines on real images in the deterministic simulation
-``simulation``         virtual time, faults, delivery of messages
+``simulation``         virtual time, faults, delivery of messages (``network``: late copies, losses, damage)
 ``loader``, ``flows``  a topology file (``inheritance``: one that extends another); what a flow can do
 ``vault``              the record of a machine, and whether a request is accepted
 ``coordinator``        jobs and the order of their steps (``control``: what jobs are made of)
@@ -23,7 +23,7 @@ module                 one idea
 ``process_server``     the gateway: cache, compress, encrypt, send
 ``target``             applying at the other side, recovery points, pruning
 ``vm_host``            power, guest, cached writes, epoch and authority of a side
-``diskset``            disks with versions, over a ``base_image``; ``extents``: bytes by reference
+``diskset``            disks with versions, over a ``base_image``; ``slots``: their file; ``extents``: bytes by reference
 ``disk``, ``store``    the seams through which everything durable goes: files, and control state in SQLite
 ``simulated_disk``     both in memory, to be copied as a crash would leave them
 ``keeping``            what each place keeps, how an event becomes durable at several places, and the restart
@@ -32,6 +32,7 @@ module                 one idea
 ``scenario``           a scenario file (``reading``: strict tables; ``imaging``: its disks)
 ``playing``            plays a scenario; ``judging`` gives a verdict of its own (``ledger``: what must be there)
 ``codec``              compression and encryption on the way, encryption at rest
+``wire``               messages as bytes: versioned, checksummed
 ``hrl``, ``logfile``   the ``.hrl`` format; one file of it, with its journal (``inspection``: a look into one)
 ``changelog``          the chain of logs of a disk
 =====================  ================================================================================================

@@ -19,6 +19,7 @@ doubt           when a write could not be recorded, a log is damaged, or the log
                 must hold every number
 base copy       in chunks of the live disk while writes go on; the writes made meanwhile are tracked and follow
 resync          digests go first, only blocks that differ are sent
+bad disk        a base copy or comparison that cannot read its disk ends (``unreadable``)
 sealing         where no gateway stands between and the channel is to be encrypted, the agent itself seals what it
                 sends (H2A-17); digests of a comparison carry no content and pass as they are
 ==============  =====================================================================================================
@@ -91,6 +92,8 @@ class ReplicationAgent:
         self.number = 0
         self.shipped = 0
         self.last_tracked = 0
+        self.unreadable = False
+        """Whether a block could not be read for a copy; the coordinator takes note."""
         self.in_flight: DataMessage | None = None
         self.copy: BaseCopy | None = None
         self.marks: list[tuple[int, str]] = []
@@ -239,7 +242,9 @@ class ReplicationAgent:
         try:
             message = self._next_copy() if self.copy is not None else self._next_batch(now)
         except IntegrityError:
-            self.doubt()
+            if self.copy is None:
+                self.doubt()
+            self.unreadable, self.copy = self.copy is not None, None
             return []
         if message is None:
             return []
@@ -308,7 +313,7 @@ class ReplicationAgent:
             length = 1
             while at + length < len(blocks) and blocks[at + length] == first + length:
                 length += 1
-            piece = data[(first - start) * BLOCK : (first - start + length) * BLOCK]
+            piece = data if len(blocks) * BLOCK == len(data) else data[(first - start) * BLOCK : (first - start + length) * BLOCK]
             extent = self._space.append(self._staging, piece)
             copies.append(BlockCopy(disk, first * BLOCK, extent, digest_of(piece)))
             at += length
@@ -339,7 +344,7 @@ class ReplicationAgent:
                 digests = tuple(b"" if p == ZERO else digest_of(p) for p in pieces)
                 return Compare(self.machine, self.epoch, self._next_number(), copy.disk, start, digests)
             copy.block = start + count
-            blocks = [start + i for i in range(count) if filled and data[i * BLOCK : (i + 1) * BLOCK] != ZERO]
+            blocks = [start + i for i in range(count) if filled and not data.startswith(ZERO, i * BLOCK)]
             if blocks:
                 copies = self.copy_blocks(copy.disk, start, blocks, data)
                 return CopyChunk(self.machine, self.epoch, self._next_number(), tuple(copies))

@@ -7,6 +7,8 @@ Rules:
 * a tracked write is in the log's files before it is acknowledged (forced to stable storage, with the names of new files, only
   with ``sync``, or when the system is kept). What is in a file, and how it is read back after a crash, is the matter of
   :mod:`.logfile`;
+* times in a log are what the clock of its site says, which may be wrong and may jump (``clock``). They are for people: nothing
+  is ordered, kept or dropped by them (P24);
 * that no number is missing can only be seen over all disks together: the agent looks at that;
 * a closed log is read back from its file, and what the file says is what is shipped.
 """
@@ -38,6 +40,8 @@ class ChangeLog:
         self._size = size
         self._rng = rng
         self._sync = sync
+        self.clock = 0.0
+        """Seconds by which the clock of the site is ahead of virtual time."""
         self._missing: str | None = None
         """A file that was kept and is gone."""
         self._disk_id = rng.randbytes(16)
@@ -50,7 +54,7 @@ class ChangeLog:
         self._count += 1
         path = self._folder / f"{self._name}-disk{self._disk}-{self._count:06d}.hrl"
         ids = (self._rng.randbytes(16), self._previous, self._disk_id)
-        log = LogFile(self._space, path, self._disk, self._size, ids, now)
+        log = LogFile(self._space, path, self._disk, self._size, ids, now + self.clock)
         if self._sync:
             self._space.disk.sync_folder(self._folder)
         return log
@@ -92,7 +96,7 @@ class ChangeLog:
         """Track one write; with ``sync`` it is on stable storage when this returns."""
         if self.recording is None:
             self.recording = self._open(now)
-        self.recording.append(sequence, offset, data, now)
+        self.recording.append(sequence, offset, data, now + self.clock)
         if self._sync:
             self.recording.sync()
 
@@ -106,7 +110,7 @@ class ChangeLog:
             raise RuntimeError("a log is in transit already")
         if self.recording is None:
             return []
-        self.recording.finish(now)
+        self.recording.finish(now + self.clock)
         if self._sync:
             self.recording.sync()
         self._previous = self.recording.unique_id

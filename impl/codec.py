@@ -43,9 +43,10 @@ class Codec:
         self._compress = zstandard.ZstdCompressor(level=1) if compresses else None
         self._expand = zstandard.ZstdDecompressor()
 
-    def _tag(self, packed: bytes, identity: bytes) -> bytes:
+    def _tag(self, packed: bytes | memoryview, identity: bytes) -> bytes:
         digest = blake2b(identity, digest_size=self.TAG, key=self._key)
-        digest.update(len(identity).to_bytes(8, "big") + packed)
+        digest.update(len(identity).to_bytes(8, "big"))
+        digest.update(packed)
         return digest.digest()
 
     def encode(self, data: bytes, identity: bytes) -> bytes:
@@ -65,14 +66,15 @@ class Codec:
         """
         try:
             packed = self._open(frame, identity)
-            return packed if self._compress is None else self._expand.decompress(packed)
+            return bytes(packed) if self._compress is None else self._expand.decompress(packed)
         except (InvalidTag, ValueError, zstandard.ZstdError) as error:
             raise IntegrityError(f"frame of {len(frame)} bytes is damaged or belongs to another message") from error
 
-    def _open(self, frame: bytes, identity: bytes) -> bytes:
+    def _open(self, frame: bytes, identity: bytes) -> bytes | memoryview:
+        whole = memoryview(frame)
         if self._cipher is not None:
-            return self._cipher.decrypt(frame[: self.NONCE], frame[self.NONCE :], identity)
-        tag, packed = frame[: self.TAG], frame[self.TAG :]
+            return self._cipher.decrypt(frame[: self.NONCE], whole[self.NONCE :], identity)
+        tag, packed = frame[: self.TAG], whole[self.TAG :]
         if not hmac.compare_digest(tag, self._tag(packed, identity)):
             raise ValueError("digest does not match")
         return packed
@@ -101,7 +103,7 @@ class BlockCipher:
     def _at(self, place: int) -> Cipher[XTS]:
         return Cipher(self._algorithm, XTS(place.to_bytes(16, "little")))
 
-    def encrypt(self, place: int, data: bytes) -> bytes:
+    def encrypt(self, place: int, data: bytes | memoryview) -> bytes:
         """The stored form of a block."""
         return self._at(place).encryptor().update(data)
 

@@ -36,10 +36,11 @@ from .ending import EndingSteps
 from .failover import FailoverSteps
 from .resync import ResyncSteps
 from .testfailover import TestFailoverSteps
-from .values import Operation
+from .values import SIDES, Operation
 
 __all__ = ["ConfigurationServer", "Coordinator", "Job", "Provider", "StepResult"]
 
+SOURCE_UNREADABLE = "SourceUnreadable"
 _Step = Callable[[Job, float], StepResult]
 
 
@@ -125,6 +126,25 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, Endi
         elif result is StepResult.FAILED:
             self.fail_job(job)
         return result
+
+    def check_tracking(self) -> None:
+        """Beside what is in doubt: a copy that cannot read its disk ends, and says so. Replication that was asked for has then
+        not begun; a resynchronisation is still required.
+        """
+        agent = None if self.session is None else self.sides[self.session].agent
+        if agent is not None and agent.unreadable:
+            agent.unreadable = False
+            self.raise_alert(SOURCE_UNREADABLE)
+            job = self.job
+            if job is not None and job.copies:
+                if job.operation == Operation.ENABLE:
+                    self.record.protection = "none"
+                    self.record.to_clean.update(SIDES)
+                elif job.operation == Operation.REPAIR:
+                    self.record.resync = "required"
+                self.fail_job(job)
+                self.clean_up()
+        super().check_tracking()
 
     def fail_job(self, job: Job) -> None:
         """The job is over without effect: replication that it started itself stops, any other goes on."""

@@ -54,7 +54,7 @@ class Disk(Protocol):
     def open(self, path: Path) -> int:
         """Open a file that exists, for reading and writing; UsageError if it does not."""
 
-    def write(self, file: int, data: bytes, offset: int) -> None:
+    def write(self, file: int, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of ``data``; OSError if not everything could be written."""
 
     def read(self, file: int, length: int, offset: int) -> bytes:
@@ -100,7 +100,7 @@ class RealDisk:
         except FileNotFoundError as error:
             raise UsageError(f"{path}: is missing from the work folder; it cannot be used again") from error
 
-    def write(self, file: int, data: bytes, offset: int) -> None:
+    def write(self, file: int, data: bytes | bytearray | memoryview, offset: int) -> None:
         done = os.pwrite(file, data, offset)
         while done < len(data):
             more = os.pwrite(file, data[done:], offset + done)
@@ -183,7 +183,7 @@ class CarefulDisk:
     def open(self, path: Path) -> int:
         return self._disk.open(path)
 
-    def write(self, file: int, data: bytes, offset: int) -> None:
+    def write(self, file: int, data: bytes | bytearray | memoryview, offset: int) -> None:
         self._note(file)
         self._disk.write(file, data, offset)
 

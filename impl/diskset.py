@@ -14,7 +14,8 @@ Rules:
 * a set that has to survive a crash (``careful``) never overwrites a block: each write takes a free slot, and a slot that has
   become free is used again only after :meth:`DiskSet.kept`, when the rows that no longer name it are durable. So the rows
   (:meth:`DiskSet.head`, :meth:`DiskSet.rows`) decide what the content is, whatever a crash does to blocks that no row names;
-* a write that fails leaves every view as it was, and bytes that are missing from a file are an error, never other data;
+* a write that fails leaves every view as it was. Bytes that are missing from a file, or are not what was written there
+  (:mod:`.slots`), are an error, never other data;
 * where the flow says so, every block is encrypted in the slot file (H2A-18).
 
 The read cost of a point does not depend on how many points there are: one dictionary look-up and a bisection a block.
@@ -22,8 +23,9 @@ The read cost of a point does not depend on how many points there are: one dicti
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_right, insort
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,17 @@ from .base_image import Base, BaseImage, DiskView
 from .codec import BlockCipher
 from .disk import Disk, RealDisk
 from .errors import UsageError
+from .slots import SlotFile
 from .values import BLOCK
 
 __all__ = ["Base", "BaseImage", "DiskSet", "DiskView"]
 
 ZERO = bytes(BLOCK)
 _TOP = float("inf")
+Chain = tuple[tuple[int, int], ...]
+"""Versions of one block, oldest first: position and slot. Tuples of numbers, since there is one chain for each block that is
+written, and the collector of garbage looks at such tuples once and never again.
+"""
 
 
 class DiskSet:
@@ -60,7 +67,6 @@ class DiskSet:
         """The overlays, by the names of their files."""
         self._disk: Disk = RealDisk() if disk is None else disk
         self._careful = careful
-        self._leaving: list[int] = []
         self._changed: set[tuple[int, int]] = set()
         self._made = 0
         self._at: int | None = None
@@ -69,10 +75,8 @@ class DiskSet:
         self._sync = sync
         self._cipher = cipher
         self._bases: list[Base | None] = list(bases)
-        self._file = self._disk.open(path) if exists else self._disk.create(path)
-        self._slots = 0
-        self._free: list[int] = []
-        self._versions: list[dict[int, list[tuple[int, int]]]] = [{} for _ in sizes]
+        self._slots = SlotFile(path, self._disk, sync=sync, cipher=cipher, careful=careful, exists=exists)
+        self._versions: list[dict[int, Chain]] = [{} for _ in sizes]
         self._many: set[tuple[int, int]] = set()
         self._cuts: list[int] = []
         self._branch_at: int | None = None
@@ -96,16 +100,7 @@ class DiskSet:
                 f"disk {disk}, block {block}: no such place; disks have {[s // BLOCK for s in self.sizes]} blocks"
             )
 
-    def _slot(self) -> int:
-        if self._free:
-            return self._free.pop()
-        self._slots += 1
-        return self._slots - 1
-
-    def _let_go(self, slots: Iterable[int]) -> None:
-        (self._leaving if self._careful else self._free).extend(slots)
-
-    def write(self, disk: int, block: int, data: bytes) -> None:
+    def write(self, disk: int, block: int, data: bytes | memoryview) -> None:
         """Write one block to the live view."""
         chain = self._versions[disk].get(block)
         in_place = False
@@ -114,60 +109,45 @@ class DiskSet:
         else:
             in_place = chain is not None and (not self._cuts or chain[-1][0] > self._cuts[-1])
             known = chain[-1][1] if chain and in_place else None
-        slot = self._slot() if known is None or self._careful else known
+        slot = self._slots.take() if known is None or self._careful else known
         try:
-            self._disk.write(
-                self._file, data if self._cipher is None else self._cipher.encrypt(slot, data), slot * BLOCK
-            )
-            if self._sync:
-                self._disk.sync(self._file)
+            self._slots.write(slot, data)
         except OSError:
             if slot != known:
-                self._free.append(slot)
+                self._slots.free.append(slot)
             raise
-        if known not in (None, slot):
-            self._leaving.append(known)
+        if known is not None and known != slot:
+            self._slots.let_go([known])
         self.position += 1
         if self._careful:
             self._changed.add((disk, block))
         if self._branch_at is not None:
             self._branch[disk][block] = slot
         elif chain is None:
-            self._versions[disk][block] = [(self.position, slot)]
+            self._versions[disk][block] = ((self.position, slot),)
             # Without a version the block shows its base, which every cut still does: bisection finds nothing there.
         elif in_place:
-            chain[-1] = (self.position, slot)
+            self._versions[disk][block] = (*chain[:-1], (self.position, slot))
         else:
-            chain.append((self.position, slot))
+            self._versions[disk][block] = (*chain, (self.position, slot))
             self._many.add((disk, block))
 
-    def write_run(self, disk: int, block: int, data: bytes) -> None:
+    def write_run(self, disk: int, block: int, data: bytes | memoryview) -> None:
         """Write consecutive blocks to the live view; in one piece where none of them has a version yet."""
         count, versions = len(data) // BLOCK, self._versions[disk]
         blocks = range(block, block + count)
-        if count < 2 or self._branch_at is not None or self._free or not versions.keys().isdisjoint(blocks):
+        if count < 2 or self._branch_at is not None or self._slots.free or not versions.keys().isdisjoint(blocks):
             for index, one in enumerate(blocks):
                 self.write(disk, one, data[index * BLOCK : (index + 1) * BLOCK])
             return
-        first = self._slots
-        if self._cipher is not None:
-            pieces = (data[index * BLOCK : (index + 1) * BLOCK] for index in range(count))
-            data = b"".join(self._cipher.encrypt(first + index, piece) for index, piece in enumerate(pieces))
-        self._disk.write(self._file, data, first * BLOCK)
-        if self._sync:
-            self._disk.sync(self._file)
-        self._slots += count
+        first = self._slots.write_run(data)
         new = zip(range(self.position + 1, self.position + 1 + count), range(first, first + count), strict=True)
-        versions.update(zip(blocks, ([version] for version in new), strict=True))
+        versions.update(zip(blocks, zip(new, strict=True), strict=True))  # a chain of one version for each
         self.position += count
         if self._careful:
             self._changed.update((disk, one) for one in blocks)
 
     # ---------------------------------------------------------------------------------------------------- reading
-
-    def _load(self, slot: int) -> bytes:
-        data = self._disk.read(self._file, BLOCK, slot * BLOCK)
-        return data if self._cipher is None else self._cipher.decrypt(slot, data)
 
     def _find(self, disk: int, block: int, at: int | None) -> int | None:
         if at is None:
@@ -197,7 +177,7 @@ class DiskSet:
         if 0 < length <= BLOCK - inside:
             slot = self._find(disk, first, at)
             if slot is not None:
-                return self._load(slot)[inside : inside + length]
+                return self._slots.read(slot)[inside : inside + length]
         base = self._bases[disk]
         if not self._versions[disk] and not self._branch[disk]:
             return base.read(offset, length) if base else bytes(length)
@@ -208,7 +188,7 @@ class DiskSet:
             slot = self._find(disk, block, at)
             if slot is not None:
                 place = block * BLOCK - start
-                data[place : place + BLOCK] = self._load(slot)
+                data[place : place + BLOCK] = self._slots.read(slot)
         return bytes(data if not inside and length == len(data) else data[inside : inside + length])
 
     def may_hold_data(self, disk: int, start: int, blocks: int) -> bool:
@@ -262,9 +242,9 @@ class DiskSet:
                 if low < len(seen) and seen[low] < chain[index + 1][0]:
                     kept.append(version)
                 else:
-                    self._let_go([version[1]])
+                    self._slots.let_go([version[1]])
             if len(kept) != len(chain):
-                self._versions[disk][block] = kept
+                self._versions[disk][block] = tuple(kept)
                 if self._careful:
                     self._changed.add((disk, block))
                 if len(kept) == 1:
@@ -277,7 +257,7 @@ class DiskSet:
         """
         self._branch_at = position
         for disk, blocks in enumerate(self._branch):
-            self._let_go(blocks.values())
+            self._slots.let_go(blocks.values())
             if self._careful:
                 self._changed.update((disk, block) for block in blocks)
             blocks.clear()
@@ -287,15 +267,15 @@ class DiskSet:
         used: set[int] = set()
         self._all_changed()
         for disk, versions in enumerate(self._versions):
-            fresh: dict[int, list[tuple[int, int]]] = {}
+            fresh: dict[int, Chain] = {}
             for block in versions.keys() | self._branch[disk].keys():
                 slot = self._find(disk, block, None)
                 if slot is not None:
-                    fresh[block] = [(self.position, slot)]
+                    fresh[block] = ((self.position, slot),)
                     used.add(slot)
             self._versions[disk] = fresh
             self._branch[disk] = {}
-        self._only(used)
+        self._slots.only(used)
         self._many.clear()
         self._cuts.clear()
         self._branch_at = None
@@ -310,19 +290,9 @@ class DiskSet:
         self._cuts.clear()
         self._branch_at = None
         if self._careful:
-            self._only(())
+            self._slots.only(())
         else:
-            self._free.clear()
-            self._slots = 0
-            self._disk.truncate(self._file, 0)
-
-    def _only(self, used: Collection[int]) -> None:
-        """All slots but these are free, now or as soon as no durable row names them."""
-        if self._careful:
-            still = {*used, *self._free, *self._leaving}
-            self._leaving.extend(s for s in range(self._slots) if s not in still)
-        else:
-            self._free = [s for s in range(self._slots) if s not in used]
+            self._slots.clear()
 
     # ------------------------------------------------------------------------------------------- what survives
 
@@ -339,37 +309,37 @@ class DiskSet:
         }  # fmt: skip
 
     def changes(self) -> dict[str, list[Any] | None]:
-        """Rows that have changed since the last time, by place: versions and branch of a block, or ``None`` if it has none."""
+        """Rows that have changed since the last time, by place: versions and branch of a block with the checksums of their
+        slots, or ``None`` if it has none.
+        """
         result: dict[str, list[Any] | None] = {}
         for disk, block in sorted(self._changed):
             chain, slot = self._versions[disk].get(block), self._branch[disk].get(block)
-            result[f"{disk}/{block}"] = None if chain is None and slot is None else [chain or [], slot]
+            sums = [self._slots.sum_of(one) for one in (*(s for _, s in chain or ()), *(() if slot is None else (slot,)))]
+            result[f"{disk}/{block}"] = [list(chain or ()), slot, sums] if sums else None
         self._changed.clear()
         return result
 
     def kept(self) -> None:
         """The rows are durable: what they no longer name may be used again."""
-        self._free.extend(self._leaving)
-        self._leaving.clear()
+        self._slots.kept()
 
     def restore(self, head: Mapping[str, Any], rows: Mapping[str, list[Any]]) -> None:
         """Become what was kept. The overlays are made again by :meth:`restore_overlay`."""
         self.position, self._cuts, self._branch_at = head["position"], list(head["cuts"]), head["branch_at"]
         self._made = head["made"]
         self._bases = [base if shown else None for base, shown in zip(self._bases, head["based"], strict=True)]
-        used: set[int] = set()
-        for place, (chain, slot) in rows.items():
+        sums: dict[int, int] = {}
+        for place, (chain, slot, told) in rows.items():
             disk, block = map(int, place.split("/"))
             if chain:
-                self._versions[disk][block] = [(at, s) for at, s in chain]
-                used.update(s for _, s in chain)
+                self._versions[disk][block] = tuple((at, s) for at, s in chain)
                 if len(chain) > 1:
                     self._many.add((disk, block))
             if slot is not None:
                 self._branch[disk][block] = slot
-                used.add(slot)
-        self._slots = max(used, default=-1) + 1
-        self._free = [s for s in range(self._slots) if s not in used]
+            sums.update(zip((*(s for _, s in chain), *(() if slot is None else (slot,))), told, strict=True))
+        self._slots.restore(sums)
 
     # -------------------------------------------------------------------------------------------------- overlays
 
@@ -417,7 +387,7 @@ class DiskSet:
             while versions and blocks:
                 block = next(iter(versions))
                 below.write(disk, block, self.read(disk, block * BLOCK, BLOCK))
-                self._let_go(slot for _, slot in versions.pop(block))
+                self._slots.let_go(slot for _, slot in versions.pop(block))
                 if self._careful:
                     self._changed.add((disk, block))
                 blocks -= 1
@@ -431,9 +401,16 @@ class DiskSet:
         if self._sync:
             self._disk.sync_folder(self._path.parent)
 
+    def damage(self, disk: int, block: int, rng: random.Random) -> bool:
+        """The disk under a block of the live view goes bad; ``False``: nothing has been written to it that could."""
+        slot = self._find(disk, block, None)
+        if slot is not None:
+            self._slots.damage(slot, rng)
+        return slot is not None
+
     def close(self) -> None:
         """Close the slot file, and those of the overlays. Base images belong to the caller."""
         for overlay in self.overlays.values():
             overlay.close()
         self.overlays.clear()
-        self._disk.close(self._file)
+        self._slots.close()

@@ -2,6 +2,10 @@
 
 An *area* is one open file. Components read and append through :class:`ExtentSpace`; they neither open files nor know
 paths. References go stale when their area is dropped, and reading one then is an error, not wrong data.
+
+An area that need not outlive a crash (a cache, a staging area for transfer) holds its extents in memory, and each is read
+as it was appended: nothing is copied on the way from one component to the next. All such areas together hold at most
+:data:`IN_MEMORY` bytes there; what is more goes to their files, so that memory stays bounded however many machines send.
 """
 
 from __future__ import annotations
@@ -14,10 +18,13 @@ import attrs
 from .disk import Disk, RealDisk
 from .errors import IntegrityError
 
-__all__ = ["Extent", "ExtentSpace", "digest_of"]
+__all__ = ["IN_MEMORY", "Extent", "ExtentSpace", "digest_of"]
+
+IN_MEMORY = 64 << 20
+"""Most bytes of all passing areas together that are held in memory."""
 
 
-def digest_of(data: bytes) -> bytes:
+def digest_of(data: bytes | memoryview) -> bytes:
     """Our own digest of content: the first 16 bytes of SHA-256, kept beside the weak checksums of the log format. Processors
     that have instructions for it make it twice as fast as BLAKE2, and digests are half of the cost of a base copy.
     """
@@ -42,11 +49,17 @@ class ExtentSpace:
         self._ends: dict[int, int] = {}
         self._synced: dict[int, int] = {}
         self._paths: dict[int, Path] = {}
+        self._passing: dict[int, dict[int, bytes]] = {}
+        """Of each area that need not outlive a crash: the extents in memory, by their place."""
+        self._in_memory = 0
         self._next = 0
 
     def open(self, path: Path, *, lasting: bool = True) -> int:
         """Create a file and make it an area; returns the area's number. ``lasting``: whether it must outlive a crash."""
-        return self._area(self.disk.create(path, lasting=lasting), path)
+        area = self._area(self.disk.create(path, lasting=lasting), path)
+        if not lasting:
+            self._passing[area] = {}
+        return area
 
     def reopen(self, path: Path) -> int:
         """Make a file that exists an area, with all that it holds."""
@@ -62,12 +75,17 @@ class ExtentSpace:
     def append(self, area: int, data: bytes) -> Extent:
         """Add bytes at the end of an area."""
         at = self._ends[area]
-        self.disk.write(self._files[area], data, at)
+        passing = self._passing.get(area)
+        if passing is not None and data and self._in_memory + len(data) <= IN_MEMORY:
+            passing[at] = data
+            self._in_memory += len(data)
+        else:
+            self.disk.write(self._files[area], data, at)
         self._ends[area] = at + len(data)
         return Extent(area, at, len(data))
 
     def overwrite(self, area: int, offset: int, data: bytes) -> None:
-        """Write bytes at a place of an area."""
+        """Write bytes at a place of an area that outlives a crash."""
         self.disk.write(self._files[area], data, offset)
         self._ends[area] = max(self._ends[area], offset + len(data))
 
@@ -79,11 +97,16 @@ class ExtentSpace:
         """The bytes of an extent.
 
         Raises:
-            IntegrityError: the area was dropped, or is shorter than the reference says.
+            IntegrityError: the area was dropped or emptied, or is shorter than the reference says.
         """
         file = self._files.get(extent.area)
         if file is None:
             raise IntegrityError(f"extent of area {extent.area} read after the area was dropped")
+        held = self._passing.get(extent.area, {}).get(extent.offset)
+        if held is not None:
+            if len(held) != extent.length:
+                raise IntegrityError(f"extent of {extent.length} bytes read where area {extent.area} holds {len(held)} now")
+            return held
         return self.disk.read(file, extent.length, extent.offset)
 
     def path(self, area: int) -> Path:
@@ -101,8 +124,15 @@ class ExtentSpace:
 
     def cut_off(self, area: int, size: int) -> None:
         """Cut an area off; extents behind become unreadable."""
+        passing = self._passing.get(area) or {}
+        for at in [at for at in passing if at >= size]:
+            self._in_memory -= len(passing.pop(at))
         self.disk.truncate(self._files[area], size)
         self._ends[area] = size
+
+    def discard(self, extent: Extent) -> None:
+        """Nobody reads an extent of a passing area any more: what memory it takes is free again."""
+        self._in_memory -= len(self._passing[extent.area].pop(extent.offset, b""))
 
     def truncate(self, area: int) -> None:
         """Empty an area; extents in it become unreadable."""
@@ -111,6 +141,7 @@ class ExtentSpace:
 
     def release(self, area: int) -> None:
         """Close an area's file and keep it on disk."""
+        self._in_memory -= sum(map(len, self._passing.pop(area, {}).values()))
         self.disk.close(self._files.pop(area))
         self._synced.pop(area, None)
         del self._ends[area], self._paths[area]

@@ -29,9 +29,10 @@ from .flows import flow_of
 from .group import ReplicationGroup
 from .keeping import Keeper
 from .loader import Topology, load_topology
+from .network import Network
 from .plan import FAILOVERS, FORWARD, Hook, PlanRun, RecoveryPlan
 from .process_server import ProcessServer
-from .simulation import Network, Receiver, Simulation
+from .simulation import Receiver, Simulation
 from .store import RealStorage, Storage
 from .target import MasterTarget, ReplicaHost, StorageAccount
 from .values import BLOCK, HOST_OPERATIONS, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, other
@@ -154,7 +155,7 @@ class Lab:
         self._vault: Vault = self._classes["vault"](self.flow)
         self._vault.channel_key = self._keys(32)
         self._codec = Codec(self._vault.channel_key, compresses=sealing.compresses, encrypts=sealing.encrypts)
-        self._simulation = Simulation(self.flow, self._rng, network)
+        self._simulation = Simulation(self.flow, self._rng, network, self._space.read)
         self._simulation.faults.update(down)
         try:
             self._build(machines)
@@ -387,6 +388,18 @@ class Lab:
             if started:
                 self._simulation.kick(machine)
         return started
+
+    def jump_clock(self, side: str, seconds: float) -> None:
+        """The clock of a site jumps, forward or back. Virtual time, by which everything is decided, does not."""
+        for machine in self._simulation.coordinators:
+            for log in self._host(machine, side).agent.files():
+                log.clock += seconds
+
+    def damage(self, machine: str, side: str, disk: int, block: int) -> bool:
+        """The disk under a block of a side goes bad: a bit of it turns. ``False``: nothing has been written there that could.
+        Who reads the block hears of it; a resynchronisation sends it anew.
+        """
+        return self._host(machine, side).disks.damage(disk, block, self._rng)
 
     def fault(self, kind: str) -> None:
         """A fault strikes: ``primary-site``, ``recovery-site``, ``link`` or ``gateway``; striking twice is once. Or

@@ -84,6 +84,11 @@ class Tracked:
     digest: bytes
 
 
+def _stamp(now: float) -> int:
+    """A time as the format holds it: whole seconds in 32 bits. A clock that tells something else is wrong, and is cut off."""
+    return min(max(int(now), 0), hrl.MASK)
+
+
 class LogFile:
     """One ``.hrl`` file that is being written, with its journal."""
 
@@ -105,7 +110,7 @@ class LogFile:
         self.unique_id = ids[0]
         self._ids = ids
         self._size = size
-        self._created = int(now)
+        self._created = _stamp(now)
         self._space = space
         self._area = space.reopen(path) if exists else space.open(path)
         self._journal = space.reopen(journal) if exists else space.open(journal)
@@ -121,7 +126,7 @@ class LogFile:
     def _header(self, end: int, now: float) -> hrl.FileHeader:
         unique, previous, disk_id = self._ids
         return hrl.FileHeader(
-            unique_id=unique, previous_unique_id=previous, disk_id=disk_id, created=self._created, modified=int(now),
+            unique_id=unique, previous_unique_id=previous, disk_id=disk_id, created=self._created, modified=_stamp(now),
             disk_size=self._size, current_size=max(end, hrl.HEADER_SIZE), end_of_log=end,
             entries=len(self.tracked) if end else 0,
         )  # fmt: skip
@@ -134,7 +139,7 @@ class LogFile:
             self._journal, _pack(self.unique_id, sequence, offset, extent.offset, extent.length, tracked.digest)
         )
         self.tracked.append(tracked)
-        self._pending.append(hrl.LogEntry(offset, len(data), int(now), hrl.byte_checksum(data)))
+        self._pending.append(hrl.LogEntry(offset, len(data), _stamp(now), hrl.byte_checksum(data)))
         if len(self._pending) == hrl.ENTRIES_PER_BLOCK:
             self._write_block()
         return tracked

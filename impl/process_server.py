@@ -8,10 +8,15 @@ Rules:
   which also binds a frame to its message;
 * its cache is volatile. It never acknowledges anything itself: an acknowledgement is the target's, and is passed on.
   So a crash loses nothing that somebody relies on, and the agent sends again;
+* an acknowledgement frees the frame of its message and of all before. A late copy of one of those, which the network may
+  deliver at any time, goes no further: nobody waits for it. Of the message that was acknowledged last it does, since the
+  acknowledgement may have been lost on the way to the agent. So the cache holds one frame a machine, however long it runs;
 * when replication of a machine stops, or begins anew, its frames leave the cache.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import attrs
 
@@ -37,6 +42,8 @@ class ProcessServer:
         self.name = name
         self.routes: dict[str, ProcessServerRoute] = {}
         self.cached: dict[tuple[str, int, int], Extent] = {}
+        self.acknowledged: dict[str, tuple[int, int]] = {}
+        """Epoch and number of the message of each machine that was acknowledged last; volatile."""
         self._space = space
         self._cache = cache
         self._codec = codec
@@ -48,8 +55,12 @@ class ProcessServer:
 
     def forget(self, machine: str) -> None:
         """Drop what the cache holds of a machine."""
-        for key in [k for k in self.cached if k[0] == machine]:
-            del self.cached[key]
+        self.acknowledged.pop(machine, None)
+        self._free([key for key in self.cached if key[0] == machine])
+
+    def _free(self, keys: Iterable[tuple[str, int, int]]) -> None:
+        for key in keys:
+            self._space.discard(self.cached.pop(key))
         if not self.cached:
             self._space.truncate(self._cache)
 
@@ -59,7 +70,8 @@ class ProcessServer:
             parts = [self._space.read(w.extent) for w in message.writes]
         else:
             parts = [self._space.read(c.extent) for c in message.copies]
-        return self._space.append(self._cache, self._codec.encode(b"".join(parts), identity_of(message)))
+        content = parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._space.append(self._cache, self._codec.encode(content, identity_of(message)))
 
     def receive(self, message: Message, now: float) -> list[Send]:  # noqa: ARG002
         """Pass data on to the target and acknowledgements back to the agent."""
@@ -67,10 +79,12 @@ class ProcessServer:
         if route is None:
             return []
         if isinstance(message, Ack):
-            self.cached.pop((message.machine, message.epoch, message.number), None)
-            if not self.cached:
-                self._space.truncate(self._cache)
+            last = max(self.acknowledged.get(message.machine, (0, 0)), (message.epoch, message.number))
+            self.acknowledged[message.machine] = last
+            self._free([key for key in self.cached if key[0] == message.machine and key[1:] <= last])
             return [Send(route.agent, message)]
+        if (message.epoch, message.number) < self.acknowledged.get(message.machine, (0, 0)):
+            return []
         return self.forward(message, route)
 
     def forward(self, message: ChangeBatch | CopyChunk | Compare, route: ProcessServerRoute) -> list[Send]:
@@ -85,5 +99,5 @@ class ProcessServer:
 
     def crash(self) -> None:
         """The process dies: the cache is gone."""
-        self.cached.clear()
-        self._space.truncate(self._cache)
+        self.acknowledged.clear()
+        self._free(list(self.cached))

@@ -11,7 +11,7 @@ What a crash does to a file:
 What a crash does to a store: its transactions are there. So a *durable effect* is any of: a write, a cut-off, a force, a
 created or deleted name, a forced folder, a transaction. :class:`SimulatedStorage` counts them, and tells a listener after
 each one: that is where an exhaustive crash test copies the world. It can also let one effect fail, as a full disk does: a
-write is then made in part.
+write is then made in part. And it can let one read of a file fail, as a bad disk does.
 """
 
 from __future__ import annotations
@@ -104,11 +104,15 @@ class SimulatedDisk:
     Args:
         effect: called after each durable effect, with its name.
         about: called before each one; an OSError that it raises is what the effect comes to.
+        reading: called before a read of a file, alike.
     """
 
-    def __init__(self, effect: Callable[[str], None], about: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, effect: Callable[[str], None], about: Callable[[], None] | None = None, reading: Callable[[], None] | None = None
+    ) -> None:
         self._effect = effect
         self._about = about or _nothing
+        self._reading = reading or _nothing
         self._open: dict[int, _Inode] = {}
         self._names: dict[Path, _Inode] = {}
         self._forced: dict[Path, _Inode] = {}
@@ -148,7 +152,7 @@ class SimulatedDisk:
             raise UsageError(f"{path}: is missing from the work folder; it cannot be used again")
         return self._opened(self._names[path])
 
-    def write(self, file: int, data: bytes, offset: int) -> None:
+    def write(self, file: int, data: bytes | bytearray | memoryview, offset: int) -> None:
         inode = self._open[file]
         piece = _Written(offset, bytes(data))
         try:
@@ -163,6 +167,7 @@ class SimulatedDisk:
         self._effect("write")
 
     def read(self, file: int, length: int, offset: int) -> bytes:
+        self._reading()
         data = bytes(self._open[file].data[offset : offset + length])
         if len(data) < length:
             raise IntegrityError(f"file at {offset}: {len(data)} bytes found, {length} expected")
@@ -253,14 +258,24 @@ class SimulatedStorage:
         self.effects = 0
         self.fail_at: int | None = None
         """Number of the effect that fails, once."""
+        self.reads = 0
+        self.fail_read_at: int | None = None
+        """Number of the read that fails, once; ``None``: reads are not counted."""
         self.listener = listener
-        self.disk = SimulatedDisk(self._happened, self._fails)
+        self.disk = SimulatedDisk(self._happened, self._fails, self._is_read)
         self._stores = {place: SimulatedStore(place, self._happened, about=self._fails) for place in PLACES}
 
     def _fails(self) -> None:
         if self.fail_at == self.effects + 1:
             self.fail_at = None
             raise OSError(errno.ENOSPC, "no space left")
+
+    def _is_read(self) -> None:
+        if self.fail_read_at is not None:
+            self.reads += 1
+            if self.reads == self.fail_read_at:
+                self.fail_read_at = None
+                raise OSError(errno.EIO, "the disk cannot be read")
 
     def _happened(self, name: str) -> None:
         self.effects += 1

@@ -7,8 +7,7 @@ Rules:
 * an event is a job step, a turn of an agent, a periodic cut or the delivery of one message. Nothing is scheduled for
   its own sake, so a system at rest has an empty queue: that is what *quiescent* means;
 * a fault drops every message that is under way; what is needed is sent again when the path heals, so no timers poll;
-* the network may also deliver a second copy of any message, late by a bounded time and so out of order; such a copy
-  outlives faults. A receiver has to recognise it; bytes that a late copy refers to may be gone, and then it is nothing;
+* the network delivers late copies, loses and damages messages as :mod:`.network` says;
 * points expire as time passes, without an event of their own;
 * a site fault takes power and network away, guests with their caches and what gateways hold. Bytes written to files
   stay, also those that were not forced to stable storage; only if the laboratory forces writes (``sync``), log bytes
@@ -35,13 +34,15 @@ from .agent import ReplicationAgent
 from .control import StepResult
 from .coordinator import Coordinator
 from .errors import IntegrityError, UsageError
+from .extents import Extent
 from .fleet import Fleet
 from .flows import Flow
 from .messages import Message, Send
+from .network import RESEND_AFTER, Line, Network
 from .process_server import ProcessServer, ProcessServerRoute
 from .values import PRIMARY, RECOVERY, SIDES, other
 
-__all__ = ["CHANGE_LOG", "FAULTS", "Network", "Receiver", "Simulation"]
+__all__ = ["CHANGE_LOG", "FAULTS", "Receiver", "Simulation"]
 
 CHANGE_LOG = "change-log"
 FAULTS = ("primary-site", "recovery-site", "link", "gateway", CHANGE_LOG)
@@ -55,16 +56,12 @@ TURN_DELAY = (0.05, 0.5)
 job's steps: a job that does not wait for what it needs is then found out."""
 
 
-@attrs.frozen(slots=True)
-class Network:
-    """How a network misbehaves: the share of messages of which it delivers a late copy, and how late at most (seconds)."""
-
-    duplicates: float = 0.05
-    latest: float = 10.0
-
-
 def _nothing() -> None:
     """Keeps nothing."""
+
+
+def _nowhere(extent: Extent) -> bytes:
+    raise IntegrityError(f"{extent}: nobody reads bytes here")
 
 
 class Receiver(Protocol):
@@ -86,7 +83,9 @@ class Agenda:
 class Simulation:
     """Virtual time and everything that happens in it. Implements :class:`~siteproof.impl.coordinator.Reach`."""
 
-    def __init__(self, flow: Flow, rng: random.Random, network: Network | None = None) -> None:
+    def __init__(
+        self, flow: Flow, rng: random.Random, network: Network | None = None, read: Callable[[Extent], bytes] = _nowhere
+    ) -> None:
         self.flow = flow
         self.now = 0.0
         self.faults: set[str] = set()
@@ -101,9 +100,9 @@ class Simulation:
         """Called when an event fails in the middle."""
         self.fleet: Fleet | None = None
         """Groups and plans, where there are any."""
-        self.network = network or Network()
         self._rng = rng
-        self._noise = random.Random(rng.getstate()[1][0])
+        noise = random.Random(rng.getstate()[1][0])
+        self.line = Line(network or Network(), noise, read)
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         self._breaks = 0
@@ -332,10 +331,18 @@ class Simulation:
 
     def _send(self, sends: list[Send]) -> None:
         for send in sends:
+            if self.line.goes_astray(send.message):
+                self._at(self.now + RESEND_AFTER, partial(self._overdue, send.message))
+                continue
             self._at(self.now + self._delay(HOP_DELAY), partial(self._deliver, send, self._breaks))
-            if self._noise.random() < self.network.duplicates:
-                late = self._noise.uniform(HOP_DELAY[0], self.network.latest)
+            late = self.line.late(HOP_DELAY[0])
+            if late is not None:
                 self._at(self.now + late, partial(self._deliver, send, None))
+
+    def _overdue(self, message: Message) -> None:
+        """A message, or its answer, has not arrived in time: the source sends again, if it still waits."""
+        if self._is_awaited(message):
+            self._send_again(self.coordinators[message.machine])
 
     def _deliver(self, send: Send, breaks: int | None) -> None:
         if breaks not in (None, self._breaks) or self.faults:

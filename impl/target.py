@@ -172,16 +172,17 @@ class ReplicationTarget:
         self.last_ack = Ack(message.machine, message.epoch, message.number, self.received, differing)
         return [Send(self.reply_to, self.last_ack)]
 
-    def _contents(self, message: ChangeBatch | CopyChunk) -> list[bytes]:
+    def _contents(self, message: ChangeBatch | CopyChunk) -> list[bytes | memoryview]:
         items: Iterable[tuple[Extent, bytes]]
         if isinstance(message, ChangeBatch):
             items = [(w.extent, w.digest) for w in message.writes]
         else:
             items = [(c.extent, c.digest) for c in message.copies]
-        pieces = []
-        frame = b"" if message.payload is None else self.open_frame(message)
+        pieces: list[bytes | memoryview] = []
+        frame = memoryview(b"" if message.payload is None else self.open_frame(message))
         at = 0
         for extent, digest in items:
+            piece: bytes | memoryview
             if message.payload is None:
                 piece = self._space.read(extent)
             else:
@@ -211,17 +212,27 @@ class ReplicationTarget:
             self._into.write_run(copy.disk, copy.offset // BLOCK, piece)
 
     def differing(self, message: Compare) -> list[int]:
-        """Blocks whose digest is not the sender's; an empty digest stands for a block of zeros."""
+        """Blocks whose digest is not the sender's, or that cannot be read; an empty digest stands for a block of zeros."""
         count = len(message.digests)
         if not self._into.may_hold_data(message.disk, message.start, count):
             return [message.start + i for i, d in enumerate(message.digests) if d]
-        data = self._into.read(message.disk, message.start * BLOCK, count * BLOCK)
+        try:
+            data = self._into.read(message.disk, message.start * BLOCK, count * BLOCK)
+        except IntegrityError:
+            data = b""
         result = []
         for index, digest in enumerate(message.digests):
-            piece = data[index * BLOCK : (index + 1) * BLOCK]
+            piece = data[index * BLOCK : (index + 1) * BLOCK] if data else self._readable(message.disk, message.start + index)
             if (piece != ZERO) if not digest else (digest_of(piece) != digest):
                 result.append(message.start + index)
         return result
+
+    def _readable(self, disk: int, block: int) -> bytes:
+        """A block, or nothing where its disk has gone bad."""
+        try:
+            return self._into.read(disk, block * BLOCK, BLOCK)
+        except IntegrityError:
+            return b""
 
     # ---------------------------------------------------------------------------------------------------- points
 

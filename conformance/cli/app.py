@@ -364,12 +364,19 @@ def crash(
     quick: Annotated[
         bool, typer.Option("--quick", help="One restart for each crash point, of another kind each time; not all nine.")
     ] = False,
-    again: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Crash a second time, after every n-th effect of the restart; 0: never.")
+    pairs: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N",
+            help="Also pairs: a second crash while the system recovers from the first. At most N of each history, spread evenly.",
+        ),
     ] = 0,
     drawn: Annotated[int, typer.Option(min=0, metavar="N", help="Also N histories that are drawn (--seed), with faults.")] = 0,
     full_disk: Annotated[
-        bool, typer.Option("--full-disk", help="Also let each effect fail in turn, as on a full disk; with --quick a tenth.")
+        bool,
+        typer.Option(
+            "--full-disk", help="Also let each effect fail in turn, as on a full disk, and each read; with --quick a tenth."
+        ),
     ] = False,
 ) -> Exit:
     """Crash the bundled implementation after every durable effect of short histories, and see that nothing is lost.
@@ -379,7 +386,7 @@ def crash(
     """
     from siteproof.conformance.cli import crashing
 
-    return crashing.crash(session, topologies or [], quick, again, drawn, full_disk)
+    return crashing.crash(session, topologies or [], quick, pairs, drawn, full_disk)
 
 
 @laboratory.command("run", epilog="Example: siteproof lab run docs/scenarios/vmware-to-azure.toml")

@@ -17,6 +17,7 @@ from rich.text import Text
 from siteproof.conformance.cli.shared import Session
 from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
+from siteproof.conformance.drivers.bundled_group_crashes import HISTORY, explore_group
 from siteproof.conformance.drivers.bundled_histories import History, drawn_history, histories
 from siteproof.conformance.exits import Exit
 from siteproof.impl.flows import flow_of
@@ -29,31 +30,39 @@ SHOWN = 5
 """Findings that are told of each history; findings that say the same count once."""
 
 
-def crash(session: Session, names: Sequence[str], quick: bool, again: int, drawn: int, full_disk: bool) -> Exit:
+def crash(session: Session, names: Sequence[str], quick: bool, pairs: int, drawn: int, full_disk: bool) -> Exit:
     """Run every history of every flow, and `drawn` more of each. 1 when a word was not kept, else 0."""
     seed = session.seed or 0
-    plan = Plan(in_turn=quick, again=again)
+    plan = Plan(in_turn=quick, pairs=pairs)
     rows: list[dict[str, Any]] = []
     broken: list[Text] = []
     with TemporaryDirectory(prefix="siteproof-crash-") as place, session.progress.status("") as status:
         for name in names or builtin_topologies():
             topology = topology_of(name)
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-            for column in ("history", "crash points", "restarts", "second crashes", "failed effects", "broken", "seconds"):
+            for column in ("history", "crash points", "restarts", "pairs", "failed effects", "broken", "seconds"):
                 table.add_column(column, justify="left" if column == "history" else "right", no_wrap=True)
             more = [drawn_history(seed + number) for number in range(drawn)]
-            for history in (*histories(flow_of(topology)), *more):
-                began = time.perf_counter()
-                tally = explore(topology, history, Path(place), seed, plan, _told(status, topology, history))
-                failed = Tally()
-                if full_disk and history not in more:
-                    status.update(f"{topology.id}: {history.name}: each effect fails in turn")
+            of_group = [History(HISTORY, ())] if flow_of(topology).groups else []
+            for history in (*histories(flow_of(topology)), *of_group, *more):
+                began, failed = time.perf_counter(), Tally()
+                told = _told(status, topology, history)
+                if history in of_group:
+                    tally = explore_group(topology, Path(place), seed, plan, told)
+                else:
+                    tally = explore(topology, history, Path(place), seed, plan, told)
+                if full_disk and history not in (*of_group, *more):
+                    status.update(f"{topology.id}: {history.name}: each effect fails in turn, and each read of a file")
                     failed = explore_failures(topology, history, Path(place), seed, 10 if quick else 1)
-                tally.worlds += failed.worlds
-                tally.findings += failed.findings
+                    unread = explore_failures(topology, history, Path(place), seed, 10 if quick else 1, read=True)
+                    failed.points += unread.points
+                    tally.worlds += failed.worlds + unread.worlds
+                    tally.findings += failed.findings + unread.findings
                 seconds = time.perf_counter() - began
                 table.add_row(
-                    history.name, f"{tally.points:,}", f"{tally.worlds:,}", f"{tally.second:,}", f"{failed.points:,}",
+                    history.name, f"{tally.points:,}", f"{tally.worlds:,}",
+                    f"{tally.second:,} of {tally.pairs:,}" if pairs else "",
+                    f"{failed.points:,}",
                     Text(f"{len(tally.findings):,}", "bold red" if tally.findings else "green"), f"{seconds:.1f}",
                 )  # fmt: skip
                 broken += _findings(topology, tally)
@@ -67,13 +76,15 @@ def crash(session: Session, names: Sequence[str], quick: bool, again: int, drawn
     points, worlds = sum(row["points"] for row in rows), sum(row["worlds"] for row in rows)
     found = sum(len(row["findings"]) for row in rows)
     session.out.print(Text(
-        f"{points:,} crash points, {worlds:,} restarts: "
+        f"{points:,} crash points, "
+        + (f"{sum(row['second'] for row in rows):,} of {sum(row['pairs'] for row in rows):,} pairs of crashes, " if pairs else "")
+        + f"{worlds:,} restarts: "
         + (f"{found:,} of them broke their word" if found else "every acknowledged write and every advertised point survived"),
         "bold red" if found else "bold green",
     ))  # fmt: skip
     code = Exit.VIOLATION if found else Exit.OK
     session.emit("siteproof.crash/1", code, {
-        "plan": {"in_turn": quick, "again": again, "drawn": drawn, "full_disk": full_disk}, "seed": seed, "points": points,
+        "plan": {"in_turn": quick, "pairs": pairs, "drawn": drawn, "full_disk": full_disk}, "seed": seed, "points": points,
         "worlds": worlds, "runs": rows,
     })  # fmt: skip
     return code

@@ -19,13 +19,19 @@ P20        no content that was discarded is ever seen again: every block written
 P22        with the active site dark, the unplanned failover of a protected machine is accepted
 =========  =============================================================================================================
 
-One machine with two disks; crashes of the whole system at once. A second crash can strike while the system starts again.
+One machine with two disks; crashes of the whole system at once.
+
+*Pairs*: a second crash can strike while the system recovers from the first, after each effect of its restart until it is at
+rest. A first run counts how many pairs there are; a second one tries all of them, or, where there are more than the budget
+allows, every n-th, beginning at a place that the seed decides. Both draw the same crashes, so a pair can be tried again.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -37,7 +43,7 @@ from siteproof.impl.lab import Lab
 from siteproof.impl.loader import Topology
 from siteproof.impl.simulated_disk import Crash, SimulatedStorage
 from siteproof.impl.simulation import CHANGE_LOG
-from siteproof.impl.values import BLOCK, PRIMARY, Operation, Status, other
+from siteproof.impl.values import BLOCK, PRIMARY, RECOVERY, Operation, Status, other
 
 __all__ = ["Finding", "Plan", "Tally", "explore", "explore_failures"]
 
@@ -58,14 +64,14 @@ class Plan:
         dark: which site stays without power for a while after the crash: none, the active or the passive one.
         every: take every n-th effect only; 1 takes all.
         enough: after so many findings of a history nothing more is tried in it.
-        again: after how many effects of the restart a second crash is tried: every n-th; 0 for none.
+        pairs: how many pairs of crashes are tried at most; 0 for none.
     """
 
     in_turn: bool = False
     crashes: tuple[Crash, ...] = tuple(Crash)
     dark: tuple[str, ...] = (_DARK_NONE, _DARK_ACTIVE, _DARK_PASSIVE)
     every: int = 1
-    again: int = 0
+    pairs: int = 0
     enough: int = 1000
 
 
@@ -84,17 +90,29 @@ class Finding:
 
 @attrs.define
 class Tally:
-    """What was tried. ``points`` are effects after which a crash was tried, ``worlds`` the systems that went on from there."""
+    """What was tried. ``points`` are effects after which a crash was tried, ``worlds`` the systems that went on from there;
+    ``second`` of ``pairs`` pairs of crashes were tried.
+    """
 
     effects: int = 0
     points: int = 0
     worlds: int = 0
     second: int = 0
+    pairs: int = 0
     findings: list[Finding] = attrs.Factory(list)
 
 
+class _Recovered(Exception):
+    """A system has come to rest after its restart, and nobody asks how it goes on."""
+
+
 class Explorer:
-    """Runs one history, and all worlds that begin with a crash in it."""
+    """Runs one history, and all worlds that begin with a crash in it.
+
+    Args:
+        strikes: the numbers of the effects of a restart after which a second crash strikes, by the number of the world; then
+            only these pairs are tried. ``None``: one crash at a time.
+    """
 
     def __init__(
         self,
@@ -104,11 +122,16 @@ class Explorer:
         seed: int,
         plan: Plan,
         progress: Callable[[Tally], None],
+        strikes: Sequence[range] | None = None,
     ) -> None:
         self.tally = Tally()
+        self.recoveries: list[int] = []
+        """Effects of each restart until the system was at rest, in the order of the worlds."""
+        self._strikes = strikes
+        self._number = 0
+        self._name = f"{seed} {history.name}"
         self._topology, self._images, self._history, self._seed, self._plan = topology, list(images), history, seed, plan
         self._sizes = [path.stat().st_size for path in images]
-        self._rng = random.Random(seed)
         self._progress = progress
         self._storage = SimulatedStorage()
         self._known = Known([tuple(path.read_bytes() for path in images)])
@@ -118,19 +141,23 @@ class Explorer:
     def _lab(self, storage: SimulatedStorage, *, resume: bool, down: Sequence[str] = ()) -> Lab:
         return Lab(
             self._topology, {MACHINE: self._images}, _NOWHERE, self._seed, storage=storage, resume=resume, down=down,
-            reproducible=True,
+            reproducible=True, network=self._history.network,
         )  # fmt: skip
 
-    def run_failing(self, at: int) -> bool:
-        """Run the history, and let the ``at``-th effect of it fail, as a full disk does. A write that fails is not acknowledged,
-        and the system goes on; any other event that fails stops it, and it is resumed. ``False``: there is no such effect.
+    def run_failing(self, at: int, *, read: bool = False) -> bool:
+        """Run the history, and let the ``at``-th effect of it fail, as a full disk does, or the ``at``-th read of a file. A write
+        that fails is not acknowledged, and the system goes on; any other event that fails stops it, and it is resumed.
+        ``False``: there is no such effect.
         """
         storage = self._storage
         with self._lab(storage, resume=False) as lab:
             for number, step in enumerate(self._history.steps):
                 self._step = number
                 if step[0] == "from here":
-                    storage.fail_at = storage.effects + at
+                    if read:
+                        storage.fail_read_at = at
+                    else:
+                        storage.fail_at = storage.effects + at
                     storage.listener = None
                     continue
                 try:
@@ -140,7 +167,7 @@ class Explorer:
                 except Broken as error:
                     self._note("nothing", "there was no crash", _DARK_NONE, str(error))
                     return False
-                if storage.fail_at is None and storage.effects > 0 and self._armed(number):
+                if storage.fail_at is storage.fail_read_at is None and self._armed(number):
                     break
             else:
                 return False
@@ -152,7 +179,7 @@ class Explorer:
                 ))  # fmt: skip
                 return True
         crash = list(Crash)[at % len(Crash)]
-        self._world(storage.after_crash(crash, self._rng), "an event", crash, _DARK_NONE, 0)
+        self._world(self._copy(storage, crash), "an event", crash, _DARK_NONE)
         return True
 
     def _armed(self, number: int) -> bool:
@@ -202,6 +229,9 @@ class Explorer:
         elif kind == "heal":
             lab.heal(str(value))
             known.faults.discard(str(value))
+        elif kind == "clock":
+            lab.jump_clock(PRIMARY, float(value or 0))
+            lab.jump_clock(RECOVERY, -float(value or 0))
         elif kind == "advance":
             lab.advance(int(value or 0))
         else:
@@ -245,7 +275,12 @@ class Explorer:
             known.acked = len(known.contents) - 1
 
     def _observe(self, lab: Lab) -> None:
-        """Take in what an event has changed, and judge it."""
+        """Take in what an event has changed, and judge it. That the judge reads is no part of the history."""
+        fails, self._storage.fail_read_at = self._storage.fail_read_at, None
+        self._take_in(lab)
+        self._storage.fail_read_at = fails
+
+    def _take_in(self, lab: Lab) -> None:
         known, status = self._known, lab.status(MACHINE)
         before = known.status
         known.status = status
@@ -290,8 +325,15 @@ class Explorer:
             ways = [ways[self.tally.points % len(ways)]]
         self.tally.points += 1
         for crash, dark in ways:
-            self._world(self._storage.after_crash(crash, self._rng), name, crash, dark, self._plan.again)
+            strikes = None if self._strikes is None else self._strikes[self._number]
+            if strikes is None or strikes:
+                self._world(self._copy(self._storage, crash), name, crash, dark, strikes)
+            self._number += 1
         self._progress(self.tally)
+
+    def _copy(self, storage: SimulatedStorage, crash: Crash, second: int = 0) -> SimulatedStorage:
+        """What the crash leaves: the same for the same world, and the same second effect, of the same seed."""
+        return storage.after_crash(crash, random.Random(f"{self._name} {self._number} {second}"))
 
     def _ways(self, storage: SimulatedStorage) -> Iterator[tuple[Crash, str]]:
         """Where everything is forced, all crashes are the same one."""
@@ -299,18 +341,44 @@ class Explorer:
             for dark in self._plan.dark:
                 yield crash, dark
 
-    def _world(self, storage: SimulatedStorage, name: str, crash: Crash, dark: str, again: int) -> None:
-        if again:
-            storage.listener = self._crash_again(storage, name, dark, again)
+    def _world(
+        self, storage: SimulatedStorage, name: str, crash: Crash, dark: str, strikes: range | None = None, *, second: bool = False
+    ) -> None:
+        """One system goes on after a crash. With ``strikes`` it only recovers, and a second crash strikes meanwhile."""
         active = self._known.status.active if self._known.status else PRIMARY
         side = {_DARK_NONE: (), _DARK_ACTIVE: (f"{active}-site",), _DARK_PASSIVE: (f"{other(active)}-site",)}[dark]
         down = sorted({*side, *self._known.faults})
 
+        def started() -> None:
+            storage.listener = None
+            if strikes is not None:
+                raise _Recovered
+            if not second:
+                self.recoveries.append(storage.effects)
+
         def restarted(judge: Judge) -> None:
             with self._lab(storage, resume=True, down=down) as lab:
-                judge.goes_on(lab, down, lambda: setattr(storage, "listener", None))
+                judge.goes_on(lab, down, started)
 
-        self._judged(name, crash.value, dark, restarted)
+        if strikes is None:
+            self._judged(name, crash.value, dark, restarted)
+            if not second and len(self.recoveries) == self._number:
+                self.recoveries.append(0)  # it broke its word before it was at rest: that is a finding already
+            return
+        storage.listener = partial(self._strike, storage, strikes, f"{name}, {crash.value}", dark)
+        with suppress(_Recovered, Broken, ImplError):
+            restarted(Judge(self._known, self._sizes))
+
+    def _strike(self, storage: SimulatedStorage, strikes: range, first: str, dark: str, name: str) -> None:
+        if storage.effects not in strikes:
+            return
+        self.tally.second += 1
+        crashes = list(self._plan.crashes if storage.disk.unforced else self._plan.crashes[:1])
+        if self._plan.in_turn:
+            crashes = [crashes[self.tally.second % len(crashes)]]
+        for crash in crashes:
+            copy = self._copy(storage, crash, storage.effects)
+            self._world(copy, f"{first}; then effect {storage.effects} ({name}) of the restart", crash, dark, second=True)
 
     def _judged(self, name: str, crash: str, dark: str, story: Callable[[Judge], None]) -> None:
         """Let one world go on, and note what is wrong with it."""
@@ -325,15 +393,6 @@ class Explorer:
         self.tally.findings.append(Finding(
             self._history.name, self._step, self._storage.effects, name, crash, dark, text
         ))  # fmt: skip
-
-    def _crash_again(self, storage: SimulatedStorage, name: str, dark: str, again: int) -> Callable[[str], None]:
-        def strike(second: str) -> None:
-            if storage.effects % again == 0:
-                self.tally.second += 1
-                for crash in self._plan.crashes if storage.disk.unforced else self._plan.crashes[:1]:
-                    self._world(storage.after_crash(crash, self._rng), f"{name}, then {second}", crash, dark, 0)
-
-        return strike
 
 
 def _silent(tally: Tally) -> None:
@@ -368,16 +427,39 @@ def explore(
         folder: where two small base images are made; nothing else is written.
         progress: called after each crash point.
     """
-    return Explorer(topology, _images(folder, 2, 8), history, seed, plan or Plan(), progress).run()
+    images, plan = _images(folder, 2, 8), plan or Plan()
+    explorer = Explorer(topology, images, history, seed, plan, progress)
+    tally = explorer.run()
+    if plan.pairs:
+        tally.pairs, strikes = _chosen(explorer.recoveries, plan.pairs, seed)
+        pairs = Explorer(topology, images, history, seed, plan, progress, strikes).run()
+        tally.second, tally.worlds = pairs.second, tally.worlds + pairs.worlds
+        tally.findings += pairs.findings
+    return tally
 
 
-def explore_failures(topology: Topology, history: History, folder: Path, seed: int = 0, every: int = 1) -> Tally:
-    """Let each effect of a history fail in turn (every n-th), with a run of its own. Arguments are those of :func:`explore`."""
+def _chosen(recoveries: Sequence[int], budget: int, seed: int) -> tuple[int, list[range]]:
+    """How many pairs there are, and for each world the effects of its restart after which a second crash is tried."""
+    total = sum(recoveries)
+    step = max(1, -(-total // budget))
+    before, chosen, start = 0, [], random.Random(seed).randrange(step)
+    for effects in recoveries:
+        chosen.append(range(1 + (start - before) % step, effects + 1, step))
+        before += effects
+    return total, chosen
+
+
+def explore_failures(
+    topology: Topology, history: History, folder: Path, seed: int = 0, every: int = 1, *, read: bool = False
+) -> Tally:
+    """Let each effect of a history fail in turn (every n-th), or each ``read`` of a file, with a run of its own. The other
+    arguments are those of :func:`explore`.
+    """
     images, total = _images(folder, 2, 8), Tally()
     at = 1
     while True:
         explorer = Explorer(topology, images, history, seed, Plan(), _silent)
-        going_on = explorer.run_failing(at)
+        going_on = explorer.run_failing(at, read=read)
         total.points += explorer.tally.points
         total.worlds += explorer.tally.worlds
         total.findings += explorer.tally.findings

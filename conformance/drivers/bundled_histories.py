@@ -9,6 +9,7 @@ A step is one of
 ``events n``         the next n internal events run; ``settle``: all of them, until nothing moves
 ``advance s``        so many seconds pass
 ``fault``, ``heal``  a fault strikes, or is over
+``clock s``          the clocks of both sites jump by so many seconds, in opposite directions
 ``test write``       the workload of a test failover's copy writes
 ``any``              one of the operations that are allowed now is asked for; which one, and to which point, is drawn by
                      that seed. It may be refused for what the infrastructure is like
@@ -26,6 +27,7 @@ from collections.abc import Iterator
 import attrs
 
 from siteproof.impl.flows import Flow
+from siteproof.impl.network import Network
 from siteproof.impl.simulation import CHANGE_LOG
 from siteproof.impl.values import PRIMARY, RECOVERY, Operation
 
@@ -36,10 +38,11 @@ Step = tuple[str, str | int | None]
 
 @attrs.frozen
 class History:
-    """A name, and steps."""
+    """A name, steps, and the network that it runs on."""
 
     name: str
     steps: tuple[Step, ...]
+    network: Network = attrs.Factory(Network)
 
 
 def _ask(operation: str, point: str | None = None) -> tuple[Step, ...]:
@@ -76,23 +79,28 @@ def _way_home(flow: Flow) -> tuple[Step, ...]:
 
 
 def drawn_history(seed: int, length: int = 25) -> History:
-    """A history that nobody thought of: writes, requests, faults and time, as the seed draws them."""
+    """A history that nobody thought of: writes, requests, faults, time, wrong clocks and a good or a bad network, as the seed
+    draws them.
+    """
     draw = random.Random(seed)
     steps: list[Step] = [*_PROTECTED, _HERE] if draw.random() < 0.7 else [_HERE]
     for _ in range(length):
-        kinds = ("write", "cached", "events", "settle", "advance", "any", "fault", "heal")
-        kind = draw.choices(kinds, (8, 1, 6, 2, 1, 4, 1, 2))[0]
+        kinds = ("write", "cached", "events", "settle", "advance", "any", "fault", "heal", "clock")
+        kind = draw.choices(kinds, (8, 1, 6, 2, 1, 4, 1, 2, 1))[0]
         value: str | int | None = "if running" if kind in ("write", "cached") else None
         if kind == "events":
             value = draw.randint(1, 4)
         elif kind == "advance":
             value = 301
+        elif kind == "clock":
+            value = draw.choice((-1, 1)) * 10 ** draw.randrange(12)
         elif kind == "any":
             value = draw.randrange(1 << 30)
         elif kind in ("fault", "heal"):
             value = draw.choice(_FAULTS if kind == "fault" else _FAULTS[:-1])
         steps.append((kind, value))
-    return History(f"drawn {seed}", tuple(steps))
+    network = draw.choice((Network(), Network(duplicates=0.2, losses=0.2, damages=0.1)))
+    return History(f"drawn {seed}", tuple(steps), network)
 
 
 def histories(flow: Flow) -> Iterator[History]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from siteproof.impl.agent import MobilityService
+from siteproof.impl.errors import IntegrityError, UsageError
 from siteproof.impl.lab import Lab
+from siteproof.impl.network import Network
 from siteproof.impl.values import BLOCK
 
-from .conftest import ALL, block
+from .conftest import ALL, block, repair
 
 Build = Callable[..., Lab]
 
@@ -74,6 +77,127 @@ def test_what_is_under_way_when_a_fault_strikes_is_sent_again(new_lab: Build, fl
         lab.heal(kind)
         assert lab.settle()
         assert states(lab, lab.status("m").points[-1].id) == (block(f"w{number}"), block(f"w{number}"))
+
+
+def on_a_bad_network(new_lab: Build, flow: str, seed: int) -> tuple[Lab, dict[str, int]]:
+    """From enabling over a failover and back to a new session, while a third of all messages is lost or damaged."""
+    lab = new_lab(flow, seed=seed, network=Network(duplicates=0.2, losses=0.2, damages=0.2))
+    assert lab.request("m", "EnableProtection") is None
+    for number in range(1, 6):
+        pair(number, lab)
+        lab.advance(20)
+    assert lab.settle()
+    assert states(lab, lab.status("m").points[-1].id) == (block("w5"), block("w5"))
+    for operation in ("UnplannedFailover", "Commit"):
+        assert lab.request("m", operation) is None
+        assert lab.settle()
+    pair(6, lab, "recovery")
+    assert lab.request("m", "PlannedFailover" if flow in ("vmm", "hv") else "ReverseReplicate") is None
+    assert lab.settle()
+    status = lab.status("m")
+    assert status.job is None
+    assert (status.resync, states(lab, "primary")) == ("none", (block("w6"), block("w6")))
+    return lab, dict(lab._simulation.line.fates)
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_what_the_network_loses_or_damages_is_sent_again(new_lab: Build, flow: str) -> None:
+    total: Counter[str] = Counter()
+    for seed in range(4):
+        lab, fates = on_a_bad_network(new_lab, flow, seed)
+        again, same = on_a_bad_network(new_lab, flow, seed)
+        assert fates == same
+        assert (lab.now, lab._simulation.events, lab.status("m")) == (again.now, again._simulation.events, again.status("m"))
+        total.update(fates)
+        lab.close()
+        again.close()
+    assert min(total["lost"], total["damaged"], total["late"]) > 5
+
+
+def under_clocks(new_lab: Build, flow: str, jumps: tuple[float, ...]) -> tuple[object, list[bytes], list[int]]:
+    lab = new_lab(flow, seed=3)
+    assert lab.request("m", "EnableProtection") is None
+    assert lab.settle()
+    stamps = []
+    for number, jump in enumerate(jumps, 1):
+        lab.jump_clock("primary", jump)
+        lab.fault("link")
+        pair(number, lab)
+        lab.jump_clock("primary", jump / 2)
+        pair(number, lab)
+        logs = lab._host("m", "primary").agent.files()
+        stamps += [entry.timestamp for log in logs if log.recording for entry in log.recording._pending]
+        lab.fault("primary-site")
+        lab.heal("primary-site")
+        lab.heal("link")
+        assert lab.settle()
+        assert lab.start_machine("m", "primary")
+    status = lab.status("m")
+    assert (status.resync, states(lab, "recovery")) == ("none", states(lab, "primary"))
+    content = [piece for point in status.points for piece in states(lab, point.id)]
+    lab.close()
+    return (lab.now, status), content, stamps
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_clocks_that_jump_change_nothing_but_the_times_in_logs(new_lab: Build, flow: str) -> None:
+    right = under_clocks(new_lab, flow, (0.0,) * 6)
+    wrong = under_clocks(new_lab, flow, (-3600.0, 1e5, -4e9, 1e12, -2e12, 60.0))
+    assert right[:2] == wrong[:2]
+    assert right[2] == sorted(right[2])
+    assert wrong[2] != sorted(wrong[2])
+    assert {0, 0xFFFFFFFF} <= set(wrong[2])
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_a_bad_block_of_a_replica_is_never_shown_and_a_resynchronisation_sends_it_anew(new_lab: Build, flow: str) -> None:
+    lab = new_lab(flow)
+    assert lab.request("m", "EnableProtection") is None
+    pair(1, lab)
+    assert lab.settle()
+    (point,) = lab.status("m").points
+    assert lab.damage("m", "recovery", 0, 5)
+    assert not lab.damage("m", "primary", 0, 31), "that is the image of somebody else"
+    for where in ("recovery", point.id):
+        with pytest.raises(IntegrityError, match=r"the block at .* is not what was written there"):
+            states(lab, where)
+        assert lab.read("m", where, 1, 6 * BLOCK, BLOCK) == block("w1")
+    lab._simulation.coordinators["m"].distrust()
+    repair(lab)
+    assert lab.status("m").resync == "none"
+    assert states(lab, "recovery") == states(lab, lab.status("m").points[-1].id) == states(lab, "primary")
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_a_source_that_cannot_be_read_ends_the_copy_and_says_so(new_lab: Build, flow: str) -> None:
+    lab = new_lab(flow)
+    pair(1, lab)
+    assert lab.damage("m", "primary", 0, 5)
+    assert lab.request("m", "EnableProtection") is None
+    assert lab.settle()
+    status = lab.status("m")
+    assert (status.job, status.protection, status.alerts, status.points) == (None, "none", ("SourceUnreadable",), ())
+    pair(2, lab)
+    assert lab.request("m", "EnableProtection") is None
+    assert lab.settle()
+    before = lab.status("m").points
+    assert states(lab, before[-1].id) == (block("w2"), block("w2"))
+    lab._simulation.coordinators["m"].distrust()
+    assert lab.damage("m", "primary", 1, 6)
+    assert lab.request("m", "RepairReplication") is None
+    assert lab.settle()
+    status = lab.status("m")
+    assert (status.job, status.resync, status.points) == (None, "required", before)
+    assert states(lab, before[-1].id) == (block("w2"), block("w2")), "the replica still has what the source has lost"
+    assert lab.request("m", "UnplannedFailover", "latest-processed") is None
+    assert lab.settle()
+    assert states(lab, "recovery") == (block("w2"), block("w2"))
+
+
+def test_a_share_of_messages_that_is_none_is_refused() -> None:
+    for wrong in ({"losses": 1.0}, {"damages": -0.1}, {"duplicates": 2}):
+        with pytest.raises(UsageError, match="a share of at least 0 and below 1 expected"):
+            Network(**wrong)
 
 
 @pytest.mark.parametrize("flow", ["vmm", "hv", "h2s"])

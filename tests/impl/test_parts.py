@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from siteproof.impl import extents
 from siteproof.impl.codec import Codec
 from siteproof.impl.diskset import BaseImage, DiskSet
 from siteproof.impl.errors import IntegrityError, TopologyError, UnknownFlowError, UsageError
@@ -189,7 +190,7 @@ def test_frames_decode_to_what_was_encoded_and_damage_is_noticed(data: bytes, fl
 
 def test_a_gateway_acknowledges_nothing_itself_and_a_crash_empties_its_cache(tmp_path: Path) -> None:
     space = ExtentSpace()
-    server = ProcessServer("ps", space, space.open(tmp_path / "cache"), Codec(bytes(32)))
+    server = ProcessServer("ps", space, space.open(tmp_path / "cache", lasting=False), Codec(bytes(32)))
     batch = ChangeBatch("m", 1, 1, 0, 0, ())
     assert server.receive(batch, 0) == []
     server.connect("m", ProcessServerRoute("target", "agent"))
@@ -202,6 +203,26 @@ def test_a_gateway_acknowledges_nothing_itself_and_a_crash_empties_its_cache(tmp
     (answer,) = server.receive(Ack("m", 1, 1, 0), 0)
     assert answer.to == "agent"
     assert not server.cached
+    space.close()
+
+
+def test_late_copies_of_what_was_acknowledged_do_not_fill_a_gateways_cache(tmp_path: Path) -> None:
+    space = ExtentSpace()
+    server = ProcessServer("ps", space, cache := space.open(tmp_path / "cache", lasting=False), Codec(bytes(32)))
+    for machine in ("m", "n"):
+        server.connect(machine, ProcessServerRoute("target", "agent"))
+    server.receive(ChangeBatch("n", 1, 1, 0, 0, ()), 0)
+    for number in range(1, 50):
+        batch = ChangeBatch("m", 1, number, 0, 0, ())
+        assert server.receive(batch, 0)
+        server.receive(Ack("m", 1, number, 0), 0)
+        assert server.receive(batch, 0), "its acknowledgement may be lost: the target has to answer again"
+        assert server.receive(ChangeBatch("m", 1, number - 1, 0, 0, ()), 0) == []
+    assert len(server.cached) == 2
+    assert len(space._passing[cache]) == 2
+    server.receive(Ack("m", 1, 49, 0), 0)
+    server.receive(Ack("n", 1, 1, 0), 0)
+    assert (space.end(cache), space._in_memory) == (0, 0)
     space.close()
 
 
@@ -239,6 +260,28 @@ def test_a_log_is_kept_until_the_target_acknowledges_it(new_lab: Build) -> None:
     lab.settle()
     assert lab.hrl_files("m") == []
     assert lab.read("m", lab.status("m").points[-1].id, 0, 2 * BLOCK, BLOCK) == block("y")
+
+
+def test_what_is_on_its_way_is_held_in_memory_up_to_a_limit_and_beyond_it_in_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extents, "IN_MEMORY", 100)
+    space = ExtentSpace()
+    first, second = (space.open(tmp_path / name, lasting=False) for name in ("a", "b"))
+    held = [space.append(first, bytes([n]) * 40) for n in range(2)]
+    over = space.append(second, b"x" * 40)
+    assert [(tmp_path / name).stat().st_size for name in ("a", "b")] == [0, 40]
+    assert [space.read(e) for e in (*held, over)] == [bytes(40), b"\1" * 40, b"x" * 40]
+    space.truncate(first)
+    again = space.append(first, b"y" * 41)
+    assert space.read(again) == b"y" * 41
+    for stale in held:
+        with pytest.raises(IntegrityError):
+            space.read(stale)
+    space.truncate(first)
+    space.append(second, b"z" * 100)
+    assert (tmp_path / "b").stat().st_size == 40, "the room of what went is free again"
+    space.close()
 
 
 @pytest.mark.parametrize("flow", ALL)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siteproof.impl.lab import Lab
+from siteproof.impl.network import Network
 from siteproof.impl.values import BLOCK, Status
 
 from .conftest import ALL, TOPOLOGIES
@@ -268,9 +269,12 @@ def come_home(journal: Journal) -> None:
 
 @pytest.mark.parametrize("flow", ALL)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(program=st.lists(commands, min_size=12, max_size=40), seed=st.integers(0, 1000), start=st.sampled_from(STARTS))
+@given(
+    program=st.lists(commands, min_size=12, max_size=40), seed=st.integers(0, 1000), start=st.sampled_from(STARTS),
+    network=st.sampled_from([Network(), Network(duplicates=0.2, losses=0.15, damages=0.1)]),
+)  # fmt: skip
 def test_every_point_is_a_prefix_and_the_machine_comes_home(
-    flow: str, program: list[tuple[object, ...]], seed: int, start: tuple[str, ...]
+    flow: str, program: list[tuple[object, ...]], seed: int, start: tuple[str, ...], network: Network
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
@@ -279,7 +283,7 @@ def test_every_point_is_a_prefix_and_the_machine_comes_home(
         for disk in range(DISKS):
             images.append(path / f"{disk}.img")
             images[-1].write_bytes(f"base {disk}".encode().ljust(BLOCK, b"=") + bytes((BLOCKS - 1) * BLOCK))
-        with Lab(path / "t.toml", {"m": images}, path / "work", seed) as lab:
+        with Lab(path / "t.toml", {"m": images}, path / "work", seed, network=network) as lab:
             journal = Journal(lab)
             for operation in start:
                 if lab.request("m", operation) is not None:

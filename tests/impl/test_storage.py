@@ -20,8 +20,8 @@ from siteproof.impl.errors import DamagedLogError, IntegrityError, UsageError
 from siteproof.impl.extents import ExtentSpace
 from siteproof.impl.lab import Lab
 from siteproof.impl.messages import ChangeBatch, CopyChunk, Message, Send
+from siteproof.impl.network import Network
 from siteproof.impl.process_server import ProcessServer
-from siteproof.impl.simulation import Network
 from siteproof.impl.target import ReplicaHost
 from siteproof.impl.values import BLOCK
 
