@@ -1,20 +1,19 @@
-"""Seeded bugs and correct variants of the bundled implementation: how good is the tester, and is it fair?
+"""Seeded bugs of the bundled implementation: how good is the tester?
 
 Each bug is a small override of one or two component classes, injected by the driver; the implementation stays clean. Each
 tells the story it is drawn from, the requirement and the promise that it breaks (any of them may be what a run shows first),
-the flows that it concerns, and the length of the shortest case that shows it. A *variant* is different and correct: it must
-never be accused. Those of what lies beside the main cycle are in `bugs_beside`.
+the flows that it concerns, and the length of the shortest case that shows it. Those of what lies beside the main cycle are in
+`bugs_beside`.
 
 `siteproof run --driver bundled+switch-before-drain` selects one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
-from siteproof.conformance.drivers.bugs_beside import BESIDE, CAUTIOUS
-from siteproof.conformance.drivers.bugs_common import AGENTS, COORDINATORS, H2S, TARGETS, V2A, Bug, Variant, everywhere
+from siteproof.conformance.drivers.bugs_beside import BESIDE
+from siteproof.conformance.drivers.bugs_common import AGENTS, COORDINATORS, H2S, TARGETS, V2A, Bug, everywhere
 from siteproof.impl.agent import ReplicationAgent
 from siteproof.impl.control import Job, StepResult
 from siteproof.impl.coordinator import Coordinator, Provider
@@ -25,7 +24,7 @@ from siteproof.impl.values import Point, other
 from siteproof.impl.vault import MachineRecord, Vault
 from siteproof.impl.vm_host import VmHost
 
-__all__ = ["BUGS", "VARIANTS", "Bug", "Variant"]
+__all__ = ["BUGS", "Bug"]
 
 
 class _SwitchesBeforeDrain(Provider):
@@ -260,50 +259,4 @@ BUGS: tuple[Bug, ...] = (
         {"vault": _ReversesUncommitted},
     ),
     *BESIDE,
-)
-
-
-def _two_points(of: type[Coordinator]) -> type:
-    class TwoPoints(of):  # type: ignore[valid-type, misc]
-        def periodic_cut(self, now: float) -> None:
-            if self.should_cut() and self.session is not None:
-                self.cut(other(self.session), now)
-                self.cut(other(self.session), now)
-            super().periodic_cut(now)
-
-    return TwoPoints
-
-
-def _thins(of: type[ReplicationTarget]) -> type:
-    class Thins(of):  # type: ignore[valid-type, misc]
-        def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:  # noqa: ARG002
-            return [p for p in self.points[-2:0:-2] if p.id not in in_use]
-
-    return Thins
-
-
-def _never_stops(of: type[Coordinator]) -> type:
-    class NeverStops(of):  # type: ignore[valid-type, misc]
-        def step_try_stop(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
-            return StepResult.DONE
-
-    return NeverStops
-
-
-def _one_by_one(of: type[ReplicationTarget]) -> type:
-    class OnlyNewest(of):  # type: ignore[valid-type, misc]
-        def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:  # noqa: ARG002
-            return [p for p in self.points[:-1] if p.id not in in_use]
-
-    return OnlyNewest
-
-
-VARIANTS: tuple[Variant, ...] = (
-    Variant("two-points", "Every cut makes two points of the same instant.", everywhere(_two_points, *COORDINATORS)),
-    Variant("thins-points", "Retention thins the points out instead of cutting the old end off.", everywhere(_thins, *TARGETS)),
-    Variant("only-newest", "Retention keeps the newest point only.", everywhere(_one_by_one, *TARGETS)),
-    Variant(
-        "never-stops-source", "An unplanned failover does not try to stop the source.", everywhere(_never_stops, *COORDINATORS)
-    ),
-    CAUTIOUS,
 )

@@ -1,20 +1,18 @@
 """Seeded bugs of what lies beside the main cycle: test failover, change of point, the end of replication, resynchronisation.
 
-Each is one override of a coordinator's step or of an agent's check, as in `bugs`; and one correct variant that calls for a
-resynchronisation whenever it may.
+Each is one override of a coordinator's step or of an agent's check, as in `bugs`.
 """
 
 from __future__ import annotations
 
-from siteproof.conformance.drivers.bugs_common import AGENTS, COORDINATORS, H2S, V2A, Bug, Variant, everywhere
-from siteproof.impl.agent import ReplicationAgent
+from siteproof.conformance.drivers.bugs_common import COORDINATORS, H2S, V2A, Bug, everywhere
 from siteproof.impl.control import Job, StepResult
 from siteproof.impl.coordinator import Coordinator
 from siteproof.impl.diskset import DiskSet
 from siteproof.impl.testfailover import IsolatedCopy
 from siteproof.impl.values import BLOCK, Operation, Point, other
 
-__all__ = ["BESIDE", "CAUTIOUS"]
+__all__ = ["BESIDE"]
 
 
 def _whole(disks: DiskSet) -> list[bytes]:
@@ -141,15 +139,6 @@ def _never_doubts(of: type[Coordinator]) -> type:
     return NeverDoubts
 
 
-def _doubts_after_power_cut(of: type[ReplicationAgent]) -> type:
-    class Doubts(of):  # type: ignore[valid-type, misc]
-        def recover(self) -> None:
-            super().recover()
-            self.doubt()
-
-    return Doubts
-
-
 BESIDE: tuple[Bug, ...] = (
     Bug(
         "test-on-the-replica",
@@ -255,10 +244,4 @@ BESIDE: tuple[Bug, ...] = (
         4,
         everywhere(_never_doubts, *COORDINATORS),
     ),
-)
-
-CAUTIOUS = Variant(
-    "doubts-after-power-cut",
-    "A log that has seen a power cut is never trusted: a resynchronisation is called for.",
-    everywhere(_doubts_after_power_cut, *AGENTS),
 )

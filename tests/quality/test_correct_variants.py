@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from siteproof.conformance.drivers.bugs import VARIANTS, Variant
 from siteproof.conformance.drivers.model import ModelDriver, Style
 from siteproof.conformance.drivers.registry import driver_factory
+from siteproof.conformance.drivers.variants import VARIANTS, Variant
 from siteproof.conformance.runner import campaign
 from tests.seeds import seed_for
 from tests.soak import soak
@@ -21,7 +21,7 @@ FLOWS = ("vmware-to-azure", "hyper-v-to-secondary-site")
 def test_a_correct_variant_is_not_accused(variant: Variant, flow: str) -> None:
     seed = seed_for(f"{variant.id} {flow}")
     print(f"seed {seed}")
-    result = campaign(flow, driver_factory(f"bundled+{variant.id}"), seed=seed, max_seconds=math.inf, max_cases=80)
+    result = campaign(flow, driver_factory(f"bundled~{variant.id}"), seed=seed, max_seconds=math.inf, max_cases=80)
     assert result.counterexample is None, result.counterexample
 
 

@@ -1,0 +1,197 @@
+"""One trial: a campaign against a seeded bug, or against a correct variant, and what came of it.
+
+Rules
+1. A trial is a value, and so is its result; the seed of a trial comes from the seed of the self-test and from what the trial
+   is, so that one alone gives the same as in company.
+2. A bug is *detected* when a campaign ends with a divergence that is blamed on one of the promises that the bug breaks. Another
+   promise is no detection: it would send whoever reads it to the wrong place. Time to detection is the campaign's, up to the
+   first divergence, less the time that watching took.
+3. The counterexample is the one that a user gets, shrunk. It is replayed `REPLAYS` times; it is stable when every replay ends
+   in the same divergence.
+4. A variant is correct: whatever diverges is a false alarm.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from siteproof.conformance.case import Case
+from siteproof.conformance.drivers.bugs import BUGS, Bug
+from siteproof.conformance.drivers.bundled_watched import Watch, watched_factory
+from siteproof.conformance.drivers.registry import driver_factory
+from siteproof.conformance.drivers.variants import VARIANTS, Variant
+from siteproof.conformance.errors import DriverError
+from siteproof.conformance.results import Counterexample
+from siteproof.conformance.runner import CampaignEvent, campaign, promised_for, run_case
+from siteproof.conformance.session import DriverFactory
+from siteproof.model.topology import load_topology
+
+__all__ = ["REPLAYS", "BugTrial", "Task", "VariantTrial", "plan", "run_task"]
+
+REPLAYS = 10
+
+
+@attrs.frozen
+class Task:
+    """What to try: the `number`-th trial of a bug or of a variant, in a flow, by an engine."""
+
+    what: str
+    subject: str
+    flow: str
+    engine: str
+    number: int
+    seed: int
+    max_seconds: float
+    max_cases: int | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.subject} in {self.flow}"
+
+
+@attrs.frozen
+class BugTrial:
+    """What came of a trial of a bug. `promise` is the one that was blamed, None when nothing diverged; `length` and what follows
+    are those of the counterexample, None without one."""
+
+    bug: str
+    flow: str
+    engine: str
+    number: int
+    seed: int
+    reached: bool
+    triggered: bool
+    detected: bool
+    promise: str | None
+    seconds: float | None
+    cases: int
+    steps: int
+    length: int | None = None
+    minimal: bool | None = None
+    stable: bool | None = None
+    whole_seconds: float = 0.0
+    error: str = ""
+
+
+@attrs.frozen
+class VariantTrial:
+    """What came of a trial of a variant: `alarm` is the sentence of a false alarm, or empty."""
+
+    variant: str
+    flow: str
+    engine: str
+    number: int
+    seed: int
+    cases: int
+    steps: int
+    alarm: str = ""
+    promise: str = ""
+    whole_seconds: float = 0.0
+    error: str = ""
+
+
+def plan(
+    bugs: Sequence[Bug],
+    variants: Sequence[Variant],
+    engines: Sequence[str],
+    trials: int,
+    seed: int,
+    max_seconds: float,
+    variant_cases: int,
+) -> list[Task]:
+    """All trials, the subjects in turn. The flows of a subject take turns from trial to trial, and which comes first is a matter
+    of the subject's place in the list, so that a single trial of each meets many flows."""
+    tasks = []
+    for number in range(trials):
+        for engine in engines:
+            for place, bug in enumerate(bugs):
+                flow = bug.flows[(place + number) % len(bug.flows)]
+                own = _seed(seed, "bug", bug.id, flow, engine, number)
+                tasks.append(Task("bug", bug.id, flow, engine, number, own, max_seconds))
+            for place, variant in enumerate(variants):
+                flow = variant.flows[(place + number) % len(variant.flows)]
+                own = _seed(seed, "variant", variant.id, flow, engine, number)
+                tasks.append(Task("variant", variant.id, flow, engine, number, own, math.inf, variant_cases))
+    return tasks
+
+
+def _seed(*parts: object) -> int:
+    return zlib.crc32(" ".join(map(str, parts)).encode()) >> 1
+
+
+def run_task(task: Task, _settings: None, tell: Callable[[str], None]) -> BugTrial | VariantTrial:
+    """Run one trial, here and now."""
+
+    def heard(event: CampaignEvent) -> None:
+        tell(f"{event.kind}, {event.steps:,} steps")
+
+    if task.what == "bug":
+        return _try_bug(task, next(bug for bug in BUGS if bug.id == task.subject), heard)
+    return _try_variant(task, next(one for one in VARIANTS if one.id == task.subject), heard)
+
+
+def _try_bug(task: Task, bug: Bug, heard: Callable[[CampaignEvent], None]) -> BugTrial:
+    watch, found, began = Watch(), list[tuple[float, int, int]](), time.monotonic()
+
+    def hear(event: CampaignEvent) -> None:
+        if event.kind == "divergence":
+            watch.open = False
+            found.append((max(0.0, event.seconds - watch.spent), event.cases, event.steps))
+        heard(event)
+
+    def trial(**more: Any) -> BugTrial:
+        took = time.monotonic() - began
+        known = BugTrial(
+            bug.id, task.flow, task.engine, task.number, task.seed, watch.reached, watch.triggered, False, None, None, 0, 0,
+            whole_seconds=took,
+        )  # fmt: skip
+        return attrs.evolve(known, **more)
+
+    name = f"bundled+{bug.id}"
+    watched = watched_factory(bug.components, name, watch)
+    try:
+        result = campaign(task.flow, watched, task.engine, task.seed, task.max_seconds, task.max_cases, hear, driver_name=name)
+    except DriverError as error:
+        return trial(error=str(error))
+    counterexample = result.counterexample
+    if counterexample is None or not found:
+        return trial(cases=result.cases, steps=result.steps)
+    seconds, cases, steps = found[0]
+    promise = counterexample.divergence.promise
+    return trial(
+        detected=promise in bug.promises, promise=promise, seconds=seconds, cases=cases, steps=steps,
+        length=len(counterexample.steps), minimal=counterexample.minimal and not counterexample.repeats,
+        stable=_is_stable(counterexample, driver_factory(name), task.flow),
+    )  # fmt: skip
+
+
+def _is_stable(found: Counterexample, factory: DriverFactory, flow: str) -> bool:
+    """Whether each replay ends as the counterexample does."""
+    case, promised = Case.from_json(found.case), promised_for(load_topology(flow))
+    return all(run_case(case, factory, promised, record=False).divergence == found.divergence for _ in range(REPLAYS))
+
+
+def _try_variant(task: Task, variant: Variant, heard: Callable[[CampaignEvent], None]) -> VariantTrial:
+    began, name = time.monotonic(), f"bundled~{variant.id}"
+    about = (variant.id, task.flow, task.engine, task.number, task.seed)
+    try:
+        result = campaign(
+            task.flow, driver_factory(name), task.engine, task.seed, task.max_seconds, task.max_cases, heard, driver_name=name
+        )
+    except DriverError as error:
+        return VariantTrial(*about, 0, 0, whole_seconds=time.monotonic() - began, error=str(error))
+    found = result.counterexample
+    return VariantTrial(
+        *about,
+        result.cases,
+        result.steps,
+        found.divergence.sentence if found is not None else "",
+        found.divergence.promise if found is not None else "",
+        time.monotonic() - began,
+    )
