@@ -62,7 +62,7 @@ def selftest(
     seed = secrets.randbits(31) if session.seed is None else session.seed
     if not session.quiet:
         print(f"siteproof: seed {seed} (--seed {seed} draws the same cases)", file=sys.stderr, flush=True)
-    tasks = plan(bugs, variants, engines, number, seed, seconds, QUICK_CASES if quick else CASES)
+    tasks = plan(bugs, variants, engines, number, seed, seconds, QUICK_CASES if quick else CASES, quick)
     processes = min(jobs or os.cpu_count() or 1, len(tasks))
     began = time.monotonic()
     tried: list[BugTrial] = []

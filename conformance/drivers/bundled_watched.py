@@ -25,6 +25,7 @@ from siteproof.conformance.content import Base
 from siteproof.conformance.driver import Answer
 from siteproof.conformance.drivers.bundled import BundledDriver
 from siteproof.impl.coordinator import Coordinator
+from siteproof.impl.diskset import DiskSet
 from siteproof.impl.lab import Lab
 
 __all__ = ["Watch", "watched_factory"]
@@ -74,6 +75,8 @@ def _wrapped(of: type, watch: Watch) -> type:
                 continue
             if isinstance(what, property):
                 added[name] = property(_noting(what.fget, watch)) if what.fget is not None else what
+            elif isinstance(what, staticmethod):
+                added[name] = staticmethod(_noting(what.__func__, watch))
             elif callable(what) and not isinstance(what, type):
                 added[name] = _noting(what, watch)
     return type(of.__name__, (of,), added)
@@ -178,6 +181,8 @@ def _state(lab: Lab) -> int:
             parts += [side, guest.running, len(guest.cache), at.host.head(), at.target.head()]
             parts += [agent.head(), agent.pending(), logs]
             disks = _content(at.host.disks, disks)
+        for point in coordinator.points:
+            disks = _content(coordinator.sides[str(coordinator.record.points_at)].host.disks, disks, point.position)
         if coordinator.copy is not None:
             parts += [coordinator.copy.head(), coordinator.copy.guest.running]
             disks = _content(coordinator.copy.disks, disks)
@@ -191,7 +196,7 @@ def _control(coordinator: Coordinator) -> list[object]:
     return [kept, coordinator.session, coordinator.ready, None if job is None else (job.operation, job.step, job.goal)]
 
 
-def _content(disks: Any, before: int) -> int:
+def _content(disks: DiskSet, before: int, position: int | None = None) -> int:
     for disk, size in enumerate(disks.sizes):
-        before = zlib.crc32(disks.read(disk, 0, size), before)
+        before = zlib.crc32(disks.read(disk, 0, size, position), before)
     return before

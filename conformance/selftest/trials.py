@@ -6,8 +6,8 @@ Rules
 2. A bug is *detected* when a campaign ends with a divergence that is blamed on one of the promises that the bug breaks. Another
    promise is no detection: it would send whoever reads it to the wrong place. Time to detection is the campaign's, up to the
    first divergence, less the time that watching took.
-3. The counterexample is the one that a user gets, shrunk. It is replayed `REPLAYS` times; it is stable when every replay ends
-   in the same divergence.
+3. The counterexample is the one that a user gets, shrunk; a *quick* trial does without the search for a shorter one that follows
+   on a campaign. It is replayed `REPLAYS` times; it is stable when every replay ends in the same divergence.
 4. A variant is correct: whatever diverges is a false alarm.
 """
 
@@ -30,6 +30,7 @@ from siteproof.conformance.errors import DriverError
 from siteproof.conformance.results import Counterexample
 from siteproof.conformance.runner import CampaignEvent, campaign, promised_for, run_case
 from siteproof.conformance.session import DriverFactory
+from siteproof.conformance.shrink import counterexample_of
 from siteproof.model.topology import load_topology
 
 __all__ = ["REPLAYS", "BugTrial", "Task", "VariantTrial", "plan", "run_task"]
@@ -49,6 +50,7 @@ class Task:
     seed: int
     max_seconds: float
     max_cases: int | None = None
+    quick: bool = False
 
     @property
     def id(self) -> str:
@@ -104,6 +106,7 @@ def plan(
     seed: int,
     max_seconds: float,
     variant_cases: int,
+    quick: bool = False,
 ) -> list[Task]:
     """All trials, the subjects in turn. The flows of a subject take turns from trial to trial, and which comes first is a matter
     of the subject's place in the list, so that a single trial of each meets many flows."""
@@ -113,7 +116,7 @@ def plan(
             for place, bug in enumerate(bugs):
                 flow = bug.flows[(place + number) % len(bug.flows)]
                 own = _seed(seed, "bug", bug.id, flow, engine, number)
-                tasks.append(Task("bug", bug.id, flow, engine, number, own, max_seconds))
+                tasks.append(Task("bug", bug.id, flow, engine, number, own, max_seconds, quick=quick))
             for place, variant in enumerate(variants):
                 flow = variant.flows[(place + number) % len(variant.flows)]
                 own = _seed(seed, "variant", variant.id, flow, engine, number)
@@ -156,10 +159,16 @@ def _try_bug(task: Task, bug: Bug, heard: Callable[[CampaignEvent], None]) -> Bu
     name = f"bundled+{bug.id}"
     watched = watched_factory(bug.components, name, watch)
     try:
-        result = campaign(task.flow, watched, task.engine, task.seed, task.max_seconds, task.max_cases, hear, driver_name=name)
+        result = campaign(
+            task.flow, watched, task.engine, task.seed, task.max_seconds, task.max_cases, hear, driver_name=name,
+            shrink=not task.quick,
+        )  # fmt: skip
+        counterexample = result.counterexample
+        if counterexample is not None and task.quick:
+            known = promised_for(load_topology(task.flow))
+            counterexample = counterexample_of(Case.from_json(counterexample.case), driver_factory(name), known, seed=task.seed)
     except DriverError as error:
         return trial(error=str(error))
-    counterexample = result.counterexample
     if counterexample is None or not found:
         return trial(cases=result.cases, steps=result.steps)
     seconds, cases, steps = found[0]
