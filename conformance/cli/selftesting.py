@@ -136,9 +136,9 @@ def _story(one: EngineScore, spared: Sequence[VariantTrial], trials: int) -> lis
     mine = [v for v in spared if v.engine == one.engine]
     if mine:
         alarms = sum(bool(v.alarm) for v in mine)
-        variants = len({v.variant for v in mine})
+        variants, other = len({v.variant for v in mine}), len({v.variant for v in mine if v.differs})
         found.append(Text.assemble(
-            f"{variants} correct variants, {one.variant_steps:,} steps: ",
+            f"{variants} correct variants ({other} did something else), {one.variant_steps:,} steps: ",
             (f"{alarms} false alarm{'s' * (alarms != 1)}", "bold red" if alarms else "green"),
         ))  # fmt: skip
     found += [_alarm(v) for v in one.alarms]

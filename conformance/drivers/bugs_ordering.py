@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -10,11 +9,10 @@ import attrs
 from siteproof.conformance.drivers.bugs_common import AGENTS, COORDINATORS, FLOWS, TARGETS, Bug, mixed
 from siteproof.impl.agent import ReplicationAgent
 from siteproof.impl.changelog import Tracked
-from siteproof.impl.control import Job, StepResult
 from siteproof.impl.coordinator import Coordinator
-from siteproof.impl.messages import Ack, ChangeBatch, CopyChunk, Message, Send
+from siteproof.impl.messages import ChangeBatch, CopyChunk
 from siteproof.impl.target import ReplicationTarget
-from siteproof.impl.values import BLOCK, Operation, Point
+from siteproof.impl.values import BLOCK, Point
 from siteproof.impl.vm_host import VmHost
 
 __all__ = ["BUGS"]
@@ -70,18 +68,6 @@ class _NewestListedFirst(Coordinator):
         return super().points[::-1]
 
 
-class _NoCatchUp(Coordinator):
-    def step_catch_up(self, job: Job, now: float) -> StepResult:
-        return StepResult.DONE if job.operation == Operation.ENABLE else super().step_catch_up(job, now)
-
-
-class _AnyAcknowledgement(ReplicationAgent):
-    def receive(self, message: Message, now: float) -> list[Send]:
-        if isinstance(message, Ack) and self.in_flight is not None and message.epoch == self.epoch:
-            message = attrs.evolve(message, number=self.in_flight.number)
-        return super().receive(message, now)
-
-
 class _ChunkAfterChanges(ReplicationTarget):
     """Puts the first chunk of a base copy aside and stores it when a change has come."""
 
@@ -113,12 +99,6 @@ class _BehindTheMark(ReplicationTarget):
         return attrs.evolve(point, sequence=getattr(self, "before_last", point.sequence))
 
 
-class _ByPlace(ReplicationAgent):
-    @staticmethod
-    def _merge(parts: Sequence[list[Tracked]]) -> list[Tracked]:
-        return sorted((t for part in parts for t in part), key=lambda t: (t.offset, t.sequence))
-
-
 BUGS: tuple[Bug, ...] = (
     Bug(
         "batch-applied-backwards", FAMILY, "easy",
@@ -129,12 +109,6 @@ BUGS: tuple[Bug, ...] = (
         "first-write-of-a-block-wins", FAMILY, "easy",
         "The agent sends each block of a batch once, to save bandwidth, and keeps the first write of it instead of the last.",
         ("V2A-29", "H2S-21"), ("P2", "P4", "P8"), FLOWS, 5, mixed(_FirstWriteWins, AGENTS),
-    ),
-    Bug(
-        "batch-sorted-by-place", FAMILY, "medium",
-        "The agent sorts a batch by place on the disk, for faster writing; the target takes what comes late for a repetition "
-        "and skips it.",
-        ("V2A-29", "H2S-21"), ("P4", "P8"), FLOWS, 5, mixed(_ByPlace, AGENTS),
     ),
     Bug(
         "cache-flushed-backwards", FAMILY, "medium",
@@ -157,18 +131,6 @@ BUGS: tuple[Bug, ...] = (
         "Recovery points are listed newest first, by one of the two components that list them: whoever takes the last one "
         "fails over to the oldest.",
         ("V2A-43", "H2S-23"), ("P4",), FLOWS, 4, mixed(_NewestListedFirst, COORDINATORS),
-    ),
-    Bug(
-        "protected-before-caught-up", FAMILY, "medium",
-        "The base copy is done and the machine is called protected, before the writes made during the copy have followed: the "
-        "first recovery point is of no instant at all.",
-        ("GEN-11", "V2A-28", "H2S-20"), ("P4", "P8"), FLOWS, 4, mixed(_NoCatchUp, COORDINATORS),
-    ),
-    Bug(
-        "any-acknowledgement-will-do", FAMILY, "hard",
-        "The agent takes an acknowledgement that comes late for that of the batch under way, and drops the log; when the "
-        "batch is lost on the way nobody sends it again.",
-        ("V2A-29", "H2S-21"), ("P4", "P8", "P19"), FLOWS, 8, mixed(_AnyAcknowledgement, AGENTS),
     ),
     Bug(
         "chunk-stored-after-changes", FAMILY, "medium",

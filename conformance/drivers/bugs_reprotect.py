@@ -155,11 +155,6 @@ class _FailoverForgetsResync(Coordinator):
         self.record.resync = "none"
 
 
-class _MergesWithoutCatchUp(Coordinator):
-    def step_catch_up(self, job: Job, now: float) -> StepResult:
-        return StepResult.DONE if job.operation == Operation.REPAIR else super().step_catch_up(job, now)
-
-
 class _WritesOfTheWayBack(Coordinator):
     """Tracking for the way back begins when the copy is there."""
 
@@ -245,11 +240,6 @@ BUGS: tuple[Bug, ...] = (
         "resync-tracks-late", FAMILY, "hard",
         "Writes made while a resynchronisation compares are not tracked; a block that was compared already stays different.",
         ("V2A-29", "H2S-21"), ("P4", "P8", "P9"), FLOWS, 7, mixed(_ResyncTracksLate, COORDINATORS),
-    ),
-    Bug(
-        "merged-before-caught-up", FAMILY, "hard",
-        "What a resynchronisation has staged is merged while changes are still on the way: the new point is of no instant.",
-        ("V2A-29", "H2S-21"), ("P4", "P8"), FLOWS, 7, mixed(_MergesWithoutCatchUp, COORDINATORS),
     ),
     Bug(
         "cancelled-resync-is-merged", FAMILY, "hard",

@@ -8,7 +8,8 @@ Rules
    first divergence, less the time that watching took.
 3. The counterexample is the one that a user gets, shrunk; a *quick* trial does without the search for a shorter one that follows
    on a campaign. It is replayed `REPLAYS` times; it is stable when every replay ends in the same divergence.
-4. A variant is correct: whatever diverges is a false alarm.
+4. A variant is correct: whatever diverges is a false alarm. It is watched as well: one that never does anything else than the
+   implementation itself shows nothing.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class BugTrial:
 
 @attrs.frozen
 class VariantTrial:
-    """What came of a trial of a variant: `alarm` is the sentence of a false alarm, or empty."""
+    """What came of a trial of a variant: `alarm` is the sentence of a false alarm, or empty. `differs`: whether it was ever in
+    another state than the implementation without the variant would have been in."""
 
     variant: str
     flow: str
@@ -92,6 +94,7 @@ class VariantTrial:
     seed: int
     cases: int
     steps: int
+    differs: bool = False
     alarm: str = ""
     promise: str = ""
     whole_seconds: float = 0.0
@@ -187,12 +190,13 @@ def _is_stable(found: Counterexample, factory: DriverFactory, flow: str) -> bool
 
 
 def _try_variant(task: Task, variant: Variant, heard: Callable[[CampaignEvent], None]) -> VariantTrial:
-    began, name = time.monotonic(), f"bundled~{variant.id}"
+    began, name, watch = time.monotonic(), f"bundled~{variant.id}", Watch()
     about = (variant.id, task.flow, task.engine, task.number, task.seed)
     try:
         result = campaign(
-            task.flow, driver_factory(name), task.engine, task.seed, task.max_seconds, task.max_cases, heard, driver_name=name
-        )
+            task.flow, watched_factory(variant.components, name, watch), task.engine, task.seed, task.max_seconds, task.max_cases,
+            heard, driver_name=name,
+        )  # fmt: skip
     except DriverError as error:
         return VariantTrial(*about, 0, 0, whole_seconds=time.monotonic() - began, error=str(error))
     found = result.counterexample
@@ -200,6 +204,7 @@ def _try_variant(task: Task, variant: Variant, heard: Callable[[CampaignEvent], 
         *about,
         result.cases,
         result.steps,
+        watch.triggered,
         found.divergence.sentence if found is not None else "",
         found.divergence.promise if found is not None else "",
         time.monotonic() - began,
