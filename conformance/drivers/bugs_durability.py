@@ -217,7 +217,7 @@ BUGS: tuple[Bug, ...] = (
         "test-copy-stays-off", FAMILY, "hard",
         "The recovery site loses power during a test failover; when the power is back the copy is shown as running and is "
         "off.",
-        ("GEN-16", "H2S-22"), ("P3", "P6"), TESTED, 6, mixed(_CopiesStayOff, COORDINATORS),
+        ("GEN-16", "H2S-22"), ("P3", "P6"), TESTED, 8, mixed(_CopiesStayOff, COORDINATORS),
     ),
     Bug(
         "fence-is-volatile", FAMILY, "hard",

@@ -274,7 +274,7 @@ BUGS: tuple[Bug, ...] = (
         "commit-done-on-one-side", FAMILY, "hard",
         "The site of the machine is down when the commit comes to its second half, which is skipped: committed, with all "
         "points.",
-        ("V2A-47", "H2S-29"), ("P7",), FLOWS, 7, mixed(_CommitDoneOnOneSide, COORDINATORS),
+        ("V2A-47", "H2S-29"), ("P7", "P16"), FLOWS, 7, mixed(_CommitDoneOnOneSide, COORDINATORS),
     ),
     Bug(
         "commit-gives-up", FAMILY, "hard",
