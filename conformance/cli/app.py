@@ -369,7 +369,10 @@ def selftest(
         list[str] | None,
         typer.Option(metavar="B", help="Only this bug (siteproof list bugs), and no variants; may be repeated."),
     ] = None,
-    max_time: Annotated[str, typer.Option("--max-time", metavar="TIME", help="Time for each trial, such as 30s.")] = "60s",
+    max_time: Annotated[
+        str | None,
+        typer.Option("--max-time", metavar="TIME", help="Processor time for each trial; 60s if not given, 20s with --quick."),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, metavar="N", help="Processes side by side; as many as processors if not given.")
     ] = None,

@@ -45,11 +45,11 @@ def selftest(
     trials: int | None,
     engines: Sequence[str],
     names: Sequence[str],
-    max_time: str,
+    max_time: str | None,
     jobs: int | None,
 ) -> Exit:
     """Try all of `names` (bugs; all bugs and all variants where none is given). 1: a false alarm; 2: a survivor."""
-    seconds = parse_duration(max_time, "--max-time")
+    seconds = parse_duration(max_time or ("20s" if quick else "60s"), "--max-time")
     if quick and trials is not None:
         raise UsageError("--quick with --trials", "one of them", "--quick is one trial of each")
     engines = tuple(dict.fromkeys(engines)) or (DEFAULT_ENGINE,)
@@ -180,7 +180,7 @@ def _counterexamples(one: EngineScore) -> list[Text]:
         Text(f"  {bug}: {steps} steps are enough; {known} were known", "yellow") for bug, steps, known in one.shorter
     ]  # fmt: skip
     if one.all.median is not None:
-        lines.append(Text(f"  median time to detection {one.all.median:.2f} s"))
+        lines.append(Text(f"  median time to detection {one.all.median:.2f} s of the processor"))
     return lines
 
 

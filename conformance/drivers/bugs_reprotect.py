@@ -212,7 +212,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "failback-skips-the-rest", FAMILY, "hard",
         "The failback that copies by itself stops the machine and switches; what the stop has flushed stays in Azure.",
-        ("H2A-44", "H2A-46"), ("P1",), (H2A, H2A_SITE), 10, {"provider": _FailbackSkipsTheRest},
+        ("H2A-44", "H2A-46"), ("P1",), (H2A, H2A_SITE), 9, {"provider": _FailbackSkipsTheRest},
     ),
     Bug(
         "shown-as-protected-after-failback", FAMILY, "medium",

@@ -7,7 +7,8 @@ Rules
    bug and is over, its calls are made again on a clean system with the same seed, and after each of them what the components
    keep and show, what the disks hold, the answer and the time are compared. So a bug that changes nothing inside is never
    triggered, and one that is triggered and not detected has changed something that the tester did not notice.
-3. Watching takes time of its own. It is summed up (`spent`), so that it can be subtracted from the time to detection.
+3. Watching takes time of its own. It is summed up (`spent`, seconds of the processor), so that it can be subtracted from the time
+   to detection.
 """
 
 from __future__ import annotations
@@ -106,9 +107,9 @@ class _Watched(BundledDriver):
 
     def _after(self, call: str, arguments: tuple[Any, ...], answer: object = None) -> None:
         if self.watch.looking:
-            began = time.monotonic()
+            began = time.process_time()
             self.calls.append(_Call(call, arguments, answer, _state(self.running)))
-            self.watch.spent += time.monotonic() - began
+            self.watch.spent += time.process_time() - began
 
     def execute(self, machine: str, operation: str, point: str | None) -> Answer:
         answer = super().execute(machine, operation, point)
@@ -150,9 +151,9 @@ class _Watched(BundledDriver):
     def stop(self) -> None:
         super().stop()
         if self.watch.looking and self.watch.reached and self.opening is not None:
-            began = time.monotonic()
+            began = time.process_time()
             self.watch.triggered = _differs(self.opening, self.calls)
-            self.watch.spent += time.monotonic() - began
+            self.watch.spent += time.process_time() - began
         self.calls = []
 
 

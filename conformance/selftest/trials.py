@@ -4,11 +4,13 @@ Rules
 1. A trial is a value, and so is its result; the seed of a trial comes from the seed of the self-test and from what the trial
    is, so that one alone gives the same as in company.
 2. A bug is *detected* when a campaign ends with a divergence that is blamed on one of the promises that the bug breaks. Another
-   promise is no detection: it would send whoever reads it to the wrong place. Time to detection is the campaign's, up to the
-   first divergence, less the time that watching took.
-3. The counterexample is the one that a user gets, shrunk; a *quick* trial does without the search for a shorter one that follows
+   promise is no detection: it would send whoever reads it to the wrong place.
+3. Time to detection, and the budget of a trial, are seconds of the processor up to the first divergence, without what watching
+   took. A campaign on the bundled implementation does nothing but compute, so on an idle machine these are the clock's; on a busy
+   one they are still comparable. The clock is kept beside them, and ends a trial that waits (`PATIENCE` times the budget).
+4. The counterexample is the one that a user gets, shrunk; a *quick* trial does without the search for a shorter one that follows
    on a campaign. It is replayed `REPLAYS` times; it is stable when every replay ends in the same divergence.
-4. A variant is correct: whatever diverges is a false alarm. It is watched as well: one that never does anything else than the
+5. A variant is correct: whatever diverges is a false alarm. It is watched as well: one that never does anything else than the
    implementation itself shows nothing.
 """
 
@@ -37,6 +39,7 @@ from siteproof.model.topology import load_topology
 __all__ = ["REPLAYS", "BugTrial", "Task", "VariantTrial", "plan", "run_task"]
 
 REPLAYS = 10
+PATIENCE = 20
 
 
 @attrs.frozen
@@ -60,8 +63,9 @@ class Task:
 
 @attrs.frozen
 class BugTrial:
-    """What came of a trial of a bug. `promise` is the one that was blamed, None when nothing diverged; `length` and what follows
-    are those of the counterexample, None without one."""
+    """What came of a trial of a bug. `promise` is the one that was blamed, None when nothing diverged; `seconds` are the
+    processor's, `clock_seconds` the clock's with watching, both up to the divergence; `length` and what follows are those of the
+    counterexample, None without one."""
 
     bug: str
     flow: str
@@ -73,6 +77,7 @@ class BugTrial:
     detected: bool
     promise: str | None
     seconds: float | None
+    clock_seconds: float | None
     cases: int
     steps: int
     length: int | None = None
@@ -143,19 +148,24 @@ def run_task(task: Task, _settings: None, tell: Callable[[str], None]) -> BugTri
 
 
 def _try_bug(task: Task, bug: Bug, heard: Callable[[CampaignEvent], None]) -> BugTrial:
-    watch, found, began = Watch(), list[tuple[float, int, int]](), time.monotonic()
+    watch, found, began = Watch(), list[tuple[float, CampaignEvent]](), time.monotonic()
+    worked, last = time.process_time(), list[CampaignEvent]()
 
     def hear(event: CampaignEvent) -> None:
+        seconds = time.process_time() - worked - watch.spent
         if event.kind == "divergence":
             watch.open = False
-            found.append((max(0.0, event.seconds - watch.spent), event.cases, event.steps))
+            found.append((max(0.0, seconds), event))
+        last[:] = [event]
         heard(event)
+        if event.kind == "progress" and seconds > task.max_seconds:
+            raise _OutOfTime
 
     def trial(**more: Any) -> BugTrial:
         took = time.monotonic() - began
         known = BugTrial(
-            bug.id, task.flow, task.engine, task.number, task.seed, watch.reached, watch.triggered, False, None, None, 0, 0,
-            whole_seconds=took,
+            bug.id, task.flow, task.engine, task.number, task.seed, watch.reached, watch.triggered, False, None, None,
+            None, last[-1].cases if last else 0, last[-1].steps if last else 0, whole_seconds=took,
         )  # fmt: skip
         return attrs.evolve(known, **more)
 
@@ -163,24 +173,31 @@ def _try_bug(task: Task, bug: Bug, heard: Callable[[CampaignEvent], None]) -> Bu
     watched = watched_factory(bug.components, name, watch)
     try:
         result = campaign(
-            task.flow, watched, task.engine, task.seed, task.max_seconds, task.max_cases, hear, driver_name=name,
+            task.flow, watched, task.engine, task.seed, task.max_seconds * PATIENCE, task.max_cases, hear, driver_name=name,
             shrink=not task.quick,
         )  # fmt: skip
         counterexample = result.counterexample
         if counterexample is not None and task.quick:
             known = promised_for(load_topology(task.flow))
             counterexample = counterexample_of(Case.from_json(counterexample.case), driver_factory(name), known, seed=task.seed)
+    except _OutOfTime:
+        return trial()
     except DriverError as error:
         return trial(error=str(error))
     if counterexample is None or not found:
         return trial(cases=result.cases, steps=result.steps)
-    seconds, cases, steps = found[0]
+    seconds, first = found[0]
     promise = counterexample.divergence.promise
     return trial(
-        detected=promise in bug.promises, promise=promise, seconds=seconds, cases=cases, steps=steps,
+        detected=promise in bug.promises, promise=promise, seconds=seconds, clock_seconds=first.seconds,
+        cases=first.cases, steps=first.steps,
         length=len(counterexample.steps), minimal=counterexample.minimal and not counterexample.repeats,
         stable=_is_stable(counterexample, driver_factory(name), task.flow),
     )  # fmt: skip
+
+
+class _OutOfTime(Exception):
+    """A trial has had its time."""
 
 
 def _is_stable(found: Counterexample, factory: DriverFactory, flow: str) -> bool:

@@ -93,7 +93,7 @@ def test_watching_changes_no_answer() -> None:
 
 
 def tried(**what: Any) -> BugTrial:
-    plainly = BugTrial("no-fence-on-return", FLOW, "random", 0, 1, True, True, True, "P3", 0.05, 3, 90, 5, True, True)
+    plainly = BugTrial("no-fence-on-return", FLOW, "random", 0, 1, True, True, True, "P3", 0.05, 0.1, 3, 90, 5, True, True)
     return attrs.evolve(plainly, **what)
 
 
