@@ -357,7 +357,7 @@ def list_(
 def selftest(
     session: Session,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One trial of each bug, in one of its flows; fewer cases of each variant.")
+        bool, typer.Option("--quick", help="One trial of each bug that is not hard, in one of its flows; fits into CI.")
     ] = False,
     trials: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Trials of each bug and variant; 10 if not given.")
@@ -371,7 +371,7 @@ def selftest(
     ] = None,
     max_time: Annotated[
         str | None,
-        typer.Option("--max-time", metavar="TIME", help="Processor time for each trial; 60s if not given, 20s with --quick."),
+        typer.Option("--max-time", metavar="TIME", help="Processor time for each trial; 60s if not given, 10s with --quick."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, metavar="N", help="Processes side by side; as many as processors if not given.")

@@ -34,7 +34,7 @@ from siteproof.model.errors import UsageError, near
 __all__ = ["DEFAULT_ENGINE", "selftest"]
 
 DEFAULT_ENGINE = "random"
-QUICK_CASES, CASES = 40, 300
+QUICK_CASES, CASES = 30, 300
 """Cases of each variant in one trial."""
 _BUCKETS = ("≤0.1", "≤1", "≤10", "≤60", "not")
 
@@ -49,7 +49,7 @@ def selftest(
     jobs: int | None,
 ) -> Exit:
     """Try all of `names` (bugs; all bugs and all variants where none is given). 1: a false alarm; 2: a survivor."""
-    seconds = parse_duration(max_time or ("20s" if quick else "60s"), "--max-time")
+    seconds = parse_duration(max_time or ("10s" if quick else "60s"), "--max-time")
     if quick and trials is not None:
         raise UsageError("--quick with --trials", "one of them", "--quick is one trial of each")
     engines = tuple(dict.fromkeys(engines)) or (DEFAULT_ENGINE,)
@@ -72,11 +72,7 @@ def selftest(
         with session.progress.status("") as status, no_prints():
 
             def show(line: str) -> None:
-                missed = sum(not t.detected for t in tried)
-                done = f"{len(tried) + len(spared)} of {len(tasks)} trials, {len(tried) - missed} bugs detected"
-                told = [f"{missed} missed"] if missed else []
-                told += [f"{alarms} false alarms"] if (alarms := sum(bool(v.alarm) for v in spared)) else []
-                status.update(text(" · ".join([done, *told, *filter(None, [line])])))
+                status.update(text(" · ".join([_so_far(tasks, tried, spared), *filter(None, [line])])))
 
             for result in side_by_side(tasks, run_task, None, show, processes):
                 if isinstance(result, BugTrial):
@@ -84,12 +80,15 @@ def selftest(
                 else:
                     spared.append(result)
                 show("")
+                done = len(tried) + len(spared)
+                if not session.quiet and not sys.stderr.isatty() and done * 10 // len(tasks) > (done - 1) * 10 // len(tasks):
+                    print(f"siteproof: {_so_far(tasks, tried, spared)}", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         interrupted = True
     took = time.monotonic() - began
     scores = [score(engine, bugs, tried, spared) for engine in engines]
     for one in scores:
-        session.out.print(*_story(one, spared, number), sep="\n")
+        session.out.print(*_story(one, spared, number, quick and len(bugs) > 1), sep="\n")
         session.out.print()
     session.out.print(_end(scores, tasks, tried, spared, took, processes, interrupted))
     code = Exit.INTERRUPTED if interrupted else exit_of(scores)
@@ -110,6 +109,12 @@ def _named(names: Sequence[str]) -> tuple[Bug, ...]:
     return tuple(bug for bug in BUGS if not names or bug.id in names)
 
 
+def _so_far(tasks: Sequence[Task], tried: Sequence[BugTrial], spared: Sequence[VariantTrial]) -> str:
+    missed, alarms = sum(not t.detected for t in tried), sum(bool(v.alarm) for v in spared)
+    told = [f"{len(tried) + len(spared)} of {len(tasks)} trials", f"{len(tried) - missed} bugs detected"]
+    return ", ".join(told + [f"{missed} missed"] * bool(missed) + [f"{alarms} false alarms"] * bool(alarms))
+
+
 def _about(bug: Bug) -> dict[str, Any]:
     return {
         "id": bug.id, "family": bug.family, "difficulty": bug.difficulty, "story": bug.story, "promises": bug.promises,
@@ -119,7 +124,7 @@ def _about(bug: Bug) -> dict[str, Any]:
 
 def _row(one: EngineScore) -> dict[str, Any]:
     """The score as it stands in the JSON document; trials of variants are elsewhere in it."""
-    names = ("engine", "all", "families", "difficulties", "bugs", "trials", "detections", "at_minimum", "longer_median",
+    names = ("engine", "all", "families", "difficulties", "bugs", "trials", "detections", "shrunk", "at_minimum", "longer_median",
              "longest_excess", "shorter", "minimal", "stable", "variant_steps")  # fmt: skip
     row = {name: getattr(one, name) for name in names}
     return {**row, "survivors": [b.bug for b in one.survivors], "false_alarms": sum(bool(v.alarm) for v in one.alarms)}
@@ -128,8 +133,9 @@ def _row(one: EngineScore) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------ in words
 
 
-def _story(one: EngineScore, spared: Sequence[VariantTrial], trials: int) -> list[RenderableType]:
+def _story(one: EngineScore, spared: Sequence[VariantTrial], trials: int, quick: bool) -> list[RenderableType]:
     each = f"{trials} trials of each bug, the slowest counts" if trials > 1 else "one trial of each bug"
+    each += ", without the hard ones" if quick else ""
     found: list[RenderableType] = [Text.assemble((f"Engine {one.engine}", "bold"), (f": {each}", "dim")), _table(one)]
     if one.detections:
         found += _counterexamples(one)
@@ -168,14 +174,15 @@ def _cells(tally: Tally) -> list[Text]:
 
 
 def _counterexamples(one: EngineScore) -> list[Text]:
-    total = one.detections
     longer = ""
     if one.longer_median is not None:
         longer = f", others {one.longer_median:g} longer in the median, {one.longest_excess} at most"
-    lines = [Text(
-        f"{total} counterexamples: {one.minimal / total:.0%} 1-minimal, {one.stable / total:.0%} stable in {REPLAYS} replays"
-    )]  # fmt: skip
-    lines.append(Text(f"  {one.at_minimum / total:.0%} as short as the shortest known{longer}"))
+    lines = [Text(f"{one.detections} detections: {one.stable / one.detections:.0%} stable in {REPLAYS} replays")]
+    if one.shrunk:
+        lines.append(Text(
+            f"  {one.shrunk} counterexamples shrunk: {one.minimal / one.shrunk:.0%} 1-minimal, "
+            f"{one.at_minimum / one.shrunk:.0%} as short as the shortest known{longer}"
+        ))  # fmt: skip
     lines += [
         Text(f"  {bug}: {steps} steps are enough; {known} were known", "yellow") for bug, steps, known in one.shorter
     ]  # fmt: skip

@@ -30,8 +30,8 @@ class _SwitchesBeforeDrain(Provider):
     def step_stop_source(self, job: Job, now: float) -> StepResult:
         result = super().step_stop_source(job, now)
         if result is StepResult.DONE and not self.flow.copies_back(job.operation, self.record.active):
-            result = self.step_planned_switch(job, now)
             job.step = len(self.steps(job.operation)) - 1
+            result = self.step_planned_switch(job, now)
         return result
 
     def is_drained(self) -> bool:

@@ -169,7 +169,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "retention-takes-a-point-in-use", FAMILY, "hard",
         "Retention removes the point that a test failover runs from: its copy loses the blocks below it.",
-        ("V2A-37", "H2S-22"), ("P4", "P6"), (H2S,), 6, mixed(_PinsNothing, TARGETS),
+        ("V2A-37", "H2S-22"), ("P4", "P6"), (H2S,), 5, mixed(_PinsNothing, TARGETS),
     ),
     Bug(
         "full-store-drops-the-newest", FAMILY, "easy",
@@ -215,6 +215,6 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "pruning-frees-a-shared-cut", FAMILY, "hard",
         "Removing an old point also frees the blocks of the next one, and new changes overwrite them.",
-        ("V2A-37", "S-V2S-15", "H2S-20"), ("P4",), PLANNED, 6, mixed(_PruneReleasesSharedCut, TARGETS),
+        ("V2A-37", "S-V2S-15", "H2S-20"), ("P4", "P6"), PLANNED, 6, mixed(_PruneReleasesSharedCut, TARGETS),
     ),
 )  # fmt: skip

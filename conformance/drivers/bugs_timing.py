@@ -142,7 +142,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "never-sends-again", FAMILY, "medium",
         "What was on the way when the link failed is waited for, and never sent again.",
-        ("V2A-28", "H2S-20", "S-V2S-24"), ("P8", "P19"), FLOWS, 5, mixed(_NeverSendsAgain, AGENTS),
+        ("V2A-28", "H2S-20", "S-V2S-24"), ("P2", "P4", "P8", "P19"), FLOWS, 5, mixed(_NeverSendsAgain, AGENTS),
     ),
     Bug(
         "failover-waits-for-the-primary", FAMILY, "medium",
@@ -182,7 +182,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "session-expires", FAMILY, "easy",
         "The agent's session is good for an hour and is not renewed: replication ends without a word.",
-        ("V2A-28", "H2S-20", "S-V2S-24"), ("P8", "P19"), FLOWS, 4, mixed(_SessionExpires, AGENTS),
+        ("V2A-28", "H2S-20", "S-V2S-24"), ("P8", "P19"), FLOWS, 3, mixed(_SessionExpires, AGENTS),
     ),
     Bug(
         "gateway-restarts-without-routes", FAMILY, "medium",

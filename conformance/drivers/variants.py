@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from siteproof.conformance.drivers.bugs_common import AGENTS, COORDINATORS, PLANNED, TARGETS, Variant, mixed
+from siteproof.conformance.drivers.bugs_common import AGENTS, COORDINATORS, H2S, PLANNED, TARGETS, Variant, mixed
 from siteproof.impl.agent import ReplicationAgent
 from siteproof.impl.changelog import Tracked
 from siteproof.impl.control import Job, StepResult
@@ -182,7 +182,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("doubts-after-power-cut", "A log that has seen a power cut is never trusted: a resynchronisation is called for.",
             mixed(_Doubts, AGENTS)),
     Variant("always-compares", "The way back always compares, also where tracked writes would do.",
-            mixed(_AlwaysCompares, COORDINATORS)),
+            mixed(_AlwaysCompares, COORDINATORS), (H2S,)),
     Variant("copies-everything", "The way back copies everything onto empty disks.", mixed(_CopiesEverything, COORDINATORS)),
     Variant("codes-from-the-end", "Where several reasons for a refusal hold, another one is given.", {"vault": _CodesFromTheEnd}),
 )  # fmt: skip

@@ -77,6 +77,7 @@ class EngineScore:
     bugs: tuple[BugScore, ...]
     trials: int
     detections: int
+    shrunk: int
     at_minimum: int
     """Counterexamples that are as short as the shortest known one, or shorter."""
     longer_median: float | None
@@ -114,13 +115,14 @@ def score(engine: str, bugs: Sequence[Bug], tried: Sequence[BugTrial], variants:
         ),
         rows,
         sum(len(trials) for trials in by_bug.values()),
+        sum(t.detected for trials in by_bug.values() for t in trials),
         len(told),
         sum(e <= 0 for e in excess),
         float(median(e for e in excess if e > 0)) if any(e > 0 for e in excess) else None,
         max(excess, default=0),
         tuple((bug, steps, known[bug]) for bug, steps in sorted(least.items()) if steps < known[bug]),
         sum(t.minimal is True for t in told),
-        sum(t.stable is True for t in told),
+        sum(t.stable is True for trials in by_bug.values() for t in trials),
         sum(v.steps for v in mine),
         tuple(v for v in mine if v.alarm or v.error),
     )

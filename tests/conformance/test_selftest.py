@@ -154,6 +154,14 @@ def test_flows_take_turns_and_a_trial_does_not_depend_on_its_company() -> None:
     assert alone in many
 
 
+def test_a_quick_plan_leaves_the_hard_ones_out_and_shrinks_some() -> None:
+    quick = plan(BUGS, (), ("random",), 1, 7, 1.0, 5, quick=True)
+    assert {t.subject for t in quick} == {bug.id for bug in BUGS if bug.difficulty != "hard"}
+    assert 0 < sum(t.shrinks for t in quick) < len(quick) / 2
+    [hard] = plan([bug("fence-is-volatile")], (), ("random",), 1, 7, 1.0, 5, quick=True)
+    assert hard.shrinks
+
+
 def test_a_variant_trial_counts_steps_and_says_whether_it_was_another_system() -> None:
     variant = next(v for v in VARIANTS if v.id == "two-points")
     [task] = plan((), (variant,), ("random",), 1, 3, 1.0, 6)

@@ -18,7 +18,7 @@ FLOWS = ("vmware-to-azure", "hyper-v-to-secondary-site")
 
 
 def accused(variant: Variant, flow: str, cases: int) -> tuple[object, Watch]:
-    seed, watch = seed_for(f"{variant.id} {flow}"), Watch()
+    seed, watch = seed_for(f"{variant.id} {flow}"), Watch(reached=True)
     print(f"seed {seed}")
     watched = watched_factory(variant.components, f"bundled~{variant.id}", watch)
     return campaign(flow, watched, seed=seed, max_seconds=math.inf, max_cases=cases).counterexample, watch
