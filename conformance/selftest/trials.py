@@ -10,7 +10,7 @@ Rules
    one they are still comparable. The clock is kept beside them, and ends a trial that waits (`PATIENCE` times the budget).
 4. The counterexample is the one that a user gets, shrunk. It is replayed `REPLAYS` times; it is stable when every replay ends in
    the same divergence. Of *quick* trials one in `SHRUNK` is shrunk, without the search for a shorter one that ends a campaign;
-   elsewhere the case is replayed as it was found. A quick plan leaves the hard bugs out.
+   elsewhere the case is replayed as it was found.
 5. A variant is correct: whatever diverges is a false alarm. It is watched as well: one that never does anything else than the
    implementation itself shows nothing.
 """
@@ -122,13 +122,13 @@ def plan(
     """All trials, the subjects in turn. The flows of a subject take turns from trial to trial, and which comes first is a matter
     of the subject's place in the list, so that a single trial of each meets many flows."""
     tasks = []
-    some = [bug for bug in bugs if not quick or bug.difficulty != "hard" or len(bugs) == 1]
     for number in range(trials):
         for engine in engines:
-            for place, bug in enumerate(some):
+            for place, bug in enumerate(bugs):
                 flow = bug.flows[(place + number) % len(bug.flows)]
                 own = _seed(seed, "bug", bug.id, flow, engine, number)
-                tasks.append(Task("bug", bug.id, flow, engine, number, own, max_seconds, None, quick, not (quick and place % SHRUNK)))
+                shrinks = not quick or place % SHRUNK == 0
+                tasks.append(Task("bug", bug.id, flow, engine, number, own, max_seconds, None, quick, shrinks))
             for place, variant in enumerate(variants):
                 flow = variant.flows[(place + number) % len(variant.flows)]
                 own = _seed(seed, "variant", variant.id, flow, engine, number)

@@ -154,12 +154,10 @@ def test_flows_take_turns_and_a_trial_does_not_depend_on_its_company() -> None:
     assert alone in many
 
 
-def test_a_quick_plan_leaves_the_hard_ones_out_and_shrinks_some() -> None:
+def test_a_quick_plan_shrinks_some() -> None:
     quick = plan(BUGS, (), ("random",), 1, 7, 1.0, 5, quick=True)
-    assert {t.subject for t in quick} == {bug.id for bug in BUGS if bug.difficulty != "hard"}
     assert 0 < sum(t.shrinks for t in quick) < len(quick) / 2
-    [hard] = plan([bug("fence-is-volatile")], (), ("random",), 1, 7, 1.0, 5, quick=True)
-    assert hard.shrinks
+    assert all(t.shrinks for t in plan(BUGS, (), ("random",), 1, 7, 1.0, 5))
 
 
 def test_a_variant_trial_counts_steps_and_says_whether_it_was_another_system() -> None:
