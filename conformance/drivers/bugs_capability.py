@@ -187,7 +187,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "unknown-point-accepted", FAMILY, "easy",
         "A failover to a recovery point that is gone is accepted, and fails or takes another one without a word.",
-        ("V2A-43", "H2S-23"), ("P2", "P13"), FLOWS, 3, {"vault": _UnknownIsLatest},
+        ("V2A-43", "H2S-23"), ("P2", "P13"), FLOWS, 5, {"vault": _UnknownIsLatest},
     ),
     Bug(
         "misleading-refusal", FAMILY, "easy",

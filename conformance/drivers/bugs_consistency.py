@@ -121,7 +121,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "second-disk-not-tracked", FAMILY, "medium",
         "A disk that was added to a machine is copied at first and never tracked.",
-        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8", "P9"), FLOWS, 4, mixed(_FirstDiskTracked, AGENTS),
+        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8", "P9", "P19"), FLOWS, 4, mixed(_FirstDiskTracked, AGENTS),
     ),
     Bug(
         "second-disk-not-copied", FAMILY, "medium",
@@ -131,7 +131,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "second-disk-not-compared", FAMILY, "hard",
         "A resynchronisation looks at the first disk only; what differs on the others stays.",
-        ("V2A-29", "H2S-21"), ("P4", "P8", "P20"), FLOWS, 6, mixed(_FirstDiskCompared, TARGETS),
+        ("V2A-29", "H2S-21"), ("P4", "P8", "P20"), FLOWS, 9, mixed(_FirstDiskCompared, TARGETS),
     ),
     Bug(
         "gateway-forgets-everybody", FAMILY, "medium",

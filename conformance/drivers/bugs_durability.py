@@ -195,7 +195,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "under-way-taken-for-there", FAMILY, "hard",
         "A batch that was under way when the source lost power counts as delivered when the power is back.",
-        ("V2A-29", "H2S-21"), ("P4", "P8", "P19"), FLOWS, 6, mixed(_UnderWayIsThere, AGENTS),
+        ("V2A-29", "H2S-21"), ("P4", "P8", "P19"), FLOWS, 7, mixed(_UnderWayIsThere, AGENTS),
     ),
     Bug(
         "one-log-instead-of-two", FAMILY, "hard",
@@ -206,7 +206,7 @@ BUGS: tuple[Bug, ...] = (
         "cache-survives-power-cut", FAMILY, "medium",
         "A guest's cached writes that a power cut has lost are still in the host's queue, and reach the disk behind newer "
         "ones.",
-        ("V2A-28", "H2S-20"), ("P2", "P3", "P4", "P20", "P21"), FLOWS, 4, {"vm-host": _CacheSurvives},
+        ("V2A-28", "H2S-20"), ("P2", "P3", "P4", "P20", "P21"), FLOWS, 5, {"vm-host": _CacheSurvives},
     ),
     Bug(
         "last-write-of-a-batch-lost", FAMILY, "easy",
@@ -222,7 +222,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "fence-is-volatile", FAMILY, "hard",
         "That a side is no longer the machine is kept in memory only: after a power cut a fenced source may be started again.",
-        ("H2S-31", "V2A-47"), ("P1", "P3"), FLOWS, 7, {"vm-host": _FenceIsVolatile},
+        ("H2S-31", "V2A-47"), ("P1", "P3"), FLOWS, 8, {"vm-host": _FenceIsVolatile},
     ),
     Bug(
         "tracking-begins-after-the-copy", FAMILY, "medium",

@@ -233,13 +233,13 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "fenced-in-the-record-only", FAMILY, "medium",
         "The returning source is told that it is not the machine, and loses its authority; nobody stops the guest that runs.",
-        ("H2S-31",), ("P3",), FLOWS, 5, {"vm-host": _FencedButRunning},
+        ("H2S-31",), ("P3",), FLOWS, 6, {"vm-host": _FencedButRunning},
     ),
     Bug(
         "fencing-not-reported", FAMILY, "medium",
         "The old source was running and is stopped on contact, and no alert says so: its users wonder where their writes "
         "went.",
-        ("H2S-31",), ("P3",), FLOWS, 5, mixed(_FenceIsSilent, COORDINATORS),
+        ("H2S-31",), ("P3",), FLOWS, 6, mixed(_FenceIsSilent, COORDINATORS),
     ),
     Bug(
         "old-source-may-start", FAMILY, "medium",
@@ -263,7 +263,7 @@ BUGS: tuple[Bug, ...] = (
         "failed-move-ends-replication", FAMILY, "medium",
         "A planned failover fails and is rolled back, but for replication, which stays off while the machine is shown as "
         "protected.",
-        ("H2S-25", "H2A-36"), ("P4", "P8", "P19"), PLANNED, 6, {"provider": _FailedMoveStopsReplication},
+        ("H2S-25", "H2A-36"), ("P4", "P8", "P19"), PLANNED, 8, {"provider": _FailedMoveStopsReplication},
     ),
     Bug(
         "commit-keeps-points", FAMILY, "easy",
@@ -317,7 +317,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "cleanup-needs-primary", FAMILY, "hard",
         "Cleaning up a test failover waits for the primary site, which has burnt down: no real failover is possible any more.",
-        ("GEN-16", "H2S-22"), ("P6", "P19"), TESTED, 7, mixed(_CleanupNeedsBoth, COORDINATORS),
+        ("GEN-16", "H2S-22"), ("P6", "P19"), TESTED, 6, mixed(_CleanupNeedsBoth, COORDINATORS),
     ),
     Bug(
         "cleanup-merges-the-test", FAMILY, "hard",

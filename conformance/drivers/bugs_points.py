@@ -164,7 +164,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "staging-counts-as-received", FAMILY, "hard",
         "A failover ends a resynchronisation that compares, and what lay in the staging area counts as received.",
-        ("V2A-43", "H2S-27"), ("P2", "P4", "P10"), FLOWS, 7, mixed(_StagingCounts, COORDINATORS),
+        ("V2A-43", "H2S-27"), ("P2", "P4", "P10"), FLOWS, 8, mixed(_StagingCounts, COORDINATORS),
     ),
     Bug(
         "retention-takes-a-point-in-use", FAMILY, "hard",

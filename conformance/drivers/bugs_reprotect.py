@@ -202,7 +202,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "reprotected-before-drained", FAMILY, "medium",
         "Reverse replication is reported as completed before the resynchronisation has begun; the next move loses data.",
-        ("V2A-49", "H2S-31"), ("P4", "P8", "P20"), REVERSED, 9, mixed(_DoneBeforeDrained, COORDINATORS),
+        ("V2A-49", "H2S-31"), ("P4", "P8", "P20"), REVERSED, 10, mixed(_DoneBeforeDrained, COORDINATORS),
     ),
     Bug(
         "direction-not-turned", FAMILY, "medium",
@@ -222,7 +222,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "writes-during-reverse-lost", FAMILY, "hard",
         "The way back is tracked from the end of its copy on: what users wrote meanwhile is on one side only.",
-        ("V2A-49", "H2S-31", "H2A-44"), ("P1", "P4", "P8", "P9"), FLOWS, 9, mixed(_WritesOfTheWayBack, COORDINATORS),
+        ("V2A-49", "H2S-31", "H2A-44"), ("P1", "P4", "P8", "P9"), FLOWS, 10, mixed(_WritesOfTheWayBack, COORDINATORS),
     ),
     Bug(
         "resync-from-the-replica", FAMILY, "medium",

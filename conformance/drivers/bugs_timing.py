@@ -157,22 +157,22 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "copy-times-out-as-done", FAMILY, "medium",
         "The base copy is held up by a fault until its time is over, and counts as done.",
-        ("GEN-11", "V2A-28", "H2S-20"), ("P4", "P8", "P19"), VIA_GATEWAY, 4, mixed(_CopyTimesOut, COORDINATORS),
+        ("GEN-11", "V2A-28", "H2S-20"), ("P4", "P8", "P19"), VIA_GATEWAY, 6, mixed(_CopyTimesOut, COORDINATORS),
     ),
     Bug(
         "stops-cutting-points", FAMILY, "medium",
         "After some points the scheduler has lost its timer: replication goes on, and no new point is made any more.",
-        ("V2A-37", "H2S-20"), ("P4", "P8"), FLOWS, 10, mixed(_StopsCutting, COORDINATORS),
+        ("V2A-37", "H2S-20"), ("P4", "P8"), FLOWS, 16, mixed(_StopsCutting, COORDINATORS),
     ),
     Bug(
         "alert-stops-points", FAMILY, "hard",
         "While an alert is open no points are cut, and alerts stay open until somebody reads them.",
-        ("V2A-37", "H2S-20"), ("P4", "P8"), FLOWS, 10, mixed(_CutsOnTheClock, COORDINATORS),
+        ("V2A-37", "H2S-20"), ("P4", "P8"), FLOWS, 12, mixed(_CutsOnTheClock, COORDINATORS),
     ),
     Bug(
         "fenced-at-the-next-job", FAMILY, "medium",
         "The returning source is fenced when the next job runs; until then it serves users beside the machine.",
-        ("H2S-31", "V2A-47"), ("P3",), FLOWS, 6, mixed(_FencedAtTheNextJob, COORDINATORS),
+        ("H2S-31", "V2A-47"), ("P3",), FLOWS, 7, mixed(_FencedAtTheNextJob, COORDINATORS),
     ),
     Bug(
         "doubt-noticed-at-the-next-job", FAMILY, "medium",
@@ -187,7 +187,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "gateway-restarts-without-routes", FAMILY, "medium",
         "The process server comes back after a crash and does not know whose data goes where.",
-        ("V2A-12", "S-V2S-25"), ("P2", "P4", "P8", "P19"), VIA_GATEWAY, 5, {"process-server": _RoutesDie},
+        ("V2A-12", "S-V2S-25"), ("P2", "P4", "P8", "P19"), VIA_GATEWAY, 6, {"process-server": _RoutesDie},
     ),
     Bug(
         "never-starts-by-itself", FAMILY, "easy",
@@ -202,7 +202,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "merge-stops-at-a-power-cut", FAMILY, "hard",
         "The merge at the end of a resynchronisation meets a power cut at the recovery site, and does not go on.",
-        ("V2A-29", "H2S-21"), ("P10", "P19"), FLOWS, 8, mixed(_MergeStopsAtPowerCut, COORDINATORS),
+        ("V2A-29", "H2S-21"), ("P10", "P19"), FLOWS, 9, mixed(_MergeStopsAtPowerCut, COORDINATORS),
     ),
     Bug(
         "acknowledged-before-applied", FAMILY, "easy",

@@ -122,7 +122,7 @@ def score(engine: str, bugs: Sequence[Bug], tried: Sequence[BugTrial], variants:
         max(excess, default=0),
         tuple((bug, steps, known[bug]) for bug, steps in sorted(least.items()) if steps < known[bug]),
         sum(t.minimal is True for t in told),
-        sum(t.stable is True for trials in by_bug.values() for t in trials),
+        sum(t.detected and t.stable is True for trials in by_bug.values() for t in trials),
         sum(v.steps for v in mine),
         tuple(v for v in mine if v.alarm or v.error),
     )
