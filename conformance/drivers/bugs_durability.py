@@ -184,7 +184,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "damaged-log-raises-no-doubt", FAMILY, "medium",
         "A change log that is found damaged is replaced by an empty one, and nobody is told: what was in it is never sent.",
-        ("V2A-29", "H2S-21"), ("P4", "P8", "P9"), FLOWS, 4, mixed(_NeverDoubts, COORDINATORS),
+        ("V2A-29", "H2S-21"), ("P4", "P6", "P8", "P9"), FLOWS, 4, mixed(_NeverDoubts, COORDINATORS),
     ),
     Bug(
         "open-log-taken-for-empty", FAMILY, "medium",

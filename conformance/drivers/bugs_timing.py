@@ -58,9 +58,7 @@ class _StopsCutting(Coordinator):
         return self.record.points_made < 4 and super().should_cut()
 
 
-class _CutsOnTheClock(Coordinator):
-    """Cuts only when nothing has been received for a while, measured by the wrong clock."""
-
+class _AlertStopsPoints(Coordinator):
     def should_cut(self) -> bool:
         return super().should_cut() and not self.record.alerts
 
@@ -162,12 +160,12 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "stops-cutting-points", FAMILY, "medium",
         "After some points the scheduler has lost its timer: replication goes on, and no new point is made any more.",
-        ("V2A-37", "H2S-20"), ("P4", "P8"), FLOWS, 16, mixed(_StopsCutting, COORDINATORS),
+        ("V2A-37", "H2S-20"), ("P4", "P8"), FLOWS, 10, mixed(_StopsCutting, COORDINATORS),
     ),
     Bug(
         "alert-stops-points", FAMILY, "hard",
         "While an alert is open no points are cut, and alerts stay open until somebody reads them.",
-        ("V2A-37", "H2S-20"), ("P4", "P8"), FLOWS, 12, mixed(_CutsOnTheClock, COORDINATORS),
+        ("V2A-37", "H2S-20"), ("P4", "P8"), FLOWS, 12, mixed(_AlertStopsPoints, COORDINATORS),
     ),
     Bug(
         "fenced-at-the-next-job", FAMILY, "medium",
