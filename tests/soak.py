@@ -7,6 +7,7 @@ import os
 
 import pytest
 
-__all__ = ["soak"]
+__all__ = ["SOAKING", "soak"]
 
-soak = pytest.mark.skipif(os.environ.get("SITEPROOF_SOAK") != "1", reason="takes minutes: SITEPROOF_SOAK=1 runs it")
+SOAKING = os.environ.get("SITEPROOF_SOAK") == "1"
+soak = pytest.mark.skipif(not SOAKING, reason="takes minutes: SITEPROOF_SOAK=1 runs it")

@@ -336,6 +336,7 @@ class Listing(StrEnum):
     REQUIREMENTS = "requirements"
     DRIVERS = "drivers"
     BUGS = "bugs"
+    VARIANTS = "variants"
 
 
 @app.command("list", epilog="Example: siteproof list properties")
@@ -350,10 +351,46 @@ def list_(
         bool, typer.Option("--uncovered", help="Only requirements that nothing carries yet; exit code 2 if there are any.")
     ] = False,
 ) -> Exit:
-    """List what there is: flows, promises, requirements with what carries them, drivers, seeded bugs."""
+    """List what there is: flows, promises, requirements with what carries them, drivers, seeded bugs, correct variants."""
     from siteproof.conformance.cli import listing
 
     return listing.listing(session, what.value, names or [], uncovered)
+
+
+@app.command(epilog="Example: siteproof selftest --quick")
+@shared
+def selftest(
+    session: Session,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One trial of each bug that is not hard, in one of its flows; fits into CI.")
+    ] = False,
+    trials: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Trials of each bug and variant; 10 if not given.")
+    ] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option(metavar="E", help="The engine to score; may be repeated. The default one if not given.")
+    ] = None,
+    bug: Annotated[
+        list[str] | None,
+        typer.Option(metavar="B", help="Only this bug (siteproof list bugs), and no variants; may be repeated."),
+    ] = None,
+    max_time: Annotated[
+        str | None,
+        typer.Option("--max-time", metavar="TIME", help="Processor time for each trial; 60s if not given, 10s with --quick."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, metavar="N", help="Processes side by side; as many as processors if not given.")
+    ] = None,
+) -> Exit:
+    """The tester's own score: seeded bugs that it has to find, correct systems that it must not accuse.
+
+    For each bug: was its code reached, did it make a difference, was it detected and blamed on the right promise; how soon; is
+    the counterexample 1-minimal, does it replay, is it as short as can be. Exit code 0: all found and nobody accused; 1: a
+    false alarm; 2: a survivor.
+    """
+    from siteproof.conformance.cli import selftesting
+
+    return selftesting.selftest(session, quick, trials, engine or [], bug or [], max_time, jobs)
 
 
 @app.command(epilog="Example: siteproof crash hyper-v-to-secondary-site")

@@ -8,7 +8,8 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -24,6 +25,8 @@ from siteproof.model.errors import UsageError
 __all__ = ["doctor", "listing"]
 
 Rows = list[dict[str, Any]]
+STORY = 110
+"""Columns of a story at most: longer lines are hard to read."""
 
 
 def listing(session: Session, what: str, names: Sequence[str] = (), uncovered: bool = False) -> Exit:
@@ -38,14 +41,21 @@ def listing(session: Session, what: str, names: Sequence[str] = (), uncovered: b
         meant = "requirements" if uncovered else "topologies"
         raise UsageError(f"list {what} {found}", f"list {what}, or list {meant} {found}", "leave out what follows")
     rows = _topologies(names) if what == "topologies" else _LISTS[what]()
+    if rows and "story" in rows[0]:
+        session.out.print(*_told(rows, session.out.width), sep="\n")
+    else:
+        session.out.print(_table(rows))
+    session.emit("siteproof.list/1", Exit.OK, {"list": what, "rows": rows})
+    return Exit.OK
+
+
+def _table(rows: Rows) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for number, column in enumerate(rows[0] if rows else ()):
         table.add_column(column, no_wrap=number == 0)
     for row in rows:
         table.add_row(*(text(_cell(value), "bold" if number == 0 else "") for number, value in enumerate(row.values())))
-    session.out.print(table)
-    session.emit("siteproof.list/1", Exit.OK, {"list": what, "rows": rows})
-    return Exit.OK
+    return table
 
 
 def _cell(value: object) -> str:
@@ -80,20 +90,38 @@ def _properties() -> Rows:
 
 
 def _drivers() -> Rows:
-    from siteproof.conformance.drivers.bugs import VARIANTS
     from siteproof.conformance.drivers.registry import drivers
 
-    rows = [*drivers(), *((f"bundled+{variant.id}", f"a correct variant: {variant.story}") for variant in VARIANTS)]
-    return [{"driver": name, "system under test": about} for name, about in rows]
+    return [{"driver": name, "system under test": about} for name, about in drivers()]
 
 
 def _bugs() -> Rows:
     from siteproof.conformance.drivers.bugs import BUGS
 
     return [
-        {"driver": f"bundled+{bug.id}", "family": bug.family, "story": bug.story, "breaks": bug.breaks, "flows": list(bug.flows)}
+        {"driver": f"bundled+{bug.id}", "family": bug.family, "difficulty": bug.difficulty, "breaks": bug.breaks,
+         "story": bug.story, "flows": list(bug.flows)}
         for bug in BUGS
-    ]
+    ]  # fmt: skip
+
+
+def _variants() -> Rows:
+    from siteproof.conformance.drivers.variants import VARIANTS
+
+    return [{"driver": f"bundled~{one.id}", "story": one.story, "flows": list(one.flows)} for one in VARIANTS]
+
+
+def _told(rows: Rows, width: int) -> Iterator[Text]:
+    """Things with a story: under the name of each family, what each is called, and the story below it."""
+    family = None
+    for row in rows:
+        if row.get("family") != family:
+            yield Text(("" if family is None else "\n") + row["family"].upper(), "dim")
+            family = row["family"]
+        facts = [row[key] for key in ("difficulty", "breaks") if key in row]
+        facts += [f"{row['flows'][0]} only"] if len(row["flows"]) == 1 else []
+        yield Text.assemble((row["driver"], "bold"), ("  " * bool(facts) + " · ".join(facts), "dim"))
+        yield from map(text, textwrap.wrap(row["story"], min(width, STORY), initial_indent="    ", subsequent_indent="    "))
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {
@@ -101,6 +129,7 @@ _LISTS: dict[str, Callable[[], Rows]] = {
     "properties": _properties,
     "drivers": _drivers,
     "bugs": _bugs,
+    "variants": _variants,
 }
 
 

@@ -21,7 +21,7 @@ from siteproof.conformance.check import UNPLANNED
 from siteproof.conformance.cli.checking import check_supported, machine_facts, now, short_path
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, check_writable, parse_duration, version
-from siteproof.conformance.drivers.registry import factory_here
+from siteproof.conformance.drivers.registry import factory_here, is_bundled
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.explain import explain_steps
 from siteproof.conformance.replay import Saved, Status, load
@@ -152,7 +152,7 @@ def no_prints() -> Iterator[None]:
 
 def _check_driver(name: str, topologies: list[Topology]) -> None:
     """The bundled implementation refuses a flow that it does not have, before any work. Raises `UsageError`."""
-    if name.partition("+")[0] == "bundled":
+    if is_bundled(name):
         check_supported(topologies)
 
 

@@ -45,16 +45,18 @@ class WorkerError(SiteproofError):
 
 
 def side_by_side(items: Sequence[Item], work: Callable[[Item, Settings, Tell], Result], settings: Settings,
-                 progress: Tell) -> Iterator[Result]:
+                 progress: Tell, jobs: int | None = None) -> Iterator[Result]:
     """`work` for each item, the results in the order of the items, each as soon as those before it are there. `work` is
-    a function of a module. Raises `WorkerError`, and whatever `work` raises."""
-    if len(items) == 1:
-        yield work(items[0], settings, progress)
+    a function of a module. `jobs` is the number of processes; one is this process itself. Raises `WorkerError`, and
+    whatever `work` raises."""
+    if len(items) == 1 or jobs == 1:
+        for item in items:
+            yield work(item, settings, progress)
         return
     context = multiprocessing.get_context("spawn")
     queue: SimpleQueue[tuple[str, str]] = context.SimpleQueue()
     last: dict[str, str] = {}
-    pool = ProcessPoolExecutor(min(len(items), os.cpu_count() or 1), context, _begin, (queue,))
+    pool = ProcessPoolExecutor(min(len(items), jobs or os.cpu_count() or 1), context, _begin, (queue,))
     try:
         futures: list[Future[Result]] = [pool.submit(_do, work, item, settings) for item in items]
         for item, future in zip(items, futures, strict=True):

@@ -1,8 +1,9 @@
-"""Drivers by name: `bundled`, `bundled+BUG`, `bundled+VARIANT`, `model`; and a user's own: `module:Class`, `stdio:COMMAND`, or an
+"""Drivers by name: `bundled`, `bundled+BUG`, `bundled~VARIANT`, `model`; and a user's own: `module:Class`, `stdio:COMMAND`, or an
 address. A command and an address are told from `module:Class` by how they begin."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -12,19 +13,31 @@ from pathlib import Path
 from siteproof.conformance.driver import Driver, guarded_factory, load_driver_class
 from siteproof.model.errors import UsageError, near
 
-__all__ = ["driver_factory", "drivers", "factory_here"]
+__all__ = ["driver_factory", "drivers", "factory_here", "is_bundled"]
+
+_BUNDLED = re.compile(r"bundled(?:([+~])(.*))?\Z", re.DOTALL)
+_SORTS = {
+    "+": "a seeded bug after the plus (siteproof list bugs)",
+    "~": "a correct variant after the tilde (siteproof list variants)",
+}
 
 
 def drivers() -> tuple[tuple[str, str], ...]:
     """The built-in drivers: name, and what is under test."""
     return (
         ("bundled", "the bundled implementation in its deterministic simulation"),
-        ("bundled+BUG", "the same with a seeded bug, or a correct variant (`siteproof list bugs`)"),
+        ("bundled+BUG", "the same with a seeded bug (`siteproof list bugs`)"),
+        ("bundled~VARIANT", "the same doing something in another, correct way (`siteproof list variants`)"),
         ("model", "the model itself as a system: what conforms by construction"),
         ("module:Class", "your own driver, a class with the methods of siteproof.conformance.driver.Driver"),
         ("stdio:COMMAND ARGUMENTS", "your own driver, a program that speaks the wire protocol, one JSON message a line"),
         ("http://HOST:PORT/PATH", "your own driver, a service that speaks the wire protocol in POST requests"),
     )
+
+
+def is_bundled(name: str) -> bool:
+    """Whether the system under test is the bundled implementation, with or without something put in."""
+    return _BUNDLED.match(name) is not None
 
 
 def driver_factory(name: str) -> Callable[[], Driver]:
@@ -34,22 +47,15 @@ def driver_factory(name: str) -> Callable[[], Driver]:
         from siteproof.conformance.drivers.model import ModelDriver
 
         return ModelDriver
-    from siteproof.conformance.drivers.bugs import BUGS, VARIANTS
-
-    if name.partition("+")[0] == "bundled":
+    if bundled := _BUNDLED.match(name):
         from siteproof.conformance.drivers.bundled import BundledDriver
 
-        known: Mapping[str, dict[str, type]] = {
-            **{bug.id: bug.components for bug in BUGS},
-            **{variant.id: variant.components for variant in VARIANTS},
-        }
-        _, plus, wanted = name.partition("+")
-        if not plus:
+        sort, wanted = bundled.groups()
+        if sort is None:
             return BundledDriver
+        known = _put_in()[sort]
         if wanted not in known:
-            raise UsageError(
-                f"the driver {name}", "a seeded bug or variant after the plus (siteproof list bugs)", near(wanted, known)
-            )
+            raise UsageError(f"the driver {name}", _SORTS[sort], near(wanted, known))
         return partial(BundledDriver, known[wanted], name)
     if name.startswith("stdio:"):
         from siteproof.conformance.drivers.stdio import stdio_factory
@@ -60,13 +66,21 @@ def driver_factory(name: str) -> Callable[[], Driver]:
 
         return http_factory(name)
     if ":" not in name:
-        names = ("bundled", "model", *(f"bundled+{b.id}" for b in BUGS), *(f"bundled+{v.id}" for v in VARIANTS))
+        names = ("bundled", "model", *(f"bundled{sort}{id}" for sort, known in _put_in().items() for id in known))
         raise UsageError(
             f"the driver {name}",
-            "bundled, bundled+BUG, model, module:Class, stdio:COMMAND, or an http:// address",
+            "bundled, bundled+BUG, bundled~VARIANT, model, module:Class, stdio:COMMAND, or an http:// address",
             near(name, names) if get_close_matches(name, names) else "see siteproof list drivers",
         )
     return guarded_factory(name, load_driver_class(name))
+
+
+def _put_in() -> dict[str, Mapping[str, dict[str, type]]]:
+    """What can be put into the bundled implementation, by the sign that stands before its name."""
+    from siteproof.conformance.drivers.bugs import BUGS
+    from siteproof.conformance.drivers.variants import VARIANTS
+
+    return {"+": {bug.id: bug.components for bug in BUGS}, "~": {variant.id: variant.components for variant in VARIANTS}}
 
 
 def factory_here(name: str) -> Callable[[], Driver]:
