@@ -108,6 +108,8 @@ class Promised:
         self._flush_active = self.compiled.actions["flush"].step
         self._flush_former = self.compiled.actions["flush_former_source"].step
         self._steps: dict[State, tuple[tuple[int, int, State], ...]] = {}
+        self.appearances: dict[Any, dict[Any, Any]] = {}
+        """What closures come to (`siteproof.conformance.appearance`)."""
         self._allowed: dict[tuple[Any, ...], tuple[str, ...]] = {}
         self._allowed_by = self._lifecycle_positions()
         self._sites = tuple(s.value for s in Site)

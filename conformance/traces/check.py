@@ -398,7 +398,6 @@ def _united(factors: Iterable[Factor]) -> list[Factor]:
             found[key] = factor
         else:
             known.candidates = tuple(dict.fromkeys((*known.candidates, *factor.candidates)))
-            known.retention = known.retention or factor.retention
     return list(found.values())
 
 
