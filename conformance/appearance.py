@@ -26,8 +26,8 @@ from siteproof.conformance.trail import Steps
 from siteproof.model.readings.python import State
 
 __all__ = [
-    "ASKED", "COPY", "FORMER", "NAMED", "NEWEST", "OWN", "USED", "Ending", "Key", "Placed", "Shape", "appearance", "made_of",
-    "pruner", "remember",
+    "ASKED", "COPY", "FORMER", "NAMED", "NEWEST", "OWN", "USED", "Appearance", "Ending", "Placed", "Shape", "appearance",
+    "made_of", "pruner",
 ]  # fmt: skip
 
 OWN, FORMER, COPY = range(3)
@@ -74,7 +74,7 @@ class Ending(NamedTuple):
     steps: Steps
 
 
-def appearance(sight: Sight) -> Key:
+def appearance_key(sight: Sight) -> Key:
     """What of a sight the state alone decides."""
     seen = sight.seen
     alerts, points = seen.alerts, seen.points
@@ -85,12 +85,25 @@ def appearance(sight: Sight) -> Key:
     )  # fmt: skip
 
 
-def remember(promised: Promised, look: Key, here: Key, endings: tuple[Ending, ...]) -> None:
-    """Keep what a closure comes to."""
-    known = promised.appearances
-    if sum(map(len, known.values())) >= REMEMBERED:
-        known.clear()
-    known.setdefault(look, {})[here] = endings
+@attrs.define(eq=False)
+class Appearance:
+    """What is remembered for one appearance: which states lead nowhere near it, and how closures can end in it."""
+
+    dead: Callable[[State], bool] | None
+    endings: dict[Key, tuple[Ending, ...]] = attrs.Factory(dict)
+
+
+def appearance(promised: Promised, sight: Sight) -> Appearance:
+    """What is remembered for what is seen, to be added to."""
+    key, known = appearance_key(sight), promised.appearances
+    found: Appearance | None = known.get(key)
+    if found is None:
+        if sum(len(one.endings) for one in known.values()) > REMEMBERED:
+            known.clear()
+        found = known[key] = Appearance(pruner(promised, sight.seen))
+    elif len(found.endings) > REMEMBERED:
+        found.endings.clear()
+    return found
 
 
 def made_of(here: Candidate, ending: Ending, newest: str, new: tuple[str, ...]) -> Candidate:

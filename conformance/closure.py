@@ -2,7 +2,8 @@
 
 Rules
 1. A state is a tuple of codes (`siteproof.model.readings.python`). The internal steps that are possible in it are computed by
-   one generated function from the very terms that the proofs use, and remembered: campaigns meet the same states again and again.
+   one generated function for each running job, from the very terms that the proofs use, and remembered: campaigns meet the same
+   states again and again.
 2. The model keeps one arbitrary older point beside the newest. The oracle does not let internal steps choose it (`keep` is
    always false), nor remove points one by one: which points there are, it sees. When a request names a point, that point
    becomes the kept one.
@@ -18,9 +19,10 @@ from typing import Any
 
 import attrs
 
+from siteproof.model.nodes import Part, read
 from siteproof.model.promise import promise_model
 from siteproof.model.promise.vocabulary import Direction, Failover, Job, Point, Protection, Resync, Site, Test
-from siteproof.model.readings.python import CompiledAction, CompiledModel, State, compile_model, expression
+from siteproof.model.readings.python import CompiledAction, CompiledModel, State, compile_model, specialised
 from siteproof.model.system import Kind, constants_of
 
 __all__ = ["CUT", "PLAIN", "REMOVED", "RENEWED", "Abstract", "Index", "Promised", "Shown"]
@@ -83,6 +85,16 @@ class Index:
         return cls(**{field.name: compiled.position[field.name] for field in attrs.fields(cls)})
 
 
+@attrs.frozen
+class _Read:
+    """An internal action, read for its source: its number, arguments that are given, preconditions, and changes."""
+
+    number: int
+    given: dict[str, int | bool]
+    guards: tuple[Part, ...]
+    changes: dict[str, Part]
+
+
 class Promised:
     """The promise level of one flow, ready for the oracle, for engines and for coverage. Holds nothing about a run."""
 
@@ -108,7 +120,7 @@ class Promised:
         self._flush_active = self.compiled.actions["flush"].step
         self._flush_former = self.compiled.actions["flush_former_source"].step
         self._steps: dict[State, tuple[tuple[int, int, State], ...]] = {}
-        self.appearances: dict[Any, dict[Any, Any]] = {}
+        self.appearances: dict[Any, Any] = {}
         """What closures come to (`siteproof.conformance.appearance`)."""
         self._allowed: dict[tuple[Any, ...], tuple[str, ...]] = {}
         self._allowed_by = self._lifecycle_positions()
@@ -136,23 +148,47 @@ class Promised:
         return REMOVED if "points" in changes else PLAIN
 
     def _one_function(self, actions: list[CompiledAction], *, fair: bool) -> Callable[[State], Any]:
-        """Source for all `actions` at once. `fair`: only whether any of them is possible."""
+        """All `actions` in one function for each running job, made when the job is first met: most actions belong to one job.
+        `fair`: only whether any of them is possible."""
+        read_once = [
+            _Read(
+                number,
+                {f"arg:{p.name}": False for p in one.action.parameters},
+                (*(read(g.folded) for g in one.action.guards), *((read(one.action.fair_when),) if fair else ())),
+                {} if fair else {name: read(node) for name, node in one.action.changes.items()},
+            )
+            for number, one in enumerate(actions)
+        ]
+        made: dict[int | bool, Callable[[State], Any]] = {}
+        at = self.at.job
+
+        def steps(state: State) -> Any:
+            job = state[at]
+            known = made.get(job)
+            if known is None:
+                known = made[job] = self._of_job(read_once, job, fair=fair)
+            return known(state)
+
+        return steps
+
+    def _of_job(self, actions: list[_Read], job: int | bool, *, fair: bool) -> Callable[[State], Any]:
         fields = {name: f"v{i}" for i, name in enumerate(self.model.names)}
         lines = ["def steps(s):", "    " + ", ".join(fields.values()) + ", = s"]
         if not fair:
             lines.append("    r = []")
-        for number, compiled in enumerate(actions):
-            action = compiled.action
-            names = {**fields, **{f"arg:{p.name}": "False" for p in action.parameters}}
-            guard = " and ".join(expression(g.folded, names) for g in action.guards) or "True"
+        for action in actions:
+            given = {"job": job, **action.given}
+            guards = [specialised(guard, fields, given) for guard in action.guards]
+            if any(guard is False for guard in guards):
+                continue
+            guard = " and ".join(g for g in guards if isinstance(g, str)) or "True"
             if fair:
-                guard = f"({guard}) and {expression(action.fair_when, names)}"
                 lines.append(f"    if {guard}:\n        return True")
                 continue
             after = ", ".join(
-                expression(action.changes[n], names) if n in action.changes else fields[n] for n in self.model.names
+                str(specialised(action.changes[n], fields, given)) if n in action.changes else fields[n] for n in self.model.names
             )
-            lines.append(f"    if {guard}:\n        r.append(({number}, {self._kinds[number]}, ({after},)))")
+            lines.append(f"    if {guard}:\n        r.append(({action.number}, {self._kinds[action.number]}, ({after},)))")
         lines.append("    return False" if fair else "    return tuple(r)")
         scope: dict[str, Any] = {}
         exec(compile("\n".join(lines), f"<internal steps of {self.name}>", "exec"), scope)

@@ -22,8 +22,21 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from siteproof.conformance import appearance as remembered
-from siteproof.conformance.appearance import ASKED, COPY, FORMER, NAMED, NEWEST, OWN, USED, Ending, Placed, Shape
+from siteproof.conformance.appearance import (
+    ASKED,
+    COPY,
+    FORMER,
+    NAMED,
+    NEWEST,
+    OWN,
+    USED,
+    Appearance,
+    Ending,
+    Placed,
+    Shape,
+    appearance,
+    made_of,
+)
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Journal, View
 from siteproof.conformance.driver import UNKNOWN, Observation
@@ -128,8 +141,7 @@ class Factor(Searcher):
 
     def recalled(self, event: Event | None, sight: Sight) -> tuple[tuple[Candidate, ...], Stage] | None:
         """The same from what is remembered of earlier searches."""
-        look, new = remembered.appearance(sight), sight.new
-        known = self.promised.appearances.get(look)
+        look, new = appearance(self.promised, sight), sight.new
         newest, ids = self._newest(new), tuple(p.id for p in new) if new else ()
         reads, told = bool(sight.disk or sight.former or sight.copy), sight.seen.failover_point is not UNKNOWN
         ways: dict[Candidate, Way] = {}
@@ -143,13 +155,11 @@ class Factor(Searcher):
                     state, log.length, -1 if old is None else old.length, aside.copy is None, not aside.asked, newest == UNSEEN,
                     places,
                 )  # fmt: skip
-                endings = known.get(key) if known is not None else None
+                endings = look.endings.get(key)
                 if endings is None:
-                    endings = self._endings(here, sight, places, newest)
-                    remembered.remember(self.promised, look, key, endings)
-                    known = self.promised.appearances.get(look)
+                    endings = look.endings[key] = self._endings(here, sight, look, places, newest)
                 for ending in endings:
-                    after = remembered.made_of(here, ending, newest, ids)
+                    after = made_of(here, ending, newest, ids)
                     node = (*after, len(ids), ending.renewed)
                     if (
                         (reads and not (self.holds(node, sight) and self.keeps(node, sight) and self.copies(node, sight)))
@@ -161,7 +171,12 @@ class Factor(Searcher):
         return (tuple(ways), Kept(ways)) if ways else None
 
     def _endings(
-        self, here: Candidate, sight: Sight, places: tuple[tuple[str, int | None, int | None], ...] | None, newest: str
+        self,
+        here: Candidate,
+        sight: Sight,
+        look: Appearance,
+        places: tuple[tuple[str, int | None, int | None], ...] | None,
+        newest: str,
     ) -> tuple[Ending, ...]:
         """Every way in which the closure of `here` can end in a state that shows what was seen."""
         state, log, old, aside = here
@@ -169,7 +184,7 @@ class Factor(Searcher):
         beside = Aside(None if aside.copy is None else Shape(COPY, 0), USED, ASKED if aside.asked else "")  # type: ignore[arg-type]
         start: Node = (state, own, former, beside, 0, False)  # type: ignore[assignment]
         new = None if places is None else tuple(Placed(f"{NAMED}{n}", k, (a, b)) for n, (k, a, b) in enumerate(places))
-        paths = self._close((start,), new, newest if newest == UNSEEN else NEWEST, remembered.pruner(self.promised, sight.seen))
+        paths = self._close((start,), new, newest if newest == UNSEEN else NEWEST, look.dead)
         points, found = self._at.points, list[Ending]()
         for node, way in paths.items():
             if not (self.shows(node, sight) and self.allows(node, sight) and self.rests(node, sight)):
