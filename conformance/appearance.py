@@ -27,7 +27,7 @@ from siteproof.model.readings.python import State
 
 __all__ = [
     "ASKED", "COPY", "FORMER", "NAMED", "NEWEST", "OWN", "USED", "Appearance", "Ending", "Placed", "Shape", "appearance",
-    "made_of", "pruner",
+    "made_of", "pruner", "remember",
 ]  # fmt: skip
 
 OWN, FORMER, COPY = range(3)
@@ -36,7 +36,7 @@ OWN, FORMER, COPY = range(3)
 USED, ASKED, NEWEST, NAMED = "\0used", "\0asked", "\0newest", "\0point"
 """Names that are filled in later; `NAMED` with the number of a new point."""
 
-REMEMBERED = 40_000
+REMEMBERED = 25_000
 
 Key = tuple[Any, ...]
 
@@ -98,12 +98,17 @@ def appearance(promised: Promised, sight: Sight) -> Appearance:
     key, known = appearance_key(sight), promised.appearances
     found: Appearance | None = known.get(key)
     if found is None:
-        if sum(len(one.endings) for one in known.values()) > REMEMBERED:
-            known.clear()
         found = known[key] = Appearance(pruner(promised, sight.seen))
-    elif len(found.endings) > REMEMBERED:
-        found.endings.clear()
     return found
+
+
+def remember(promised: Promised, look: Appearance, key: Key, endings: tuple[Ending, ...]) -> None:
+    """Keep what a closure comes to."""
+    promised.remembered += 1
+    if promised.remembered > REMEMBERED:
+        promised.remembered = 0
+        promised.appearances.clear()
+    look.endings[key] = endings
 
 
 def made_of(here: Candidate, ending: Ending, newest: str, new: tuple[str, ...]) -> Candidate:

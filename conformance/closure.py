@@ -9,7 +9,8 @@ Rules
    becomes the kept one.
 3. Steps are told apart by what they do to the list of points, since that list is observed: `PLAIN` nothing, `CUT` a new point,
    `RENEWED` all old points go and a new one comes, `REMOVED` all go.
-4. What is remembered is bounded by the number of states, each of which takes about a kilobyte; beyond it all is forgotten.
+4. What is remembered is bounded by the number of states, each of which takes about two kilobytes; beyond it those go that were
+   not met for longest.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ Shown = tuple[str, str, str, str, "str | None", "int | None", "int | None", bool
 """What a customer can see of a state: protection, active, direction, failover, job, received, loss, alerted, running at
 primary, running at recovery, test failover, resynchronisation, whether points are advertised."""
 
-_REMEMBERED = 150_000
+_REMEMBERED = 25_000
+"""States in each of two generations: those that were met of late, and before."""
 
 
 @attrs.frozen
@@ -120,8 +122,10 @@ class Promised:
         self._flush_active = self.compiled.actions["flush"].step
         self._flush_former = self.compiled.actions["flush_former_source"].step
         self._steps: dict[State, tuple[tuple[int, int, State], ...]] = {}
+        self._older: dict[State, tuple[tuple[int, int, State], ...]] = {}
         self.appearances: dict[Any, Any] = {}
-        """What closures come to (`siteproof.conformance.appearance`)."""
+        self.remembered = 0
+        """What closures come to, and how many of them (`siteproof.conformance.appearance`)."""
         self._allowed: dict[tuple[Any, ...], tuple[str, ...]] = {}
         self._allowed_by = self._lifecycle_positions()
         self._sites = tuple(s.value for s in Site)
@@ -206,10 +210,13 @@ class Promised:
         """The internal steps that are possible: (index into `internal_names`, what it does to points, next state)."""
         known = self._steps.get(state)
         if known is None:
-            if len(self._steps) > _REMEMBERED:
-                self._steps.clear()
-            # A commit that has no point to remove, and steps that change nothing, stay what they are: plain.
-            known = self._steps[state] = tuple(one for one in self._internal(state) if one[2] != state or one[1] == CUT)
+            if len(self._steps) >= _REMEMBERED:
+                self._older, self._steps = self._steps, {}
+            known = self._older.pop(state, None)
+            if known is None:
+                # A commit that has no point to remove, and steps that change nothing, stay what they are: plain.
+                known = tuple(one for one in self._internal(state) if one[2] != state or one[1] == CUT)
+            self._steps[state] = known
         return known
 
     def restless(self, state: State) -> bool:

@@ -36,6 +36,7 @@ from siteproof.conformance.appearance import (
     Shape,
     appearance,
     made_of,
+    remember,
 )
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Journal, View
@@ -157,7 +158,8 @@ class Factor(Searcher):
                 )  # fmt: skip
                 endings = look.endings.get(key)
                 if endings is None:
-                    endings = look.endings[key] = self._endings(here, sight, look, places, newest)
+                    endings = self._endings(here, sight, look, places, newest)
+                    remember(self.promised, look, key, endings)
                 for ending in endings:
                     after = made_of(here, ending, newest, ids)
                     node = (*after, len(ids), ending.renewed)
