@@ -160,7 +160,7 @@ def test_a_history_that_no_order_explains_is_told_with_all_orders(tmp_path: Path
     assert verdict.divergence is not None
     assert "in every order that respects real time" in verdict.divergence.conjunct
     ends = [order.partition(" cannot be: ")[0] for order in verdict.orders]
-    assert ends == ["after line 6, line 7: line 5", "after line 5: line 6"]
+    assert ends == ["after line 6, line 7: line 5", "after line 5: line 6", "after line 6: line 5"]
     assert all("rejected (JobInProgress)" in order.partition("the model allows")[2] for order in verdict.orders)
     assert main(["trace", "check", str(file)]) == 1
     shown = capsys.readouterr().out
