@@ -2,13 +2,15 @@
 
 Rules
 1. A state is a tuple of codes (`siteproof.model.readings.python`). The internal steps that are possible in it are computed by
-   one generated function from the very terms that the proofs use, and remembered: campaigns meet the same states again and again.
+   one generated function for each running job, from the very terms that the proofs use, and remembered: campaigns meet the same
+   states again and again.
 2. The model keeps one arbitrary older point beside the newest. The oracle does not let internal steps choose it (`keep` is
    always false), nor remove points one by one: which points there are, it sees. When a request names a point, that point
    becomes the kept one.
 3. Steps are told apart by what they do to the list of points, since that list is observed: `PLAIN` nothing, `CUT` a new point,
    `RENEWED` all old points go and a new one comes, `REMOVED` all go.
-4. What is remembered is bounded by the number of states, each of which takes about a kilobyte; beyond it all is forgotten.
+4. What is remembered is bounded by the number of states, each of which takes about two kilobytes; beyond it those go that were
+   not met for longest.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from typing import Any
 
 import attrs
 
+from siteproof.model.nodes import Part, read
 from siteproof.model.promise import promise_model
 from siteproof.model.promise.vocabulary import Direction, Failover, Job, Point, Protection, Resync, Site, Test
-from siteproof.model.readings.python import CompiledAction, CompiledModel, State, compile_model, expression
+from siteproof.model.readings.python import CompiledAction, CompiledModel, State, compile_model, specialised
 from siteproof.model.system import Kind, constants_of
 
 __all__ = ["CUT", "PLAIN", "REMOVED", "RENEWED", "Abstract", "Index", "Promised", "Shown"]
@@ -34,7 +37,8 @@ Shown = tuple[str, str, str, str, "str | None", "int | None", "int | None", bool
 """What a customer can see of a state: protection, active, direction, failover, job, received, loss, alerted, running at
 primary, running at recovery, test failover, resynchronisation, whether points are advertised."""
 
-_REMEMBERED = 150_000
+_REMEMBERED = 25_000
+"""States in each of two generations: those that were met of late, and before."""
 
 
 @attrs.frozen
@@ -83,6 +87,16 @@ class Index:
         return cls(**{field.name: compiled.position[field.name] for field in attrs.fields(cls)})
 
 
+@attrs.frozen
+class _Read:
+    """An internal action, read for its source: its number, arguments that are given, preconditions, and changes."""
+
+    number: int
+    given: dict[str, int | bool]
+    guards: tuple[Part, ...]
+    changes: dict[str, Part]
+
+
 class Promised:
     """The promise level of one flow, ready for the oracle, for engines and for coverage. Holds nothing about a run."""
 
@@ -108,6 +122,10 @@ class Promised:
         self._flush_active = self.compiled.actions["flush"].step
         self._flush_former = self.compiled.actions["flush_former_source"].step
         self._steps: dict[State, tuple[tuple[int, int, State], ...]] = {}
+        self._older: dict[State, tuple[tuple[int, int, State], ...]] = {}
+        self.appearances: dict[Any, Any] = {}
+        self.remembered = 0
+        """What closures come to, and how many of them (`siteproof.conformance.appearance`)."""
         self._allowed: dict[tuple[Any, ...], tuple[str, ...]] = {}
         self._allowed_by = self._lifecycle_positions()
         self._sites = tuple(s.value for s in Site)
@@ -134,23 +152,47 @@ class Promised:
         return REMOVED if "points" in changes else PLAIN
 
     def _one_function(self, actions: list[CompiledAction], *, fair: bool) -> Callable[[State], Any]:
-        """Source for all `actions` at once. `fair`: only whether any of them is possible."""
+        """All `actions` in one function for each running job, made when the job is first met: most actions belong to one job.
+        `fair`: only whether any of them is possible."""
+        read_once = [
+            _Read(
+                number,
+                {f"arg:{p.name}": False for p in one.action.parameters},
+                (*(read(g.folded) for g in one.action.guards), *((read(one.action.fair_when),) if fair else ())),
+                {} if fair else {name: read(node) for name, node in one.action.changes.items()},
+            )
+            for number, one in enumerate(actions)
+        ]
+        made: dict[int | bool, Callable[[State], Any]] = {}
+        at = self.at.job
+
+        def steps(state: State) -> Any:
+            job = state[at]
+            known = made.get(job)
+            if known is None:
+                known = made[job] = self._of_job(read_once, job, fair=fair)
+            return known(state)
+
+        return steps
+
+    def _of_job(self, actions: list[_Read], job: int | bool, *, fair: bool) -> Callable[[State], Any]:
         fields = {name: f"v{i}" for i, name in enumerate(self.model.names)}
         lines = ["def steps(s):", "    " + ", ".join(fields.values()) + ", = s"]
         if not fair:
             lines.append("    r = []")
-        for number, compiled in enumerate(actions):
-            action = compiled.action
-            names = {**fields, **{f"arg:{p.name}": "False" for p in action.parameters}}
-            guard = " and ".join(expression(g.folded, names) for g in action.guards) or "True"
+        for action in actions:
+            given = {"job": job, **action.given}
+            guards = [specialised(guard, fields, given) for guard in action.guards]
+            if any(guard is False for guard in guards):
+                continue
+            guard = " and ".join(g for g in guards if isinstance(g, str)) or "True"
             if fair:
-                guard = f"({guard}) and {expression(action.fair_when, names)}"
                 lines.append(f"    if {guard}:\n        return True")
                 continue
             after = ", ".join(
-                expression(action.changes[n], names) if n in action.changes else fields[n] for n in self.model.names
+                str(specialised(action.changes[n], fields, given)) if n in action.changes else fields[n] for n in self.model.names
             )
-            lines.append(f"    if {guard}:\n        r.append(({number}, {self._kinds[number]}, ({after},)))")
+            lines.append(f"    if {guard}:\n        r.append(({action.number}, {self._kinds[action.number]}, ({after},)))")
         lines.append("    return False" if fair else "    return tuple(r)")
         scope: dict[str, Any] = {}
         exec(compile("\n".join(lines), f"<internal steps of {self.name}>", "exec"), scope)
@@ -168,10 +210,13 @@ class Promised:
         """The internal steps that are possible: (index into `internal_names`, what it does to points, next state)."""
         known = self._steps.get(state)
         if known is None:
-            if len(self._steps) > _REMEMBERED:
-                self._steps.clear()
-            # A commit that has no point to remove, and steps that change nothing, stay what they are: plain.
-            known = self._steps[state] = tuple(one for one in self._internal(state) if one[2] != state or one[1] == CUT)
+            if len(self._steps) >= _REMEMBERED:
+                self._older, self._steps = self._steps, {}
+            known = self._older.pop(state, None)
+            if known is None:
+                # A commit that has no point to remove, and steps that change nothing, stay what they are: plain.
+                known = tuple(one for one in self._internal(state) if one[2] != state or one[1] == CUT)
+            self._steps[state] = known
         return known
 
     def restless(self, state: State) -> bool:

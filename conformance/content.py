@@ -27,6 +27,8 @@ BLOCK = 4096
 _MAGIC = b"SITEPRF1"
 _HEADER = struct.Struct("<8s24sIQIQ")
 _DIGEST = 16
+_PAYLOADS = 256
+"""How many blocks a journal remembers the bytes of: a megabyte."""
 _REPEAT = (BLOCK - _HEADER.size) // _DIGEST + 1
 
 Reader = Callable[[int, int, int], bytes]
@@ -63,11 +65,14 @@ def decode(data: bytes, offset: int = 0) -> Tag | None:
 
 @attrs.frozen(eq=False)
 class WriteRecord:
-    """One write that was issued: its tag, the address on the machine and the bytes."""
+    """One write that was issued: its tag and the address on the machine. The bytes follow from the tag, and are not kept."""
 
     tag: Tag
     address: int
-    payload: bytes
+
+    @property
+    def payload(self) -> bytes:
+        return encode(self.tag)
 
     @property
     def sequence(self) -> int:
@@ -203,12 +208,13 @@ class Journal:
         self.in_copies: set[int] = set()
         """Writes that were made in the copy of a test failover, and belong nowhere else."""
         self._last: dict[int, int] = {}
+        self._payloads: dict[int, bytes] = {}
 
     def issue(self, disk: int, block: int, branch: int, *, in_copy: bool = False) -> WriteRecord:
         """Make the next write. It is in no log yet."""
         block %= self.base.blocks
         tag = Tag(self.machine, disk, block, branch, len(self.records) + 1)
-        record = WriteRecord(tag, disk * self.base.blocks + block, encode(tag))
+        record = WriteRecord(tag, disk * self.base.blocks + block)
         self.records[tag.sequence] = record
         self.addresses.add(record.address)
         if in_copy:
@@ -256,7 +262,7 @@ class Journal:
             offset, here = index * BLOCK, address + index
             if here in written:
                 guess = last.get(here)
-                if guess is not None and data.startswith(records[guess].payload, offset):
+                if guess is not None and data.startswith(self._payload(guess), offset):
                     content[here] = guess
                     continue
             if data.startswith(base[offset : offset + BLOCK], offset):
@@ -277,6 +283,15 @@ class Journal:
                 rubbish.append((here, "a torn block: the beginning of one write, the end of another"))
             else:
                 rubbish.append((here, "bytes that are neither the base image's nor any write's"))
+
+    def _payload(self, sequence: int) -> bytes:
+        """The bytes of a write. Those that were asked for last are remembered."""
+        known = self._payloads.get(sequence)
+        if known is None:
+            if len(self._payloads) >= _PAYLOADS:
+                self._payloads.clear()
+            known = self._payloads[sequence] = self.records[sequence].payload
+        return known
 
     def told(self, sequence: int | None) -> str:
         """What an address holds, in words."""

@@ -299,8 +299,9 @@ class Session:
     def _take_in(self, machine: str, event: Event | None, *, still: bool, disk: bool, whole: bool | None = None) -> None:
         """Observe one machine and let the oracle explain it. `whole`: whatever is read, read all of it."""
         factor = self.factors[machine]
-        seen = self.driver.observe(machine)
-        before = self.last.get(machine)
+        seen, before = self.driver.observe(machine), self.last.get(machine)
+        if seen == before:
+            seen = before  # long cases keep what was seen once, however often it was
         self.last[machine] = seen
         moved = before is not None and (before.active != seen.active or (before.job == "ChangePit" and seen.job is None))
         tried = before is not None and before.test != seen.test
@@ -396,7 +397,10 @@ class Session:
             return
 
     def _note(self, command: Command, answer: Answer | bool | None, skipped: str = "") -> None:
-        self._trail.append((command, answer, skipped, dict(self.last), self._time))
+        shown = self._trail[-1][3] if self._trail else {}
+        if len(shown) != len(self.last) or any(shown[m] is not one for m, one in self.last.items()):
+            shown = dict(self.last)
+        self._trail.append((command, answer, skipped, shown, self._time))
 
     @property
     def records(self) -> tuple[StepRecord, ...]:

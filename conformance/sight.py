@@ -12,7 +12,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import attrs
@@ -59,6 +59,11 @@ class PointSeen:
     kind: str
     view: View
 
+    def where(self, log: Log) -> int | None:
+        """How long the beginning of `log` is that the point holds; None if it is no instant of that history."""
+        found = self.view.locate(log)
+        return None if found is None else found.length
+
 
 @attrs.frozen
 class Sight:
@@ -81,19 +86,24 @@ class Sight:
 
 
 class Tests:
-    """The tests of one machine's candidates. `points` are those that were advertised before; `retention` says whether an older
-    point could be removed then."""
+    """The tests of one machine's candidates, `candidates`. `points` are those that were advertised before."""
+
+    candidates: Sequence[Candidate]
 
     def __init__(self, promised: Promised) -> None:
         self.promised = promised
         self.points: tuple[PointSeen, ...] = ()
         self.reported_point: str | None = None
-        self.retention = False
         self._at = promised.at
 
     def branch(self, of: Candidate | Node) -> Log:
         """The history on which the advertised points of a candidate lie."""
         return of[2] if of[2] is not None and of[0][self._at.failover] in (1, 2) else of[1]
+
+    def _former(self, after: State, old: Log | None) -> Log | None:
+        """The former source's history, as long as `after` says."""
+        at = self._at
+        return None if old is None else old.prefix(int(after[at.passive]) + int(after[at.passive_cached]))
 
     def explains(self, node: Node, sight: Sight) -> bool:
         """Whether `node` shows exactly what was seen."""
@@ -188,7 +198,7 @@ class Tests:
 
     def retains(self, node: Node) -> bool:
         """Whether retention may have removed older points since the last sight: it is at work before or after the event."""
-        return self.retention or self.promised.prunable(node[0])
+        return self.promised.prunable(node[0]) or any(self.promised.prunable(c[0]) for c in self.candidates)
 
     def pinned(self, node: Node) -> set[str]:
         """The points in use: by a failover, a test failover, or the job that runs."""

@@ -80,6 +80,8 @@ def _tell(session: Session, file: Path, case: CaseVerdict) -> None:
         out.print(text(f"{where}; the model allows {found.expected}", "red"), soft_wrap=True)
         asked = f" ({', '.join(found.requirements)})" if found.requirements else ""
         out.print(text(f"Breaks {found.promise}, {found.promise_title}{asked}; rejected by: {found.conjunct}."), soft_wrap=True)
+    for order in case.orders:
+        out.print(text(f"  tried: {order}", "dim"), soft_wrap=True)
     if case.recorded:
         out.print(text(f"The run itself found: {case.recorded}", "dim"), soft_wrap=True)
     out.print()

@@ -30,7 +30,7 @@ class _DisksCutApart(ReplicationTarget):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.later: list[tuple[int, int, bytes]] = []
+        self.later: list[tuple[int, int, bytes | memoryview]] = []
 
     def apply(self, batch: ChangeBatch) -> None:
         for write, piece in zip(batch.writes, self._contents(batch), strict=True):

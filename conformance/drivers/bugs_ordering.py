@@ -73,7 +73,7 @@ class _ChunkAfterChanges(ReplicationTarget):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.aside: list[tuple[CopyChunk, list[bytes]]] = []
+        self.aside: list[tuple[CopyChunk, list[bytes | memoryview]]] = []
 
     def store_base(self, chunk: CopyChunk) -> None:
         self.aside.append((chunk, self._contents(chunk)))

@@ -5,7 +5,7 @@ Rules
    one, then its entries. An entry is a command with its answer and what was seen after it, or, of the kind `look`, only seen.
 2. Everything but the kind and the command's own arguments may be left out. What is left out is unknown; unknown is not false.
 3. Entries without times happened one after the other, as they stand. A time (seconds, or ISO 8601 text) is an instant (`at`) or
-   a span (`start`, `end`); entries with times stand in the order of their beginnings.
+   a span (`start`, `end`; without `end`: never answered); entries with times stand in the order of their beginnings.
 4. Reading is strict: whatever is no trace of this version is one `TraceError`, which names file and line. It is done case by
    case, so that a long trace is never in memory whole.
 """
@@ -298,14 +298,23 @@ class Reader:
     def _times(self, row: dict[str, Any], before: Entry | None) -> tuple[float | None, float | None]:
         if "at" in row and ("start" in row or "end" in row):
             self.fail("an instant ('at') and a span", "one of them")
-        if ("start" in row) != ("end" in row):
-            self.fail("one end of a span", "'start' and 'end', or 'at'")
+        if "end" in row and "start" not in row:
+            self.fail("the end of a span without its start", "'start' and 'end', or 'at'")
+        if "start" in row and "end" not in row:
+            if row.get("answer", "unknown") != "unknown" or row.get("kind") not in ("operation", "write", "start-machine"):
+                self.fail("a span without an end", "'end', too; only a command that was never answered has none")
+            if row.get("seen") or row.get("read") or row.get("again"):
+                self.fail("something seen in a span without an end", "a line of its own, of the kind 'look'")
+            return self._in_order(self._time(row["start"]), before), float("inf")
         start, end = (self._time(row.get(key)) for key in (("at", "at") if "at" in row else ("start", "end")))
         if start is not None and end is not None and end < start:
             self.fail("an end before the start", "a start that is no later than the end")
+        return self._in_order(start, before), end
+
+    def _in_order(self, start: float | None, before: Entry | None) -> float | None:
         if before is not None and before.start is not None and start is not None and start < before.start:
             self.fail(f"a beginning before that of line {before.line}", "entries in the order of their beginnings", "sort them")
-        return start, end
+        return start
 
     def _time(self, value: Any) -> float | None:
         if value is None:

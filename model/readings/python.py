@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from siteproof.model.nodes import Part, read
 from siteproof.model.system import Action, Kind, Model
 
 __all__ = ["Accepted", "CompiledAction", "CompiledModel", "Refused", "State", "compile_model", "compile_predicate",
-           "expression"]
+           "expression", "specialised"]
 
 State = tuple[int | bool, ...]
 
@@ -47,7 +48,11 @@ def _source(part: Part, names: Mapping[str, str]) -> str:
         return f"({part.name})"
     if part.is_constant:
         return names[part.name]
-    inner = [_source(one, names) for one in part.parts]
+    return _worded(kind, part.name, [_source(one, names) for one in part.parts])
+
+
+def _worded(kind: int, name: str, inner: list[str]) -> str:
+    """Source of an operator over source."""
     if kind == z3.Z3_OP_NOT:
         return f"(not {inner[0]})"
     if kind == z3.Z3_OP_IMPLIES:
@@ -60,7 +65,52 @@ def _source(part: Part, names: Mapping[str, str]) -> str:
         raise ValueError(f"only two terms may be compared for difference, not {len(inner)}")
     if kind in _INFIX:
         return "(" + _INFIX[kind].join(inner) + ")"
-    raise ValueError(f"the compiled reading has no word for {part.name}")
+    raise ValueError(f"the compiled reading has no word for {name}")
+
+
+_COMPARED: dict[int, Callable[..., int]] = {
+    z3.Z3_OP_EQ: operator.eq, z3.Z3_OP_DISTINCT: operator.ne, z3.Z3_OP_LE: operator.le, z3.Z3_OP_LT: operator.lt,
+    z3.Z3_OP_GE: operator.ge, z3.Z3_OP_GT: operator.gt, z3.Z3_OP_ADD: operator.add, z3.Z3_OP_SUB: operator.sub,
+    z3.Z3_OP_MUL: operator.mul, z3.Z3_OP_IFF: operator.eq, z3.Z3_OP_XOR: operator.ne,
+}
+
+
+def specialised(part: Part, names: Mapping[str, str], known: Mapping[str, int | bool]) -> str | int | bool:
+    """Python source of a term (`siteproof.model.nodes.read`) where some constants are known, or its value where that says it all.
+    The codes of the members of an enumeration are numbers here, as in `expression`.
+
+    Raises `ValueError` on an operator that the modelling language does not have.
+    """
+    kind = part.kind
+    if kind in (z3.Z3_OP_TRUE, z3.Z3_OP_FALSE):
+        return bool(kind == z3.Z3_OP_TRUE)
+    if kind == z3.Z3_OP_ANUM:
+        return int(part.name)
+    if part.is_constant:
+        return known[part.name] if part.name in known else names[part.name]
+    inner = [specialised(one, names, known) for one in part.parts]
+    if kind == z3.Z3_OP_IMPLIES:
+        kind, inner = z3.Z3_OP_OR, [_denied(inner[0]), inner[1]]
+    if kind == z3.Z3_OP_NOT:
+        return _denied(inner[0])
+    if kind == z3.Z3_OP_ITE and not isinstance(inner[0], str):
+        return inner[1] if inner[0] else inner[2]
+    if kind in (z3.Z3_OP_AND, z3.Z3_OP_OR):
+        decides = bool(kind == z3.Z3_OP_OR)
+        if any(one is decides for one in inner):
+            return decides
+        inner = [one for one in inner if one is not (not decides)]
+        if len(inner) < 2:
+            return inner[0] if inner else not decides
+    numbers = [one for one in inner if not isinstance(one, str)]
+    if kind in _COMPARED and len(inner) == len(numbers) == 2:
+        value: int | bool = _COMPARED[kind](*numbers)
+        return value
+    return _worded(kind, part.name, [f"({one})" if isinstance(one, int) else one for one in inner])
+
+
+def _denied(one: str | int | bool) -> str | bool:
+    return f"(not {one})" if isinstance(one, str) else not one
 
 
 @attrs.frozen

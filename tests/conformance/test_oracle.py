@@ -258,3 +258,42 @@ def test_the_point_that_ends_a_copy_is_not_taken_for_an_app_consistent_one() -> 
     steps = session.factors["m0"].explanation()[-1]
     session.finish()
     assert steps.index("cut_app_point") > steps.index("finish_copy"), "only a point cut later can be what it says"
+
+
+class Repairs(ModelDriver):
+    """Accepts a resynchronisation while an unplanned failover runs, shows that it calls for one then, or shows one at work."""
+
+    def __init__(self, how: str, moves_by_itself: bool) -> None:
+        super().__init__(Style(extra_points=0.0))
+        self.how, self.moves_by_itself = how, moves_by_itself
+
+    def handshake(self) -> Capabilities:
+        return attrs.evolve(super().handshake(), moves_by_itself=self.moves_by_itself, strict_order=False)
+
+    def execute(self, machine: str, operation: str, point: str | None) -> Answer:
+        true = super().execute(machine, operation, point)
+        return Accepted() if self.how == "accepted" and operation == "RepairReplication" else true
+
+    def observe(self, machine: str) -> Observation:
+        seen = super().observe(machine)
+        lies = self.how != "accepted" and seen.job == "UnplannedFailover"
+        return attrs.evolve(seen, resync=self.how) if lies else seen
+
+
+@pytest.mark.parametrize("moves_by_itself", [False, True])
+@pytest.mark.parametrize("how", ["accepted", "required", "comparing"])
+@pytest.mark.parametrize("before", ["nothing", "called for", "at work"])
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_resynchronisation_during_an_unplanned_failover_is_accused(
+    flow: str, before: str, how: str, moves_by_itself: bool
+) -> None:
+    repair = Operate("m0", "RepairReplication")
+    called = () if before == "nothing" else (Fault("change-log"), Settle(), *((repair,) if before == "at work" else ()))
+    case = Case(Scenario(flow), (*OPENING, *called, Operate("m0", "UnplannedFailover", "latest"), repair))
+    found = run_case(case, partial(Repairs, how, moves_by_itself), promised(flow)).divergence
+    if before != "nothing" and how == "required":
+        assert found is None  # what was called for before stays until the switch
+        return
+    assert found is not None
+    due = "answer" if how == "accepted" else "resync"
+    assert (found.field, found.step) == (due, len(case.commands) - (1 if how == "accepted" else 2))

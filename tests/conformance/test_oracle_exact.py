@@ -2,7 +2,7 @@
 
 The reference keeps machines of the model driver (state, histories, points, all explicit) and, after each command, takes every
 internal step in every order, removing any point that retention may remove. What any of them shows must be accepted by the oracle,
-and what none of them shows must be rejected.
+and what none of them shows must be rejected. Each time the search, and what is remembered of earlier ones, must agree.
 """
 
 import copy
@@ -156,7 +156,9 @@ class Checked(Factor):
     compared: ClassVar[list[int]] = [0, 0]
 
     def accepts(self, event: Event | None, sight: Sight) -> bool:
-        return self.orderly(sight) and any(self.explains(n, sight) for n in self.search(event, sight))
+        found, again = self.searched(event, sight), self.recalled(event, sight)
+        assert (None if found is None else set(found[0])) == (None if again is None else set(again[0]))
+        return self.orderly(sight) and found is not None
 
     def follow(self, event: Event | None, sight: Sight) -> bool:
         driver, old = self.driver, {p.id for p in self.points}

@@ -301,7 +301,8 @@ def carrier(standing: Standing, text: str = "a fact", found: str = "") -> Carrie
 
 
 def precondition(number: int, need: Need, **found: Any) -> Necessity:
-    given: dict[str, Any] = {"method": "search", "reason": "", "promise": "", "claim": "", "trace": None, "accepts": None, "lemmas": ()}
+    given: dict[str, Any] = {"method": "search", "reason": "", "promise": "", "claim": "", "trace": None, "accepts": None,
+                             "lemmas": ()}
     return Necessity("promise", "commit", "command", "Commit", number, f"condition {number}", "JobInProgress", False, ("H2S-29",),
                      need, seconds=0.1, **(given | found))
 
