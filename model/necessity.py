@@ -8,8 +8,8 @@ Rules
    precondition that the facts of the flow make true says *nothing in this flow*. All else is *undetermined*, with the reason.
 2. What is cheap comes first, for all rows: facts, the invariant as it is, what is left of it when lemmas fall (Houdini), lemmas
    and runs that are kept (`siteproof.model.kept`), and searches from the explored states. What is open then is walked, and an
-   invariant is learned; and what is open still is walked farther, and learned of with more guesses (`Effort`). A search or a walk
-   that found nothing, an attempt that came to no end and a time-out are never called a proof.
+   invariant is learned (`Effort`; one who is patient gets more of them). A search or a walk that found nothing, an attempt that
+   came to no end and a time-out are never called a proof.
 3. A trace is the shortest in the scope that was explored; it says that it is the shortest of all only when every shorter run of
    the wide scope was explored as well.
 4. In a crowd an action is every machine's, and so is its precondition: it is dropped for all of them at once.
@@ -55,8 +55,9 @@ class Effort:
     most: int
 
 
-USUAL = (Effort(20_000, 40, 12), Effort(120_000, 80, 20))
-THOROUGH = (*USUAL, Effort(500_000, 20, 60), Effort(500_000, 80, 60), Effort(1_500_000, 80, 80), Effort(1_500_000, 200, 100))
+USUAL = (Effort(60_000, 40, 12),)
+THOROUGH = (*USUAL, Effort(120_000, 80, 20), Effort(500_000, 20, 60), Effort(500_000, 80, 60), Effort(1_500_000, 80, 80),
+            Effort(1_500_000, 200, 100))
 """With patience: minutes for a row that stays open."""
 
 Progress = Callable[[str], None]
