@@ -53,9 +53,11 @@ def driver_factory(name: str) -> Callable[[], Driver]:
         sort, wanted = bundled.groups()
         if sort is None:
             return BundledDriver
-        known = _put_in()[sort]
+        put_in, other = _put_in(), "~" if sort == "+" else "+"
+        known = put_in[sort]
         if wanted not in known:
-            raise UsageError(f"the driver {name}", _SORTS[sort], near(wanted, known))
+            hint = f"write bundled{other}{wanted}" if wanted in put_in[other] else near(wanted, known)
+            raise UsageError(f"the driver {name}", _SORTS[sort], hint)
         return partial(BundledDriver, known[wanted], name)
     if name.startswith("stdio:"):
         from siteproof.conformance.drivers.stdio import stdio_factory

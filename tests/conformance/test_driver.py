@@ -149,6 +149,8 @@ def test_nonsense_is_no_verdict(driver: type, told: str) -> None:
         ("nothing", "the driver nothing"),
         ("bundeld", "did you mean bundled"),
         ("bundled+no-fence", "did you mean no-fence-on-return"),
+        ("bundled+two-points", "write bundled~two-points"),
+        ("bundled~no-fence-on-return", "write bundled+no-fence-on-return"),
         (":Wrong", "no module before the colon"),
         ("bad:", "no class after the colon"),
     ],
