@@ -48,7 +48,7 @@ from .errors import StoppedError, UsageError
 from .store import PLACES, VAULT, Storage
 from .testfailover import IsolatedCopy
 from .values import SIDES, Point
-from .vault import MachineRecord, Vault
+from .vault import Answer, MachineRecord, Vault
 
 __all__ = ["Keeper"]
 
@@ -136,7 +136,7 @@ class Keeper:
             yield f"m/{machine}/session", _text([coordinator.session, coordinator.ready, coordinator.holds_copy])
         if self._vault is not None:
             for machine, name, answer in self._vault.new_answers():
-                yield f"answer/{machine}/{name}", _text(answer)
+                yield f"answer/{machine}/{name}", _text([answer.operation, answer.point, answer.code])
 
     def _rows_of_side(self, side: str) -> Iterator[tuple[str, str | None]]:
         for machine, coordinator in self._coordinators.items():
@@ -237,7 +237,7 @@ class Keeper:
         for key, value in self._kept[VAULT].items():
             if key.startswith("answer/"):
                 _, machine, name = key.split("/", 2)
-                vault.remember(machine, name, json.loads(value))
+                vault.remember(machine, name, Answer(*json.loads(value)))
         vault.new_answers()
         for machine in self.machines:
             _restore_record(vault.register(machine), self._row(VAULT, f"m/{machine}/record"))

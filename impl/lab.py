@@ -36,7 +36,7 @@ from .simulation import Receiver, Simulation
 from .store import RealStorage, Storage
 from .target import MasterTarget, ReplicaHost, StorageAccount
 from .values import BLOCK, HOST_OPERATIONS, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, other
-from .vault import Situation, Vault
+from .vault import Answer, Situation, Vault
 from .vm_host import VmHost
 
 __all__ = ["ROLES", "Lab"]
@@ -281,6 +281,9 @@ class Lab:
 
         Returns:
             ``None`` when accepted, else the reason code; then nothing has changed.
+
+        Raises:
+            UsageError: no such machine, or the id was given to another request.
         """
         return self._request(machine, operation, point, request_id, alone=True)
 
@@ -289,12 +292,12 @@ class Lab:
     ) -> str | None:
         """``alone``: asked for this machine alone, and not by a plan. Then what fails over waits for no boot group."""
         coordinator = self._machine(machine)
-        answered, answer = self._vault.answer_given(machine, request_id)
+        answered, answer = self._vault.answer_given(machine, request_id, operation, point)
         if answered:
             return answer
         answer = self._judged(coordinator, operation, point)
         with self._simulation.event():
-            self._vault.remember(machine, request_id, answer)
+            self._vault.remember(machine, request_id, Answer(operation, point, answer))
             if answer is None:
                 if alone and operation in FAILOVERS:
                     coordinator.let_go()

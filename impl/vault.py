@@ -32,10 +32,11 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from .errors import UsageError
 from .flows import Flow
 from .values import OPERATIONS, PRIMARY, RECOVERY, Code, Operation, PointInfo, Status
 
-__all__ = ["MachineRecord", "Situation", "Vault"]
+__all__ = ["Answer", "MachineRecord", "Situation", "Vault"]
 
 
 @attrs.define(slots=True)
@@ -130,6 +131,15 @@ _LIFECYCLE: Mapping[str, tuple[Condition, ...]] = {
 """Per operation, the conditions on the record and the code given where one does not hold, in order."""
 
 
+@attrs.frozen(slots=True)
+class Answer:
+    """What was asked for under a request id, and the code that was answered; ``None``: accepted."""
+
+    operation: str
+    point: str | None
+    code: str | None
+
+
 class Vault:
     """Records and admission. Overridable: :meth:`lifecycle_code`, :meth:`precheck_code`."""
 
@@ -138,25 +148,37 @@ class Vault:
         self.records: dict[str, MachineRecord] = {}
         self.channel_key = b""
         """Key of the frames on every channel."""
-        self._answers: dict[tuple[str, str], str | None] = {}
-        self._unkept: list[tuple[str, str, str | None]] = []
+        self._answers: dict[tuple[str, str], Answer] = {}
+        self._unkept: list[tuple[str, str, Answer]] = []
 
     def register(self, machine: str) -> MachineRecord:
         """Add a machine."""
         return self.records.setdefault(machine, MachineRecord(machine, machine_kind=self.flow.machine))
 
-    def answer_given(self, machine: str, request_id: str | None) -> tuple[bool, str | None]:
-        """Whether this request was answered before, and the answer."""
-        key = (machine, request_id or "")
-        return (True, self._answers[key]) if request_id is not None and key in self._answers else (False, None)
+    def answer_given(self, machine: str, request_id: str | None, operation: str, point: str | None) -> tuple[bool, str | None]:
+        """Whether this request was answered before, and the answer.
 
-    def remember(self, machine: str, request_id: str | None, answer: str | None) -> None:
+        Raises:
+            UsageError: the id was given to another request. It names one request, so the caller is at fault.
+        """
+        given = None if request_id is None else self._answers.get((machine, request_id))
+        if given is None:
+            return False, None
+        if (given.operation, given.point) != (operation, point):
+            first = given.operation if given.point is None else f"{given.operation} {given.point}"
+            raise UsageError(
+                f"machine '{machine}': request id '{request_id}' was given to {first} and is now given to {operation}"
+                f"{'' if point is None else f' {point}'}; an id names one request: give each request an id of its own"
+            )
+        return True, given.code
+
+    def remember(self, machine: str, request_id: str | None, answer: Answer) -> None:
         """Keep the answer of a request that has an id."""
         if request_id is not None:
             self._answers[(machine, request_id)] = answer
             self._unkept.append((machine, request_id, answer))
 
-    def new_answers(self) -> list[tuple[str, str, str | None]]:
+    def new_answers(self) -> list[tuple[str, str, Answer]]:
         """Answers given since the last time that this was asked: (machine, request id, answer)."""
         result, self._unkept = self._unkept, []
         return result

@@ -408,7 +408,10 @@ def crash(
             help="Also pairs: a second crash while the system recovers from the first. At most N of each history, spread evenly.",
         ),
     ] = 0,
-    drawn: Annotated[int, typer.Option(min=0, metavar="N", help="Also N histories that are drawn (--seed), with faults.")] = 0,
+    drawn: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Also N histories that are drawn (--seed), with faults, and N walks."),
+    ] = 0,
     full_disk: Annotated[
         bool,
         typer.Option(

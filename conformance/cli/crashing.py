@@ -19,6 +19,7 @@ from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
 from siteproof.conformance.drivers.bundled_group_crashes import HISTORY, explore_group
 from siteproof.conformance.drivers.bundled_histories import History, drawn_history, histories
+from siteproof.conformance.drivers.bundled_walks import WALKS, walks
 from siteproof.conformance.exits import Exit
 from siteproof.impl.flows import flow_of
 from siteproof.impl.loader import Topology
@@ -44,14 +45,18 @@ def crash(session: Session, names: Sequence[str], quick: bool, pairs: int, drawn
                 table.add_column(column, justify="left" if column == "history" else "right", no_wrap=True)
             more = [drawn_history(seed + number) for number in range(drawn)]
             of_group = [History(HISTORY, ())] if flow_of(topology).groups else []
-            for history in (*histories(flow_of(topology)), *of_group, *more):
+            of_walks = [History(WALKS, ())] if drawn else []
+            for history in (*histories(flow_of(topology)), *of_group, *more, *of_walks):
                 began, failed = time.perf_counter(), Tally()
                 told = _told(status, topology, history)
                 if history in of_group:
                     tally = explore_group(topology, Path(place), seed, plan, told)
+                elif history in of_walks:
+                    status.update(f"{topology.id}: {history.name}")
+                    tally = walks(topology, Path(place), range(seed, seed + drawn))
                 else:
                     tally = explore(topology, history, Path(place), seed, plan, told)
-                if full_disk and history not in (*of_group, *more):
+                if full_disk and history not in (*of_group, *more, *of_walks):
                     status.update(f"{topology.id}: {history.name}: each effect fails in turn, and each read of a file")
                     failed = explore_failures(topology, history, Path(place), seed, 10 if quick else 1)
                     unread = explore_failures(topology, history, Path(place), seed, 10 if quick else 1, read=True)

@@ -43,14 +43,16 @@ from siteproof.impl.lab import Lab
 from siteproof.impl.loader import Topology
 from siteproof.impl.simulated_disk import Crash, SimulatedStorage
 from siteproof.impl.simulation import CHANGE_LOG
-from siteproof.impl.values import BLOCK, PRIMARY, RECOVERY, Operation, Status, other
+from siteproof.impl.values import BLOCK, HOST_OPERATIONS, PRIMARY, RECOVERY, Operation, Status, other
 
-__all__ = ["Finding", "Plan", "Tally", "explore", "explore_failures"]
+__all__ = ["Explorer", "Finding", "Plan", "Tally", "explore", "explore_failures", "small_images"]
 
 _NOWHERE = Path("/nowhere/siteproof")
 """A simulated disk needs a folder by name only."""
 _PLACES = 3
 """Blocks of each disk that the workload writes: few, so that a batch overwrites what the one before wrote."""
+_PAUSES = 0.15
+"""Share of the operations drawn that pause replication or resume it."""
 _DARK_NONE, _DARK_ACTIVE, _DARK_PASSIVE = "none", "active", "passive"
 
 
@@ -137,6 +139,7 @@ class Explorer:
         self._known = Known([tuple(path.read_bytes() for path in images)])
         self._step = 0
         self._written = 0
+        self._requests = 0
 
     def _lab(self, storage: SimulatedStorage, *, resume: bool, down: Sequence[str] = ()) -> Lab:
         return Lab(
@@ -216,15 +219,16 @@ class Explorer:
         elif kind == "request":
             known.asked, _, point = str(value).partition(" ")
             known.point = point or None
-            answer = lab.request(MACHINE, known.asked, known.point)
+            answer = self._request(lab)
             demand(answer is None, f"{value} is refused: {answer}")
         elif kind == "any":
             self._anything(lab, random.Random(value))
         elif kind == "fault":
             known.damaged = known.damaged or value == CHANGE_LOG
             known.faults |= {str(value)} - {CHANGE_LOG}
+            ran = lab.running(MACHINE, lab.status(MACHINE).active)
             lab.fault(str(value))
-            if not lab.running(MACHINE, lab.status(MACHINE).active):
+            if ran and not lab.running(MACHINE, lab.status(MACHINE).active):
                 del known.contents[known.acked + 1 :]
         elif kind == "heal":
             lab.heal(str(value))
@@ -248,15 +252,24 @@ class Explorer:
         known, status = self._known, lab.status(MACHINE)
         if not status.allowed_operations:
             return
-        operation = draw.choice(status.allowed_operations)
+        operation = draw.choice(HOST_OPERATIONS if draw.random() < _PAUSES else status.allowed_operations)
         point = None
         if operation in (Operation.UNPLANNED, Operation.TEST, Operation.CHANGE):
             general = ["latest-processed"] if operation == Operation.CHANGE else ["latest", "latest-processed"]
             point = draw.choice([*general, *(p.id for p in status.points)])
-        before = known.asked
+        before = known.asked, known.point
         known.asked, known.point = operation, point
-        if lab.request(MACHINE, operation, point) is not None:
-            known.asked = before
+        if self._request(lab) is not None:
+            known.asked, known.point = before
+
+    def _request(self, lab: Lab) -> str | None:
+        known = self._known
+        assert known.asked is not None
+        self._requests += 1
+        name, known.answered = f"request {self._requests}", None
+        answer = lab.request(MACHINE, known.asked, known.point, name)
+        known.answered = (name, known.asked, known.point, answer)
+        return answer
 
     def _next_block(self) -> tuple[int, int, bytes]:
         self._written += 1
@@ -403,7 +416,8 @@ def _nothing() -> None:
     """Nothing is left to do."""
 
 
-def _images(folder: Path, disks: int, blocks: int) -> list[Path]:
+def small_images(folder: Path, disks: int, blocks: int) -> list[Path]:
+    """Base images of the disks of a machine, made in a folder."""
     paths = [folder / f"base-{number}.img" for number in range(disks)]
     for number, path in enumerate(paths):
         path.write_bytes(b"".join(
@@ -427,7 +441,7 @@ def explore(
         folder: where two small base images are made; nothing else is written.
         progress: called after each crash point.
     """
-    images, plan = _images(folder, 2, 8), plan or Plan()
+    images, plan = small_images(folder, 2, 8), plan or Plan()
     explorer = Explorer(topology, images, history, seed, plan, progress)
     tally = explorer.run()
     if plan.pairs:
@@ -455,7 +469,7 @@ def explore_failures(
     """Let each effect of a history fail in turn (every n-th), or each ``read`` of a file, with a run of its own. The other
     arguments are those of :func:`explore`.
     """
-    images, total = _images(folder, 2, 8), Tally()
+    images, total = small_images(folder, 2, 8), Tally()
     at = 1
     while True:
         explorer = Explorer(topology, images, history, seed, Plan(), _silent)

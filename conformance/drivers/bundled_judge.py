@@ -43,6 +43,8 @@ class Known:
     test_acked: int = 0
     faults: set[str] = attrs.Factory(set)
     """Faults that are not over; they go on after the crash, for a while."""
+    answered: tuple[str, str, str | None, str | None] | None = None
+    """Id, operation and point of the request that was made last, and the answer to it, once there is one."""
     damaged: bool = False
     """Whether a change log has been damaged."""
 
@@ -67,7 +69,8 @@ class Judge:
     def __init__(self, known: Known, sizes: Sequence[int]) -> None:
         self._known = known
         self._sizes = sizes
-        self._seen = dict(known.points)
+        self.seen = dict(known.points)
+        """Content of every point that was seen."""
 
     def goes_on(self, lab: Lab, down: Sequence[str], started: Callable[[], None], *, crashed: bool = True) -> None:
         """The whole story after the crash, or (not ``crashed``) after an effect that failed in a system that goes on.
@@ -76,28 +79,29 @@ class Judge:
             down: faults that are not over, and end in the middle of the story.
             started: called when the system has come to rest after its restart.
         """
-        self._points(lab)
-        self._settle(lab)
+        self.points(lab)
+        self.settle(lab)
         started()
         if down:
-            self._points(lab)
+            self.points(lab)
             self._take_over(lab, down)
             for fault in down:
                 lab.heal(fault)
             self._one_side(lab)
-            self._settle(lab)
+            self.settle(lab)
         status = lab.status(MACHINE)
         demand(status.job is None, f"{status.job} is stuck")
         if not self._known.damaged:
             demand(status.resync == "none", "a crash alone has called for a resynchronisation")
-        self._points(lab)
-        live = self._live(lab, status)
+        self.points(lab)
+        live = self.live(lab, status)
         passive = other(status.active)
         demand(not lab.start_machine(MACHINE, passive), "the side that is not the machine can be started")
-        self._copy(lab, status)
+        self.copy(lab, status)
         self._home(lab, live, crashed=crashed)
 
-    def _settle(self, lab: Lab) -> None:
+    def settle(self, lab: Lab) -> None:
+        """Let the system come to rest; there is one running side all the time."""
         self._one_side(lab)
         for _ in range(1000):
             if not lab.step():
@@ -112,7 +116,8 @@ class Judge:
             demand(status.failover != "planned", "two sides run after a planned failover")
             demand(status.loss is None, "two sides run although they are in contact")
 
-    def _points(self, lab: Lab) -> None:
+    def points(self, lab: Lab) -> None:
+        """Every point that was known is there and restores to what it was; a new one is a prefix."""
         status = lab.status(MACHINE)
         ids = {p.id for p in status.points}
         if self._known.asked not in _ENDS_POINTS:
@@ -120,11 +125,11 @@ class Judge:
             demand(not gone, f"point {', '.join(gone)} is gone")
         for name in sorted(ids):
             content = image_of(lab, name, self._sizes)
-            if name in self._seen:
-                demand(content == self._seen[name], f"point {name} does not restore to what it was")
+            if name in self.seen:
+                demand(content == self.seen[name], f"point {name} does not restore to what it was")
             else:
                 demand(content in self._known.contents, f"point {name} is no prefix")
-                self._seen[name] = content
+                self.seen[name] = content
 
     def _take_over(self, lab: Lab, down: Sequence[str]) -> None:
         """The active site is dark: a protected machine can be failed over, where its flow offers that from here."""
@@ -134,21 +139,21 @@ class Judge:
             newest = status.points[-1].id
             answer = lab.request(MACHINE, Operation.UNPLANNED, "latest")
             demand(answer is None, f"the active site is dark, and an unplanned failover is refused: {answer}")
-            self._settle(lab)
+            self.settle(lab)
             status = lab.status(MACHINE)
             demand(status.failover == "unplanned" and status.job is None, "the unplanned failover is not done")
             live = image_of(lab, status.active, self._sizes)
             places = [n for n, content in enumerate(known.contents) if content == live]
-            demand(bool(places) or live in self._seen.values(), "after the unplanned failover the machine is no prefix")
-            if places and self._seen[newest] in known.contents:
-                demand(places[-1] >= known.contents.index(self._seen[newest]), "less than the newest point was taken over")
+            demand(bool(places) or live in self.seen.values(), "after the unplanned failover the machine is no prefix")
+            if places and self.seen[newest] in known.contents:
+                demand(places[-1] >= known.contents.index(self.seen[newest]), "less than the newest point was taken over")
             demand(lab.running(MACHINE, status.active), "the machine does not run after the unplanned failover")
 
-    def _live(self, lab: Lab, status: Status) -> Content:
+    def live(self, lab: Lab, status: Status) -> Content:
         """The active side's image is what it may be."""
         known, live = self._known, image_of(lab, status.active, self._sizes)
         before = known.status
-        point = self._seen.get(status.failover_point or "")
+        point = self.seen.get(status.failover_point or "")
         was = (before.active, before.failover_point) if before is not None else (PRIMARY, None)
         if point is not None and (status.active, status.failover_point) != was:
             demand(live == point, "the machine is not what its point was")
@@ -156,21 +161,22 @@ class Judge:
             demand(live in known.contents[known.acked :], "an acknowledged write is lost, or the image is no prefix")
         return live
 
-    def _copy(self, lab: Lab, status: Status) -> None:
+    def copy(self, lab: Lab, status: Status) -> None:
+        """The copy of a test failover holds its point and what was written to it."""
         known = self._known
         if status.test == "running":
             content = image_of(lab, "test", self._sizes)
             if known.test:
                 demand(content in known.test[known.test_acked :], "the copy of the test failover has lost a write")
             else:
-                demand(content in self._seen.values(), "the copy of the test failover is no point")
+                demand(content in self.seen.values(), "the copy of the test failover is no point")
             demand(lab.running(MACHINE, "test"), "the copy of the test failover does not run")
 
     # ---------------------------------------------------------------------------------------------------- way home
 
     def _home(self, lab: Lab, live: Content, *, crashed: bool) -> None:
         """Bring the machine back to protected, and see that it is. A guest that did not crash may have writes in its cache,
-        which the next write brings to the disk before itself.
+        which an orderly stop or the next write brings to the disk.
         """
         for _ in range(12):
             status = lab.status(MACHINE)
@@ -181,21 +187,21 @@ class Judge:
                 break
             answer = lab.request(MACHINE, operation)
             demand(answer is None, f"on the way back {operation} is refused: {answer}")
-            self._settle(lab)
+            self.settle(lab)
             demand(lab.status(MACHINE).job is None, f"on the way back {operation} is stuck")
         else:
             raise Broken("the machine cannot be brought back to protected")
         status = lab.status(MACHINE)
-        demand(image_of(lab, status.active, self._sizes) == live, "content changed on the way back")
+        before = [live] if crashed else [live, *self._known.contents[self._known.acked :]]
+        demand(image_of(lab, status.active, self._sizes) in before, "content changed on the way back")
         data = b"after the crash ".ljust(BLOCK, b"!")
         demand(lab.write(MACHINE, status.active, 0, 1, data), "the machine does not run")
         if status.failover == "completed":
             return
-        self._settle(lab)
+        self.settle(lab)
         lab.advance(301)
-        self._settle(lab)
+        self.settle(lab)
         newest = image_of(lab, lab.status(MACHINE).points[-1].id, self._sizes)
-        before = [live] if crashed else [live, *self._known.contents[self._known.acked :]]
         demand(newest in [with_block(c, 0, 1, data) for c in before], "a point cut after the way back is not the image")
 
 
@@ -205,6 +211,8 @@ def _next_operation(status: Status) -> str | None:
         return None
     if status.test == "running":
         return Operation.CLEANUP
+    if status.paused:
+        return Operation.RESUME
     if status.resync == "required":
         return Operation.REPAIR
     if status.failover in ("planned", "unplanned"):

@@ -16,6 +16,7 @@ from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
 from siteproof.conformance.drivers.bundled_group_crashes import explore_group
 from siteproof.conformance.drivers.bundled_histories import History, drawn_history, histories
+from siteproof.conformance.drivers.bundled_walks import walks
 from siteproof.impl import agent, keeping, simulation, target
 from siteproof.impl.changelog import LogFile
 from siteproof.impl.disk import CarefulDisk
@@ -26,6 +27,7 @@ from siteproof.impl.keeping import Keeper
 from siteproof.impl.simulated_disk import Crash
 from siteproof.impl.store import PLACES
 from siteproof.impl.values import SIDES
+from siteproof.impl.vault import Vault
 from siteproof.impl.vm_host import VmHost
 from tests.seeds import seed_for
 from tests.soak import soak
@@ -162,6 +164,25 @@ def test_nothing_is_lost_when_a_file_cannot_be_read(flow: str, tmp_path: Path) -
         points += tally.points
         assert not [f"{f.history}, step {f.step}, {f.crash}: {f.text}" for f in tally.findings]
     assert points >= 15
+
+
+@pytest.mark.parametrize("flow", sorted(FLOWS))
+def test_nothing_is_lost_in_walks_through_many_crashes(flow: str, tmp_path: Path) -> None:
+    first = seed_for(f"walk {flow}")
+    tally = walks(topology_of(flow), tmp_path, range(first, first + 12))
+    assert not [f"{f.history}, step {f.step}, effect {f.effect} ({f.name}), {f.crash}: {f.text}" for f in tally.findings]
+    assert tally.points > 5
+
+
+@pytest.mark.parametrize(("mistake", "text"), [
+    (lambda: mock.patch.object(Vault, "new_answers", return_value=[]), "a retry of"),
+    (lambda: forgets(target, "received"), ""),
+    (lambda: mock.patch.object(CarefulDisk, "flush"), ""),
+])  # fmt: skip
+def test_a_walk_finds_what_is_forgotten(mistake: Callable[[], AbstractContextManager[Any]], text: str, tmp_path: Path) -> None:
+    with mistake():
+        found = walks(topology_of(HYPER_V), tmp_path, range(20)).findings
+    assert any(text in finding.text for finding in found)
 
 
 def numbers_begin_again(of: ReplicationGroup, name: str, members: Mapping[str, Any]) -> None:

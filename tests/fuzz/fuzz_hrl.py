@@ -8,13 +8,16 @@ matches the checksums that the file carries; and a look into the file calls dama
 one of these is written to a file `crash-…` in the current folder.
 
 A log has checksums in three places, which random changes hardly ever hit. So half of the inputs are taken as they are, and the
-others get the right checksums in their header and blocks first: those reach the code behind the checks.
+others get the right checksums in their header and blocks first: those reach the code behind the checks. The job begins with whole
+logs of its own (a log is 8 KiB at least, and random bytes would be too short); folders with more inputs can be given as well.
 """
 
 from __future__ import annotations
 
 import struct
 import sys
+import tempfile
+from pathlib import Path
 
 try:
     import atheris
@@ -24,7 +27,9 @@ except ImportError:
 with atheris.instrument_imports(include=["siteproof.impl"]):
     from siteproof.impl import hrl
     from siteproof.impl.errors import DamagedLogError
+    from siteproof.impl.extents import ExtentSpace
     from siteproof.impl.inspection import inspect
+    from siteproof.impl.logfile import LogFile
 
 CHECKSUM_AT = struct.calcsize("<8sII4sIQQ")
 
@@ -67,6 +72,26 @@ def one_input(raw: bytes) -> None:
         assert record.entry.data_checksum in (0, hrl.byte_checksum(content))
 
 
+def seed_corpus(folder: Path) -> None:
+    """Whole logs of no, few and many writes: random bytes alone are too short, and hardly ever begin as a log does."""
+    for writes in (0, 1, 3, 130):
+        with tempfile.TemporaryDirectory(prefix="siteproof-fuzz-") as place:
+            space = ExtentSpace()
+            log = LogFile(space, Path(place) / "log.hrl", 0, 1 << 30, (b"u" * 16, b"p" * 16, b"d" * 16), 1.0)
+            for number in range(1, writes + 1):
+                log.append(number, number * 4096, b"%d" % number * 3, float(number))
+            log.finish(2.0)
+            data = log.path.read_bytes()
+            space.close()
+        assert not inspect(data).faults
+        for mode in (b"\0", b"\1"):
+            (folder / f"{writes}-{mode[0]}").write_bytes(mode + data)
+
+
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
+    with tempfile.TemporaryDirectory(prefix="siteproof-fuzz-") as place:
+        seed_corpus(Path(place))
+        limits = [] if any(option.startswith("-max_len=") for option in sys.argv) else ["-max_len=20000"]
+        # Folders of the user's own come first: what is found goes to the first one.
+        atheris.Setup([*sys.argv, *limits, place], one_input)
+        atheris.Fuzz()

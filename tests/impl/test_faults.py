@@ -325,6 +325,20 @@ def test_a_request_id_names_a_request(new_lab: Build) -> None:
     assert lab.status("m").job is None
 
 
+def test_a_request_id_that_is_given_to_another_request_is_refused_and_nothing_begins(new_lab: Build) -> None:
+    lab = new_lab("h2s")
+    assert lab.request("m", "EnableProtection", request_id="a") is None
+    lab.settle()
+    before = lab.status("m")
+    for operation, point in (("UnplannedFailover", None), ("EnableProtection", "latest")):
+        with pytest.raises(UsageError, match="an id names one request"):
+            lab.request("m", operation, point, request_id="a")
+    assert lab.status("m") == before
+    assert lab.request("m", "EnableProtection", request_id="a") is None
+    assert lab.status("m") == before
+    assert lab.request("m", "UnplannedFailover", request_id="b") is None
+
+
 def test_the_same_seed_gives_the_same_bytes(new_lab: Build) -> None:
     def run() -> list[bytes]:
         lab = new_lab("v2a", seed=7)
