@@ -116,15 +116,14 @@ class Log:
     def content(self) -> Mapping[int, int]:
         """Which write (by sequence) each written address holds; addresses that are absent hold the base."""
         if self._content is None:
-            if self.parent is None or self.record is None:
-                self._content = {}
-            elif self.parent._content is not None:
-                self._content = {**self.parent._content, self.record.address: self.record.sequence}
-            else:
-                found: dict[int, int] = {}
-                for record in self.backwards():
-                    found.setdefault(record.address, record.sequence)
-                self._content = found
+            node, since = self, list[WriteRecord]()
+            while node._content is None and node.parent is not None and node.record is not None:
+                since.append(node.record)
+                node = node.parent
+            found = dict(node._content or {})
+            for record in reversed(since):
+                found[record.address] = record.sequence
+            self._content = found
         return self._content
 
     def at(self, sequence: int) -> Log | None:

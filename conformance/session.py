@@ -54,6 +54,7 @@ from siteproof.conformance.driver import (
 from siteproof.conformance.errors import DriverError
 from siteproof.conformance.judgement import event_of, said, usual_point, why_not_explained
 from siteproof.conformance.oracle import NEVER, Event, Factor, Overflow
+from siteproof.conformance.recording import Recorder
 from siteproof.conformance.results import Divergence, StepRecord
 
 __all__ = ["DriverFactory", "Recorder", "Session", "base_for"]
@@ -76,34 +77,6 @@ class _Reader(Protocol):
     """Reads a place of one machine; `whole`: all of it, or what was ever written; None: as the disks' size asks for."""
 
     def __call__(self, where: str, whole: bool | None = None) -> View: ...
-
-
-class Recorder(Protocol):
-    """Who writes down what happens in a session, in the order in which it happens."""
-
-    def case(self, scenario: Scenario, seed: int, can: Capabilities) -> None:
-        """A case begins. Of an image, the scenario has the size only."""
-
-    def read(self, machine: str, where: str, view: View) -> None:
-        """The content of a place was read."""
-
-    def looked(self, machine: str, seen: Observation) -> None:
-        """A machine was observed."""
-
-    def changed(self, machine: str, point: str, now: View) -> None:
-        """A point was read again, and is not what it was."""
-
-    def step(
-        self, command: Command | None, point: str | None, answer: Answer | bool | None, record: WriteRecord | None = None
-    ) -> None:
-        """What was seen since the last step belongs to this command; None: it was only looked. For a settling the answer
-        is whether the system came to rest."""
-
-    def skip(self, command: Command) -> None:
-        """The driver cannot do it."""
-
-    def end(self, divergence: Divergence | None, overflow: bool) -> None:
-        """The case is over."""
 
 
 class Session:
