@@ -22,6 +22,7 @@ With `--long`: one case of so many steps, and the peak of memory (resident set) 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -76,11 +77,18 @@ class Seen:
     point: str | None
     answer: Answer | bool | None
     record: WriteRecord | None
-    looks: tuple[tuple[str, Observation, dict[str, View]], ...]
+    looks: tuple[tuple[str, Observation, dict[str, View], frozenset[str]], ...]
 
     @property
     def still(self) -> bool:
         return isinstance(self.command, Settle) and self.answer is not False
+
+
+def sides_read(seen: Observation, read: dict[str, View]) -> frozenset[str]:
+    """Which disks were read: the active side's, the former source's, a test copy's."""
+    other = {"primary": "recovery", "recovery": "primary"}.get(str(seen.active))
+    named = (("disk", str(seen.active)), ("former", str(other)), ("test", "test"))
+    return frozenset(what for what, where in named if where in read)
 
 
 @attrs.define
@@ -121,7 +129,7 @@ class Memory:
         """What was skipped is judged by nobody."""
 
     def step(self, command: Command | None, point: str | None, answer: Answer | bool | None, record: WriteRecord | None) -> None:
-        looks = tuple((m, seen, self._read.get(m, {})) for m, seen in self._looks)
+        looks = tuple((m, seen, self._read.get(m, {}), sides_read(seen, self._read.get(m, {}))) for m, seen in self._looks)
         self.cases[-1].steps.append(Seen(command, point, answer, record, looks))
         self._looks, self._read = [], {}
 
@@ -192,13 +200,17 @@ def alone(cases: list[Recorded], *, cold: bool) -> Contender:
 def take(one: Seen, factors: dict[str, Factor]) -> None:
     """Judge one recorded step."""
     mine = getattr(one.command, "machine", None)
-    for machine, seen, read in one.looks:
+    for machine, seen, read, sides in one.looks:
         factor, event = factors[machine], None
         if one.command is not None and mine in (None, machine):
             event = event_of(factor, one.command, one.point, one.answer, one.record)
-        other = {"primary": "recovery", "recovery": "primary"}.get(str(seen.active))
         sight = factor.look(
-            seen, read.__getitem__, disk=seen.active in read, still=one.still, former=other in read, copy="test" in read
+            seen,
+            read.__getitem__,
+            disk="disk" in sides,
+            still=one.still,
+            former="former" in sides,
+            copy="test" in sides,
         )
         if not factor.follow(event, sight):
             raise SystemExit(f"a recorded step is not explained: {one.command}, {seen}")
@@ -385,9 +397,12 @@ def compared(count: int, rounds: int) -> list[dict[str, Any]]:
         "campaign, Hypothesis": whole_campaign("hypothesis", flows, max(1, whole // 20)),
     }
     contenders["the oracle alone, warm"]()
+    gc.collect()
+    gc.freeze()  # what was recorded for the bench is nothing that a campaign would carry along
     figures: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, work in contenders.items():
+            gc.collect()
             steps, seconds = work()
             figures[name].append(steps / seconds)
     base = statistics.median(figures["plain Hypothesis machine"])

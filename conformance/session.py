@@ -108,6 +108,7 @@ class Session:
         self.looks = 0
         self.untold: Counter[str] = Counter()
         """How often a field of an observation was unknown, out of so many looks."""
+        self._lacks: dict[str, tuple[Observation, tuple[str, ...]]] = {}
         self.recording = record
         self._trail: list[tuple[Command, Answer | bool | None, str, dict[str, Observation], float]] = []
         self.met: Collection[tuple[Any, str, str]] | None = None
@@ -273,7 +274,7 @@ class Session:
         """Observe one machine and let the oracle explain it. `whole`: whatever is read, read all of it."""
         factor = self.factors[machine]
         seen, before = self.driver.observe(machine), self.last.get(machine)
-        if seen == before:
+        if seen is not before and seen == before:
             seen = before  # long cases keep what was seen once, however often it was
         self.last[machine] = seen
         moved = before is not None and (before.active != seen.active or (before.job == "ChangePit" and seen.job is None))
@@ -295,7 +296,7 @@ class Session:
             former=(disk or moved or counted) and self.can.reads_sides and not down,
             copy=(disk or tried) and self.can.reads_sides and seen.active in SIDES and not down - {f"{seen.active}-site"},
         )
-        self._count_unknown(seen)
+        self._count_unknown(machine, seen)
         if self.recording:
             self.model_before = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
         try:
@@ -326,14 +327,16 @@ class Session:
         if self.recorder is not None:
             self.recorder.step(command, point, answer, record)
 
-    def _count_unknown(self, seen: Observation) -> None:
+    def _count_unknown(self, machine: str, seen: Observation) -> None:
         """Fields that the system does not tell are not judged, and that is counted."""
         self.looks += 1
-        for name in _FIELDS:
-            if getattr(seen, name) is UNKNOWN:
-                self.untold[name] += 1
-        if UNKNOWN in seen.running:
-            self.untold["running"] += 1
+        counted, names = self._lacks.get(machine, (None, ()))
+        if counted is not seen:
+            names = tuple(name for name in _FIELDS if getattr(seen, name) is UNKNOWN)
+            names += ("running",) if UNKNOWN in seen.running else ()
+            self._lacks[machine] = seen, names
+        if names:
+            self.untold.update(names)
 
     def _read_again(self, machine: str, whole: bool | None = None) -> None:
         """Older points must not have changed."""
