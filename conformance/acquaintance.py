@@ -14,15 +14,14 @@ Rules
 from __future__ import annotations
 
 import enum
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
+from siteproof.conformance.acquaintance_routes import MACHINE, ROUTES, on_the_model, operate
 from siteproof.conformance.case import (
     FAULTS,
     OPERATIONS,
-    POINTED,
     STRUCK_ONCE,
     Advance,
     Command,
@@ -38,15 +37,12 @@ from siteproof.conformance.case import (
 )
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import BLOCK
-from siteproof.conformance.driver import UNKNOWN, Accepted, Capabilities, Guarded, Observation, Rejected
+from siteproof.conformance.driver import UNKNOWN, Capabilities, Guarded, Observation, Rejected
 from siteproof.conformance.errors import DriverError
 from siteproof.conformance.exits import Exit, overall
 from siteproof.conformance.session import DriverFactory, Session, base_for
 
 __all__ = ["Acquaintance", "Finding", "Standing", "exit_of", "flows_of"]
-
-MACHINE = "m0"
-
 
 class Standing(enum.Enum):
     WORKS = "works"
@@ -73,28 +69,6 @@ class Finding:
     standing: Standing
     text: str
     mend: str = ""
-
-
-_ROUTES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "EnableProtection": ((),),
-    "PlannedFailover": (("EnableProtection",),),
-    "UnplannedFailover": (("EnableProtection",),),
-    "Commit": (("EnableProtection", "UnplannedFailover"), ("EnableProtection", "PlannedFailover")),
-    "ReverseReplicate": (
-        ("EnableProtection", "UnplannedFailover", "Commit"),
-        ("EnableProtection", "PlannedFailover", "Commit"),
-        ("EnableProtection", "UnplannedFailover"),
-        ("EnableProtection", "UnplannedFailover", "Commit", "PlannedFailover", "Commit"),
-        ("EnableProtection", "PlannedFailover", "Commit", "PlannedFailover", "Commit"),
-    ),
-    "TestFailover": (("EnableProtection",),),
-    "TestFailoverCleanup": (("EnableProtection", "TestFailover"),),
-    "ChangePit": (("EnableProtection", "UnplannedFailover"), ("EnableProtection", "PlannedFailover")),
-    "DisableProtection": (("EnableProtection",),),
-    "CompleteMigration": (("EnableProtection", "UnplannedFailover"), ("EnableProtection", "PlannedFailover")),
-    "RepairReplication": (("EnableProtection", "change-log"),),
-}
-"""For each operation what may lead to where it is accepted, in order of preference. A fault stands by its name."""
 
 
 def exit_of(findings: Iterable[Finding]) -> Exit:
@@ -254,16 +228,16 @@ class Acquaintance:
         if route is None:
             if lacking:
                 return Finding(operation, Standing.NOT_TRIED, f"leads over what is not claimed: {', '.join(lacking)}")
-            return self._play(operation, [_operate(operation)], "refused, since this flow does not offer it")
+            return self._play(operation, [operate(operation)], "refused, since this flow does not offer it")
         commands, target = route
         return self._play(operation, commands, "accepted, done, and its effects are right", target)
 
     def _route(self, can: Capabilities, operation: str) -> tuple[tuple[Sequence[Command], int] | None, list[str]]:
         """Commands with which the model does the operation, and which of them is the operation. Also what each way lacks."""
         lacking: list[str] = []
-        for way in _ROUTES[operation]:
+        for way in ROUTES[operation]:
             unclaimed = [one for one in way if one not in can.operations and one not in can.faults]
-            commands, target = _on_the_model(self.promised, self.scenario.topology, (*way, operation))
+            commands, target = on_the_model(self.promised, self.scenario.topology, (*way, operation))
             if commands and not unclaimed:
                 return (commands, target), []
             if commands and not lacking:
@@ -275,7 +249,7 @@ class Acquaintance:
         subject = f"fault {fault}"
         if fault not in can.faults:
             return _missing(subject, "not claimed", "name it in 'faults' when the driver can bring it about")
-        protect: list[Command] = [_operate("EnableProtection"), Settle(), Write(MACHINE, "primary", 1), Settle()]
+        protect: list[Command] = [operate("EnableProtection"), Settle(), Write(MACHINE, "primary", 1), Settle()]
         if "EnableProtection" not in can.operations:
             protect = []
         if fault in STRUCK_ONCE:
@@ -289,7 +263,7 @@ class Acquaintance:
 
     def _beside(self, can: Capabilities) -> Iterator[Finding]:
         """What stands beside operations and faults."""
-        protect: list[Command] = [_operate("EnableProtection"), Settle()] if "EnableProtection" in can.operations else []
+        protect: list[Command] = [operate("EnableProtection"), Settle()] if "EnableProtection" in can.operations else []
         write = Write(MACHINE, "primary", 1)
         if can.cached_writes:
             cached = [*protect, Write(MACHINE, "primary", 2, cached=True), Settle(), write, Settle()]
@@ -367,25 +341,6 @@ class Acquaintance:
         )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=256)
-def _on_the_model(promised: Promised, source: str, way: tuple[str, ...]) -> tuple[tuple[Command, ...], int]:
-    """The commands of a way, with writes between them, and which of them is the last operation; none if the model does not accept
-    them all."""
-    from siteproof.conformance.drivers.model import ModelDriver, Style
-
-    calm = Style(extra_points=0.0, cautious=0.0, stops_source=0.0, flushes=0.0, app_points=0.0)
-    session = Session(Scenario(source), 0, lambda: ModelDriver(calm), promised)
-    target = 0
-    for number, one in enumerate(way):
-        target = len(session.commands)
-        session.step(Fault(one) if one in FAULTS else _operate(one))
-        if one not in FAULTS and session.answer != Accepted():
-            return (), 0
-        for command in (Settle(), Write(MACHINE, str(session.last[MACHINE].active), 1 + number), Settle()):
-            session.step(command)
-    return tuple(session.commands), target
-
-
 _SECTIONS = (
     ("content", "see docs/interface.md, section 6, on what read has to return"),
     ("allowed_operations", "see docs/interface.md, section 3, on allowed_operations"),
@@ -397,11 +352,6 @@ _SECTIONS = (
 def _section(field: str) -> str:
     """Where the interface says what a field has to be."""
     return next((told for word, told in _SECTIONS if word in field), "see docs/interface.md, sections 4 and 6")
-
-
-def _operate(operation: str) -> Operate:
-    point = None if operation not in POINTED else "point:0" if operation == "ChangePit" else "latest"
-    return Operate(MACHINE, operation, point)
 
 
 def _failed(subject: str, error: DriverError, mend: str = "") -> Finding:

@@ -14,6 +14,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import attrs
@@ -87,9 +88,12 @@ def appearance_key(sight: Sight) -> Key:
 
 @attrs.define(eq=False)
 class Appearance:
-    """What is remembered for one appearance: which states lead nowhere near it, and how closures can end in it."""
+    """What is remembered for one appearance: which states lead nowhere near it, what the variables that it tells have to be
+    (`told` picks them; None where they cannot be told one by one), and how closures can end in it."""
 
     dead: Callable[[State], bool] | None
+    told: Callable[[State], Any] | None
+    values: Any
     endings: dict[Key, tuple[Ending, ...]] = attrs.Factory(dict)
 
 
@@ -98,7 +102,7 @@ def appearance(promised: Promised, sight: Sight) -> Appearance:
     key, known = appearance_key(sight), promised.appearances
     found: Appearance | None = known.get(key)
     if found is None:
-        found = known[key] = Appearance(pruner(promised, sight.seen))
+        found = known[key] = Appearance(pruner(promised, sight.seen), *told_by(promised, sight.seen))
     return found
 
 
@@ -133,6 +137,40 @@ def made_of(here: Candidate, ending: Ending, newest: str, new: tuple[str, ...]) 
     whole = history(own)
     assert whole is not None
     return (ending.state, whole, history(former), Aside(history(beside.copy), name(beside.used), name(beside.asked)))
+
+
+def told_by(promised: Promised, seen: Observation) -> tuple[Callable[[State], Any] | None, Any]:
+    """The variables of a state that an observation tells, and their values. What it tells only together with a side that is not
+    known, or in words that the model does not have, is left to `Tests.shows`."""
+    at, coded = promised.at, promised.coded
+    pairs: list[tuple[int, int | bool]] = []
+    words = (
+        (at.protection, seen.protection), (at.active, seen.active), (at.direction, seen.direction), (at.failover, seen.failover),
+        (at.test, seen.test), (at.resync, seen.resync),
+    )  # fmt: skip
+    for i, word in words:
+        if word is not UNKNOWN:
+            if word not in coded[i]:
+                return None, None
+            pairs.append((i, coded[i][str(word)]))
+    if seen.job is not UNKNOWN:
+        job = coded[at.job].get("none" if seen.job is None else seen.job)
+        if job is None or seen.job == "none":
+            return None, None
+        pairs.append((at.job, job))
+    for i, known, number in ((at.received, at.received_known, seen.received), (at.loss, at.loss_known, seen.loss)):
+        if number is not UNKNOWN:
+            pairs += [(known, number is not None), *([(i, number)] if number is not None else [])]
+    if seen.alerts is not UNKNOWN:
+        pairs.append((at.alerted, ALERT in seen.alerts))
+    if seen.running != (UNKNOWN, UNKNOWN):
+        if seen.active is UNKNOWN:
+            return None, None
+        sides = seen.running if coded[at.active][str(seen.active)] == 0 else seen.running[::-1]
+        pairs += [(i, runs) for i, runs in zip((at.running, at.passive_running), sides, strict=True) if runs is not UNKNOWN]
+    if len(pairs) < 2:
+        return None, None
+    return itemgetter(*(i for i, _ in pairs)), tuple(value for _, value in pairs)
 
 
 def pruner(promised: Promised, seen: Observation) -> Callable[[State], bool] | None:

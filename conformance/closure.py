@@ -16,6 +16,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -126,8 +127,8 @@ class Promised:
         self.appearances: dict[Any, Any] = {}
         self.remembered = 0
         """What closures come to, and how many of them (`siteproof.conformance.appearance`)."""
-        self._allowed: dict[tuple[Any, ...], tuple[str, ...]] = {}
-        self._allowed_by = self._lifecycle_positions()
+        self._allowed: dict[Any, tuple[str, ...]] = {}
+        self._allowed_by = self._lifecycle_of_commands()
         self._sites = tuple(s.value for s in Site)
         self._protections = tuple(p.value for p in Protection)
         self._failovers = tuple(f.value for f in Failover)
@@ -137,6 +138,9 @@ class Promised:
         self._resyncs = tuple(r.value for r in Resync)
         at = self.at
         self.lifecycle_at = (at.protection, at.active, at.failover, at.job, at.direction, at.test, at.resync)
+        self._lifecycle = itemgetter(*self.lifecycle_at)
+        self._reads: dict[str, Callable[[State], Any]] = {}
+        self._refusals: dict[Any, tuple[str, ...]] = {}
         self.points_coded = {point.value: code for code, point in enumerate(Point)}
         self.coded: dict[int, dict[str, int]] = {
             i: {str(variable.domain.decode(code).value): code for code in variable.domain.values or ()}
@@ -198,13 +202,18 @@ class Promised:
         exec(compile("\n".join(lines), f"<internal steps of {self.name}>", "exec"), scope)
         return scope["steps"]  # type: ignore[no-any-return]
 
-    def _lifecycle_positions(self) -> tuple[int, ...]:
+    def _picker(self, names: set[str]) -> Callable[[State], Any]:
+        """What a state says of some variables, as one value."""
+        positions = [i for i, name in enumerate(self.model.names) if name in names]
+        return itemgetter(*positions) if positions else lambda _: ()
+
+    def _lifecycle_of_commands(self) -> Callable[[State], Any]:
         names: set[str] = set()
         for compiled in self.commands.values():
             for guard in compiled.action.guards:
                 if not guard.precheck:
                     names |= constants_of(guard.folded)
-        return tuple(i for i, name in enumerate(self.model.names) if name in names)
+        return self._picker(names)
 
     def steps(self, state: State) -> tuple[tuple[int, int, State], ...]:
         """The internal steps that are possible: (index into `internal_names`, what it does to points, next state)."""
@@ -246,7 +255,7 @@ class Promised:
 
     def allowed(self, state: State) -> tuple[str, ...]:
         """The operations that are advertised as allowed in `state`."""
-        key = tuple(state[i] for i in self._allowed_by)
+        key = self._allowed_by(state)
         known = self._allowed.get(key)
         if known is None:
             known = self._allowed[key] = self.compiled.allowed_operations(state)
@@ -255,12 +264,26 @@ class Promised:
     def refusals(self, state: State, operation: str, point: str | None) -> tuple[str, ...]:
         """The codes that apply to a request in `state`, all of them. `point` as in a request, an id being the kept one."""
         action = self.commands[operation]
-        arguments = (self.points_coded.get(point or "latest", self.points_coded["custom"]),) if action.action.parameters else ()
-        return tuple(action.action.guards[i].code for i in action.failing(state, *arguments))
+        return self.failing(action, state, (self.points_coded.get(point or "latest", self.points_coded["custom"]),))
+
+    def failing(self, action: CompiledAction, state: State, arguments: tuple[int, ...]) -> tuple[str, ...]:
+        """The codes of the preconditions that fail, in order. Remembered by what they read, which is little."""
+        arguments = arguments if action.action.parameters else ()
+        reads = self._reads.get(action.name)
+        if reads is None:
+            reads = self._reads[action.name] = self._picker(set().union(*(constants_of(g.folded) for g in action.action.guards)))
+        key = action.name, arguments, reads(state)
+        codes = self._refusals.get(key)
+        if codes is None:
+            if len(self._refusals) >= _REMEMBERED:
+                self._refusals.clear()
+            codes = self._refusals[key] = tuple(action.action.guards[i].code for i in action.failing(state, *arguments))
+        return codes
 
     def lifecycle(self, s: State) -> Abstract:
         """The abstract state over which coverage counts."""
-        return tuple(s[i] for i in self.lifecycle_at)
+        found: Abstract = self._lifecycle(s)
+        return found
 
     def told_lifecycle(self, abstract: Abstract) -> str:
         """An abstract state in words; the running job alone, where that is all that counts."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -29,6 +30,8 @@ _HEADER = struct.Struct("<8s24sIQIQ")
 _DIGEST = 16
 _PAYLOADS = 256
 """How many blocks a journal remembers the bytes of: a megabyte."""
+_READY, _MILESTONE = 512, 32
+"""Of how many histories the content is kept ready; and of every how manieth for good, from where others are worked out."""
 _REPEAT = (BLOCK - _HEADER.size) // _DIGEST + 1
 
 Reader = Callable[[int, int, int], bytes]
@@ -82,13 +85,15 @@ class WriteRecord:
 class Log:
     """A branch up to some length: a node in the tree of all histories of one machine. Compared by identity."""
 
-    __slots__ = ("_content", "_next", "length", "parent", "record")
+    __slots__ = ("_content", "_next", "_ready", "length", "parent", "record")
 
     def __init__(self, parent: Log | None = None, record: WriteRecord | None = None) -> None:
         self.parent, self.record = parent, record
         self.length: int = 0 if parent is None else parent.length + 1
         self._next: dict[int, Log] = {}
         self._content: dict[int, int] | None = None
+        self._ready: deque[Log] = deque() if parent is None else parent._ready
+        """Nodes of the whole tree whose content is ready, the oldest first."""
 
     def then(self, record: WriteRecord) -> Log:
         """This history and one write more."""
@@ -116,15 +121,20 @@ class Log:
     def content(self) -> Mapping[int, int]:
         """Which write (by sequence) each written address holds; addresses that are absent hold the base."""
         if self._content is None:
-            if self.parent is None or self.record is None:
-                self._content = {}
-            elif self.parent._content is not None:
-                self._content = {**self.parent._content, self.record.address: self.record.sequence}
-            else:
-                found: dict[int, int] = {}
-                for record in self.backwards():
-                    found.setdefault(record.address, record.sequence)
-                self._content = found
+            node, since = self, list[Log]()
+            while node._content is None and node.parent is not None:
+                since.append(node)
+                node = node.parent
+            found = dict(node._content or {})
+            for one in reversed(since):
+                assert one.record is not None
+                found[one.record.address] = one.record.sequence
+                if not one.length % _MILESTONE:
+                    one._content = dict(found)
+            self._content = found
+            self._ready.append(self)
+            if len(self._ready) > _READY and (oldest := self._ready.popleft()).length % _MILESTONE:
+                oldest._content = None
         return self._content
 
     def at(self, sequence: int) -> Log | None:

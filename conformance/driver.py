@@ -259,6 +259,8 @@ class Guarded:
     def __init__(self, driver: Driver, name: str, deadline: float = DEADLINE_SECONDS) -> None:
         self.driver: Driver = _Contained(driver, name)
         self.name, self.deadline = name, deadline
+        self._observed: dict[str, tuple[Observation, Observation]] = {}
+        """What each machine showed last, as it was told and as it was understood."""
         with self.deadline_for("handshake"):
             self.capabilities = self.call("handshake", driver.handshake)
         if not isinstance(self.capabilities, Capabilities):
@@ -291,7 +293,11 @@ class Guarded:
         seen = self.call(f"observe({machine})", self.driver.observe, machine)
         if not isinstance(seen, Observation):
             raise DriverError(self.name, f"observe({machine}) returned {seen!r}", "an Observation")
-        return self._understood(machine, seen)
+        told, understood = self._observed.get(machine, (None, None))
+        if understood is None or told != seen:
+            understood = self._understood(machine, seen)
+            self._observed[machine] = seen, understood
+        return understood
 
     def _understood(self, machine: str, seen: Observation) -> Observation:
         """The observation with None for unknown told as such, and lists as tuples. Raises `DriverError` on nonsense."""

@@ -84,9 +84,7 @@ class Events(Tests):
 
     def codes(self, operation: str, state: State, arguments: Sequence[int]) -> tuple[str, ...]:
         """The codes with which a request may be refused in `state`."""
-        action = self.promised.commands[operation]
-        failing = action.failing(state, *arguments)
-        codes = tuple(action.action.guards[i].code for i in failing)
+        codes = self.promised.failing(self.promised.commands[operation], state, tuple(arguments))
         return codes[:1] if self.strict else codes
 
     def asked(self, candidate: Candidate, operation: str, point: str | None) -> list[State]:

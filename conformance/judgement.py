@@ -19,6 +19,8 @@ from siteproof.conformance.sight import Sight
 
 __all__ = ["STRIKES", "event_of", "said", "usual_point", "why_not_explained"]
 
+KNOWN = (Accepted, Rejected)
+"""Answers that are known."""
 STRIKES = {"change-log": "damage_change_log"}
 """The model's action for each fault that is over at once."""
 
@@ -37,7 +39,7 @@ def event_of(
     named, resolved; `record` what a write wrote. None for what only lets time pass."""
     match command:
         case Operate(_, operation, _):
-            known = answer if isinstance(answer, Accepted | Rejected) else Unknown()
+            known = answer if answer.__class__ in KNOWN else Unknown()
             return factor.request(operation, point, known)
         case Write(_, side, _, _, cached):
             assert record is not None

@@ -43,7 +43,7 @@ from siteproof.conformance.content import Journal, View
 from siteproof.conformance.driver import UNKNOWN, Observation
 from siteproof.conformance.events import NEVER, Event
 from siteproof.conformance.search import WORLD, Overflow, Searcher
-from siteproof.conformance.sight import ALERT, KINDS, UNSEEN, Aside, Candidate, Node, PointSeen, Reading, Sight
+from siteproof.conformance.sight import ALERT, FAILED_OVER, KINDS, UNSEEN, Aside, Candidate, Node, PointSeen, Reading, Sight
 from siteproof.conformance.trail import Kept, Stage, Trail, Way
 
 __all__ = ["NEVER", "Event", "Factor", "Overflow"]
@@ -109,10 +109,10 @@ class Factor(Searcher):
             left = {"primary": "recovery", "recovery": "primary"}.get(str(seen.active))
         test = "test" if copy and seen.test == "running" else None
 
-        def content(where: str | None) -> View | None:
-            return read(where) if where is not None and read is not None else None
-
-        return Sight(seen, new, gone, content(side), still, content(left), content(test), self.told_points)
+        if read is None or (side is None and left is None and test is None):
+            return Sight(seen, new, gone, None, still, None, None, self.told_points)
+        views = [None if where is None else read(where) for where in (side, left, test)]
+        return Sight(seen, new, gone, views[0], still, views[1], views[2], self.told_points)
 
     def follow(self, event: Event | None, sight: Sight) -> bool:
         """Take in an event and what was seen after it. False when nothing explains it; the candidates then stay as they
@@ -142,9 +142,10 @@ class Factor(Searcher):
 
     def recalled(self, event: Event | None, sight: Sight) -> tuple[tuple[Candidate, ...], Stage] | None:
         """The same from what is remembered of earlier searches."""
-        look, new = appearance(self.promised, sight), sight.new
+        look, new, told = appearance(self.promised, sight), sight.new, sight.seen.failover_point
         newest, ids = self._newest(new), tuple(p.id for p in new) if new else ()
-        reads, told = bool(sight.disk or sight.former or sight.copy), sight.seen.failover_point is not UNKNOWN
+        known, i_failover, lists = look.endings, self._at.failover, bool(sight.gone)
+        reads = sight.disk is not None or sight.former is not None or sight.copy is not None
         ways: dict[Candidate, Way] = {}
         for before in self.candidates:
             for here in event.apply(before) if event is not None else (before,):
@@ -156,20 +157,23 @@ class Factor(Searcher):
                     state, log.length, -1 if old is None else old.length, aside.copy is None, not aside.asked, newest == UNSEEN,
                     places,
                 )  # fmt: skip
-                endings = look.endings.get(key)
+                endings = known.get(key)
                 if endings is None:
                     endings = self._endings(here, sight, look, places, newest)
                     remember(self.promised, look, key, endings)
                 for ending in endings:
-                    after = made_of(here, ending, newest, ids)
-                    node = (*after, len(ids), ending.renewed)
-                    if (
-                        (reads and not (self.holds(node, sight) and self.keeps(node, sight) and self.copies(node, sight)))
-                        or ((sight.gone or ending.renewed) and not self.lists(node, sight))
-                        or (told and not self.names(node, sight))
-                    ):
-                        continue
-                    ways[after] = (before, ending.steps)
+                    reached, shapes, renewed, steps = ending
+                    after = (reached, log, old, aside) if shapes is None else made_of(here, ending, newest, ids)
+                    names = told is not None if reached[i_failover] not in FAILED_OVER else True
+                    if reads or lists or renewed or (names and told is not UNKNOWN):
+                        node = (*after, len(ids), renewed)
+                        if not (
+                            (not reads or (self.holds(node, sight) and self.keeps(node, sight) and self.copies(node, sight)))
+                            and (not (lists or renewed) or self.lists(node, sight))
+                            and (not names or self.names(node, sight))
+                        ):
+                            continue
+                    ways[after] = (before, steps)
         return (tuple(ways), Kept(ways)) if ways else None
 
     def _endings(
@@ -188,8 +192,11 @@ class Factor(Searcher):
         new = None if places is None else tuple(Placed(f"{NAMED}{n}", k, (a, b)) for n, (k, a, b) in enumerate(places))
         paths = self._close((start,), new, newest if newest == UNSEEN else NEWEST, look.dead)
         points, found = self._at.points, list[Ending]()
+        told, values = look.told, look.values
         for node, way in paths.items():
-            if not (self.shows(node, sight) and self.allows(node, sight) and self.rests(node, sight)):
+            if not (told(node[0]) == values if told is not None else self.shows(node, sight)):
+                continue
+            if not (self.allows(node, sight) and self.rests(node, sight)):
                 continue
             if new is not None and (node[4] != len(new) or bool(node[0][points]) != bool(sight.ids)):
                 continue

@@ -54,6 +54,7 @@ from siteproof.conformance.driver import (
 from siteproof.conformance.errors import DriverError
 from siteproof.conformance.judgement import event_of, said, usual_point, why_not_explained
 from siteproof.conformance.oracle import NEVER, Event, Factor, Overflow
+from siteproof.conformance.recording import Recorder
 from siteproof.conformance.results import Divergence, StepRecord
 
 __all__ = ["DriverFactory", "Recorder", "Session", "base_for"]
@@ -76,34 +77,6 @@ class _Reader(Protocol):
     """Reads a place of one machine; `whole`: all of it, or what was ever written; None: as the disks' size asks for."""
 
     def __call__(self, where: str, whole: bool | None = None) -> View: ...
-
-
-class Recorder(Protocol):
-    """Who writes down what happens in a session, in the order in which it happens."""
-
-    def case(self, scenario: Scenario, seed: int, can: Capabilities) -> None:
-        """A case begins. Of an image, the scenario has the size only."""
-
-    def read(self, machine: str, where: str, view: View) -> None:
-        """The content of a place was read."""
-
-    def looked(self, machine: str, seen: Observation) -> None:
-        """A machine was observed."""
-
-    def changed(self, machine: str, point: str, now: View) -> None:
-        """A point was read again, and is not what it was."""
-
-    def step(
-        self, command: Command | None, point: str | None, answer: Answer | bool | None, record: WriteRecord | None = None
-    ) -> None:
-        """What was seen since the last step belongs to this command; None: it was only looked. For a settling the answer
-        is whether the system came to rest."""
-
-    def skip(self, command: Command) -> None:
-        """The driver cannot do it."""
-
-    def end(self, divergence: Divergence | None, overflow: bool) -> None:
-        """The case is over."""
 
 
 class Session:
@@ -135,6 +108,7 @@ class Session:
         self.looks = 0
         self.untold: Counter[str] = Counter()
         """How often a field of an observation was unknown, out of so many looks."""
+        self._lacks: dict[str, tuple[Observation, tuple[str, ...]]] = {}
         self.recording = record
         self._trail: list[tuple[Command, Answer | bool | None, str, dict[str, Observation], float]] = []
         self.met: Collection[tuple[Any, str, str]] | None = None
@@ -300,7 +274,7 @@ class Session:
         """Observe one machine and let the oracle explain it. `whole`: whatever is read, read all of it."""
         factor = self.factors[machine]
         seen, before = self.driver.observe(machine), self.last.get(machine)
-        if seen == before:
+        if seen is not before and seen == before:
             seen = before  # long cases keep what was seen once, however often it was
         self.last[machine] = seen
         moved = before is not None and (before.active != seen.active or (before.job == "ChangePit" and seen.job is None))
@@ -322,7 +296,7 @@ class Session:
             former=(disk or moved or counted) and self.can.reads_sides and not down,
             copy=(disk or tried) and self.can.reads_sides and seen.active in SIDES and not down - {f"{seen.active}-site"},
         )
-        self._count_unknown(seen)
+        self._count_unknown(machine, seen)
         if self.recording:
             self.model_before = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
         try:
@@ -353,14 +327,16 @@ class Session:
         if self.recorder is not None:
             self.recorder.step(command, point, answer, record)
 
-    def _count_unknown(self, seen: Observation) -> None:
+    def _count_unknown(self, machine: str, seen: Observation) -> None:
         """Fields that the system does not tell are not judged, and that is counted."""
         self.looks += 1
-        for name in _FIELDS:
-            if getattr(seen, name) is UNKNOWN:
-                self.untold[name] += 1
-        if UNKNOWN in seen.running:
-            self.untold["running"] += 1
+        counted, names = self._lacks.get(machine, (None, ()))
+        if counted is not seen:
+            names = tuple(name for name in _FIELDS if getattr(seen, name) is UNKNOWN)
+            names += ("running",) if UNKNOWN in seen.running else ()
+            self._lacks[machine] = seen, names
+        if names:
+            self.untold.update(names)
 
     def _read_again(self, machine: str, whole: bool | None = None) -> None:
         """Older points must not have changed."""

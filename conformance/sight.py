@@ -20,9 +20,10 @@ import attrs
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Log, View
 from siteproof.conformance.driver import UNKNOWN, Observation
+from siteproof.model.promise.vocabulary import Failover
 from siteproof.model.readings.python import State
 
-__all__ = ["ALERT", "KINDS", "UNSEEN", "Aside", "Candidate", "Node", "PointSeen", "Reading", "Sight", "Tests"]
+__all__ = ["ALERT", "FAILED_OVER", "KINDS", "UNSEEN", "Aside", "Candidate", "Node", "PointSeen", "Reading", "Sight", "Tests"]
 
 KINDS = ("crash-consistent", "app-consistent")
 """The kinds of recovery points."""
@@ -32,6 +33,9 @@ ALERT = "StaleSideFenced"
 
 UNSEEN = "?"
 """The name of a point that the system does not show."""
+
+FAILED_OVER = (list(Failover).index(Failover.PLANNED), list(Failover).index(Failover.UNPLANNED))
+"""The codes of failovers that wait for a commit."""
 
 
 class Aside(NamedTuple):
@@ -98,7 +102,7 @@ class Tests:
 
     def branch(self, of: Candidate | Node) -> Log:
         """The history on which the advertised points of a candidate lie."""
-        return of[2] if of[2] is not None and of[0][self._at.failover] in (1, 2) else of[1]
+        return of[2] if of[2] is not None and of[0][self._at.failover] in FAILED_OVER else of[1]
 
     def _former(self, after: State, old: Log | None) -> Log | None:
         """The former source's history, as long as `after` says."""
@@ -209,7 +213,7 @@ class Tests:
         told = sight.seen.failover_point
         if told is UNKNOWN:
             return True
-        used = node[3].used if node[0][self._at.failover] in (1, 2) else ""
+        used = node[3].used if node[0][self._at.failover] in FAILED_OVER else ""
         if used != UNSEEN:
             return told == (used or None)
         return told == self.reported_point if self.reported_point is not None else told is not None

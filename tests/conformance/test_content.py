@@ -1,5 +1,7 @@
 """Content is exactly a prefix, or the first block that is not is named."""
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +52,18 @@ def test_every_prefix_is_found_at_its_length(written: list[int], data: st.DataOb
     found = read(journal, disk_of(journal, log.prefix(length))).locate(log)
     assert found is not None
     assert found.length == length
+
+
+def test_the_content_of_a_long_history_is_that_of_its_writes_whenever_it_is_asked_for() -> None:
+    chance = random.Random(1)
+    _, log = history([chance.randrange(BLOCKS) for _ in range(2000)])
+    for length in [*range(2001), *(chance.randrange(2001) for _ in range(500))]:
+        due: dict[int, int] = {}
+        for record in log.prefix(length).backwards():
+            due.setdefault(record.address, record.sequence)
+            if len(due) == BLOCKS:
+                break
+        assert log.prefix(length).content == due
 
 
 @given(blocks.filter(lambda b: len(b) > 1), st.data())
