@@ -126,12 +126,12 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "second-disk-not-copied", FAMILY, "medium",
         "The base copy ends with the first disk; the others get what is tracked from then on.",
-        ("GEN-11", "V2A-27", "H2S-19"), ("P4",), FLOWS, 2, mixed(_FirstDiskCopied, TARGETS),
+        ("GEN-11", "V2A-27", "H2S-19"), ("P1", "P2", "P4", "P8"), FLOWS, 2, mixed(_FirstDiskCopied, TARGETS),
     ),
     Bug(
         "second-disk-not-compared", FAMILY, "hard",
         "A resynchronisation looks at the first disk only; what differs on the others stays.",
-        ("V2A-29", "H2S-21"), ("P4", "P8", "P20"), FLOWS, 9, mixed(_FirstDiskCompared, TARGETS),
+        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8", "P20"), FLOWS, 9, mixed(_FirstDiskCompared, TARGETS),
     ),
     Bug(
         "gateway-forgets-everybody", FAMILY, "medium",

@@ -169,7 +169,7 @@ BUGS: tuple[Bug, ...] = (
         "acknowledged-on-hand-over", FAMILY, "hard",
         "The agent clears its log when the process server has the data, not when Azure has it; a crash of the process server "
         "then loses what was in its cache.",
-        ("V2A-12", "V2A-13"), ("P4", "P8", "P19"), VIA_GATEWAY, 7, {"process-server": _AcknowledgesOnHandOver},
+        ("V2A-12", "V2A-13"), ("P1", "P2", "P4", "P8", "P19"), VIA_GATEWAY, 7, {"process-server": _AcknowledgesOnHandOver},
     ),
     Bug(
         "stop-before-flush", FAMILY, "medium",
@@ -179,28 +179,28 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "log-cleared-at-handshake", FAMILY, "medium",
         "When the link is back, source and target agree on a fresh start, and the change log is cleared before it was sent.",
-        ("H2S-20", "V2A-28"), ("P4", "P8", "P19", "P20"), FLOWS, 5, mixed(_ForgetsLogs, AGENTS),
+        ("H2S-20", "V2A-28"), ("P1", "P2", "P4", "P8", "P19", "P20"), FLOWS, 5, mixed(_ForgetsLogs, AGENTS),
     ),
     Bug(
         "damaged-log-raises-no-doubt", FAMILY, "medium",
         "A change log that is found damaged is replaced by an empty one, and nobody is told: what was in it is never sent.",
-        ("V2A-29", "H2S-21"), ("P4", "P6", "P8", "P9"), FLOWS, 4, mixed(_NeverDoubts, COORDINATORS),
+        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P6", "P8", "P9"), FLOWS, 4, mixed(_NeverDoubts, COORDINATORS),
     ),
     Bug(
         "open-log-taken-for-empty", FAMILY, "medium",
         "After a power cut a log that was never closed says that it ends at 0, and is taken for empty: what it held is never "
         "sent.",
-        ("V2A-29", "H2S-21"), ("P4", "P8", "P9"), FLOWS, 6, mixed(_OpenLogIsEmpty, AGENTS),
+        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8", "P9", "P19"), FLOWS, 6, mixed(_OpenLogIsEmpty, AGENTS),
     ),
     Bug(
         "under-way-taken-for-there", FAMILY, "hard",
         "A batch that was under way when the source lost power counts as delivered when the power is back.",
-        ("V2A-29", "H2S-21"), ("P4", "P8", "P19"), FLOWS, 7, mixed(_UnderWayIsThere, AGENTS),
+        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8", "P19"), FLOWS, 7, mixed(_UnderWayIsThere, AGENTS),
     ),
     Bug(
         "one-log-instead-of-two", FAMILY, "hard",
         "While one log is in transit there is no second one that records: a write made in that moment is not tracked.",
-        ("V2A-29", "H2S-21"), ("P4", "P8", "P9"), FLOWS, 6, mixed(_OneLogOnly, AGENTS),
+        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8", "P9", "P19"), FLOWS, 6, mixed(_OneLogOnly, AGENTS),
     ),
     Bug(
         "cache-survives-power-cut", FAMILY, "medium",
@@ -228,7 +228,7 @@ BUGS: tuple[Bug, ...] = (
         "tracking-begins-after-the-copy", FAMILY, "medium",
         "Changes are tracked from the end of the base copy on; what was written during the copy, behind the place where it "
         "was, is nowhere.",
-        ("GEN-11", "V2A-28", "H2S-20"), ("P1", "P2", "P4", "P8", "P9"), FLOWS, 4, mixed(_TracksAfterCopy, COORDINATORS),
+        ("GEN-11", "V2A-28", "H2S-20"), ("P1", "P2", "P4", "P8", "P9", "P19"), FLOWS, 4, mixed(_TracksAfterCopy, COORDINATORS),
     ),
     Bug(
         "points-follow-the-replica", FAMILY, "easy",

@@ -103,12 +103,12 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "batch-applied-backwards", FAMILY, "easy",
         "The target applies the writes of a batch from the last to the first: of two writes to a block the older one stays.",
-        ("GEN-11", "V2A-28", "H2S-20"), ("P2", "P4", "P8"), FLOWS, 5, mixed(_NewestFirst, TARGETS),
+        ("GEN-11", "V2A-28", "H2S-20"), ("P1", "P2", "P4", "P8"), FLOWS, 5, mixed(_NewestFirst, TARGETS),
     ),
     Bug(
         "first-write-of-a-block-wins", FAMILY, "easy",
         "The agent sends each block of a batch once, to save bandwidth, and keeps the first write of it instead of the last.",
-        ("V2A-29", "H2S-21"), ("P2", "P4", "P8"), FLOWS, 5, mixed(_FirstWriteWins, AGENTS),
+        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8"), FLOWS, 5, mixed(_FirstWriteWins, AGENTS),
     ),
     Bug(
         "cache-flushed-backwards", FAMILY, "medium",
@@ -136,7 +136,7 @@ BUGS: tuple[Bug, ...] = (
         "chunk-stored-after-changes", FAMILY, "medium",
         "A piece of the base copy is written a second time when the first changes have come, as after a retry, and covers "
         "them.",
-        ("GEN-11", "V2A-28", "H2S-20"), ("P4", "P8", "P20"), FLOWS, 4, mixed(_ChunkAfterChanges, TARGETS),
+        ("GEN-11", "V2A-28", "H2S-20"), ("P1", "P2", "P4", "P8", "P20"), FLOWS, 4, mixed(_ChunkAfterChanges, TARGETS),
     ),
     Bug(
         "point-counted-before-the-last-batch", FAMILY, "easy",

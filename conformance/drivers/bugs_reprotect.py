@@ -186,23 +186,23 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "reverse-ships-nothing", FAMILY, "medium",
         "Reverse replication starts to follow new changes and declares the machine protected without resynchronising it.",
-        ("V2A-49", "H2S-31"), ("P4", "P20"), REVERSED, 9, mixed(_ShipsNothing, COORDINATORS),
+        ("V2A-49", "H2S-31"), ("P1", "P2", "P4", "P8", "P20"), REVERSED, 9, mixed(_ShipsNothing, COORDINATORS),
     ),
     Bug(
         "old-source-trusted", FAMILY, "medium",
         "After an unplanned failover the old source counts as in step: what it had and the new side has not is never undone.",
-        ("V2A-49", "H2S-31"), ("P4", "P8", "P20"), REVERSED, 9, mixed(_TrustsTheOldSource, COORDINATORS),
+        ("V2A-49", "H2S-31"), ("P1", "P2", "P4", "P8", "P20"), REVERSED, 9, mixed(_TrustsTheOldSource, COORDINATORS),
     ),
     Bug(
         "changed-point-counts-as-in-step", FAMILY, "hard",
         "A planned failover, then a change to an older point: the way back still sends tracked writes alone, though the sides "
         "may differ anywhere.",
-        ("H2S-28", "H2S-31"), ("P1", "P4", "P8", "P20"), (H2S,), 11, mixed(_ChangedPointIsInStep, COORDINATORS),
+        ("H2S-28", "H2S-31"), ("P1", "P2", "P4", "P8", "P20"), (H2S,), 11, mixed(_ChangedPointIsInStep, COORDINATORS),
     ),
     Bug(
         "reprotected-before-drained", FAMILY, "medium",
         "Reverse replication is reported as completed before the resynchronisation has begun; the next move loses data.",
-        ("V2A-49", "H2S-31"), ("P4", "P8", "P20"), REVERSED, 10, mixed(_DoneBeforeDrained, COORDINATORS),
+        ("V2A-49", "H2S-31"), ("P1", "P2", "P4", "P8", "P20"), REVERSED, 10, mixed(_DoneBeforeDrained, COORDINATORS),
     ),
     Bug(
         "direction-not-turned", FAMILY, "medium",
@@ -222,7 +222,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "writes-during-reverse-lost", FAMILY, "hard",
         "The way back is tracked from the end of its copy on: what users wrote meanwhile is on one side only.",
-        ("V2A-49", "H2S-31", "H2A-44"), ("P1", "P4", "P8", "P9"), FLOWS, 10, mixed(_WritesOfTheWayBack, COORDINATORS),
+        ("V2A-49", "H2S-31"), ("P1", "P2", "P4", "P8", "P9", "P19"), FLOWS, 10, mixed(_WritesOfTheWayBack, COORDINATORS),
     ),
     Bug(
         "resync-from-the-replica", FAMILY, "medium",
@@ -242,12 +242,12 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "resync-ships-nothing", FAMILY, "medium",
         "The resynchronisation starts a new log and compares nothing: whatever called for it is still missing.",
-        ("V2A-29", "H2S-21"), ("P4", "P8", "P20"), FLOWS, 6, mixed(_ResyncShipsNothing, COORDINATORS),
+        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8", "P20"), FLOWS, 6, mixed(_ResyncShipsNothing, COORDINATORS),
     ),
     Bug(
         "resync-tracks-late", FAMILY, "hard",
         "Writes made while a resynchronisation compares are not tracked; a block that was compared already stays different.",
-        ("V2A-29", "H2S-21"), ("P4", "P8", "P9"), FLOWS, 7, mixed(_ResyncTracksLate, COORDINATORS),
+        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8", "P9", "P19"), FLOWS, 7, mixed(_ResyncTracksLate, COORDINATORS),
     ),
     Bug(
         "cancelled-resync-is-merged", FAMILY, "hard",

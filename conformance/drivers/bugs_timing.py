@@ -155,7 +155,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "copy-times-out-as-done", FAMILY, "medium",
         "The base copy is held up by a fault until its time is over, and counts as done.",
-        ("GEN-11", "V2A-28", "H2S-20"), ("P4", "P8", "P19"), VIA_GATEWAY, 6, mixed(_CopyTimesOut, COORDINATORS),
+        ("GEN-11", "V2A-28", "H2S-20"), ("P1", "P2", "P4", "P8", "P19"), VIA_GATEWAY, 6, mixed(_CopyTimesOut, COORDINATORS),
     ),
     Bug(
         "stops-cutting-points", FAMILY, "medium",
