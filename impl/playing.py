@@ -84,7 +84,7 @@ class Player:
         }
         self.lab = Lab(
             scenario.topology, images, workdir / "lab", scenario.seed, components=components, groups=scenario.groups,
-            plans=scenario.plans, hooks=dict.fromkeys(_scripts(scenario), self._script),
+            plans=scenario.plans, network=scenario.network, hooks=dict.fromkeys(_scripts(scenario), self._script),
         )  # fmt: skip
         try:
             for name, disks in images.items():
@@ -248,6 +248,12 @@ class Player:
             self.lab.heal(step.what)
             self._judge.faults.discard(step.what)
         self.tell("fault", f"over: {step.what}", *step.machines)
+
+    def _do_clock(self, step: Step) -> None:
+        assert step.side is not None
+        self.lab.jump_clock(step.side, step.amount)
+        ahead = "forward" if step.amount > 0 else "back"
+        self.tell("fault", f"the clock at {step.side} jumps {ahead} by {abs(step.amount):,.0f} s")
 
     def _do_start(self, step: Step) -> None:
         for machine in step.machines:

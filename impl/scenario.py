@@ -30,6 +30,7 @@ import attrs
 
 from .errors import ScenarioError, TopologyError
 from .loader import Policy, Topology, load_topology
+from .network import Network
 from .plan import FAILOVERS, FORWARD, OTHERS, POINTS, REVERSE, Action, PlanGroup, RecoveryPlan
 from .reading import Table, read_table
 from .simulation import FAULTS
@@ -40,7 +41,9 @@ __all__ = ["CONTENTS", "PATTERNS", "DiskSpec", "MachineSpec", "Scenario", "Step"
 CONTENTS = ("zeros", "text", "mixed", "random")
 """What a made disk holds: nothing, text that compresses, noise that does not, or a third of each."""
 PATTERNS = ("sequential", "random", "hot")
-VERBS = ("request", "plan", "resume", "write", "begin", "end", "advance", "settle", "fault", "heal", "start", "check")
+VERBS = (
+    "request", "plan", "resume", "write", "begin", "end", "advance", "settle", "fault", "heal", "clock", "start", "check",
+)  # fmt: skip
 GROUP_PORT = "group-port"
 """A fault of this laboratory alone: the other members of its group cannot reach a machine."""
 ACCEPTED = "accepted"
@@ -93,6 +96,7 @@ class Step:
     ``settle``   workloads pause, and time passes until nothing moves any more
     ``fault``,   a fault strikes, or is over
     ``heal``
+    ``clock``    the clock of ``side`` jumps by so many seconds
     ``start``    somebody powers a machine on, at ``side``
     ``check``    what ``machines`` must show now: fields of their status
     ===========  =================================================================================================
@@ -132,6 +136,7 @@ class Scenario:
     """Scripts that fail."""
     workloads: Mapping[str, Workload]
     steps: tuple[Step, ...]
+    network: Network = attrs.Factory(Network)
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -151,7 +156,8 @@ def load_scenario(path: Path) -> Scenario:
     scenario = Scenario(
         file=path, title=top.text("title"), summary=top.text("summary", ""), topology=_topology(top, path),
         seed=top.whole("seed", 0), machines=machines, groups=groups, plans=plans, failing=frozenset(failing),
-        workloads=workloads, steps=_steps(top, machines, workloads, groups, [plan.name for plan in plans]),
+        network=_network(top.table("network", {})), workloads=workloads,
+        steps=_steps(top, machines, workloads, groups, [plan.name for plan in plans]),
     )  # fmt: skip
     top.done()
     return scenario
@@ -176,6 +182,16 @@ def _policy(table: Table, policy: Policy) -> Policy:
     if values["crash_consistent_minutes"] == 0:
         raise table.error("crash_consistent_minutes", 0, "a number above 0", "write 5")
     return attrs.evolve(policy, **{name: value for name, value in values.items() if value is not None})
+
+
+def _network(table: Table) -> Network:
+    usual = Network()
+    shares = {
+        name: table.number(name, getattr(usual, name), most=0.9) for name in ("duplicates", "losses", "damages")
+    }  # fmt: skip
+    network = Network(latest=table.duration("latest", usual.latest), **shares)
+    table.done()
+    return network
 
 
 def _named(top: Table, key: str) -> list[tuple[str, Table]]:
@@ -314,6 +330,9 @@ def _step(
             values["machines"] = (table.text("machine", among=grouped),)
     elif verb == "start":
         values["machines"] = (table.text(verb, among=machines),)
+        values["side"] = table.text("side", among=SIDES)
+    elif verb == "clock":
+        values["amount"] = table.number(verb, least=-1e12, most=1e12)
         values["side"] = table.text("side", among=SIDES)
     else:
         values["must"] = _must(table.table(verb))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from siteproof.impl.errors import ImplError, ScenarioError
+from siteproof.impl.network import Network
 from siteproof.impl.plan import Action, PlanGroup
 from siteproof.impl.scenario import load_scenario
 
@@ -146,3 +147,17 @@ def test_a_topology_of_ones_own_is_looked_for_beside_the_scenario(tmp_path: Path
     with pytest.raises(ImplError, match=r"own\.toml: cannot be read"):
         read(tmp_path, GOOD.replace('flow = "hyper-v-to-secondary-site"', 'flow = "own.toml"'))
     (tmp_path / "own.toml").write_text('id = "hyper-v-site-to-azure"\nextends = "hyper-v-site-to-azure"\n', encoding="utf-8")
+
+
+def test_a_network_and_clocks_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    text = GOOD.replace("[policy]", '[network]\nlosses = 0.1\ndamages = 0.2\nlatest = "1m"\n[policy]')
+    path.write_text(text + '[[steps]]\nclock = -5.5\nside = "recovery"\n')
+    scenario = load_scenario(path)
+    assert scenario.network == Network(losses=0.1, damages=0.2, latest=60)
+    assert (scenario.steps[-1].verb, scenario.steps[-1].amount, scenario.steps[-1].side) == ("clock", -5.5, "recovery")
+    path.write_text(text.replace("losses = 0.1", "losses = 1"))
+    with pytest.raises(ScenarioError, match=r"network\.losses: found 1; expected a number of at least 0 and at most 0\.9"):
+        load_scenario(path)
+    path.write_text(GOOD)
+    assert load_scenario(path).network == Network()
