@@ -17,7 +17,7 @@ from typing import Protocol
 import attrs
 
 from siteproof.conformance.appearance import pruner
-from siteproof.conformance.closure import CUT, PLAIN, REMOVED, RENEWED, Promised
+from siteproof.conformance.closure import CUT, PLAIN, REMOVED, Promised
 from siteproof.conformance.content import Journal, Log
 from siteproof.conformance.events import Event, Events
 from siteproof.conformance.sight import KINDS, UNSEEN, Aside, Candidate, Node, Sight
@@ -131,8 +131,9 @@ class Searcher(Events):
         self, nodes: Iterable[Node], new: Sequence[New] | None, newest: str, dead: Callable[[State], bool] | None
     ) -> Paths:
         """Breadth first, so that the way back from any node is a shortest explanation."""
-        at, steps = self._at, self._steps
-        i_job, changing = at.job, (self.promised.making_copy, self.promised.setting_to_point)
+        at, steps, promised = self._at, self._steps, self.promised
+        i_job, i_active, i_head, i_cached, i_latest = at.job, at.active, at.head, at.cached, at.latest
+        changing, copying, cutting_app = (promised.making_copy, promised.setting_to_point), promised.copying, promised.cutting_app
         known: Paths = {n: None for n in nodes if dead is None or not dead(n[0])}
         todo = list(known)
         for here in todo:
@@ -144,34 +145,35 @@ class Searcher(Events):
                 if number in changing or (state[i_job] and not after[i_job]):
                     past, beside = self._changed(number, here, after, new, newest)
                 if kind == PLAIN:
-                    if after[at.active] != state[at.active]:
+                    if after[i_active] != state[i_active]:
                         left = log
                     elif left is not None:
-                        left = None if number == self.promised.copying else self._former(after, left)
-                    length = after[at.head] + after[at.cached]
+                        left = None if number == copying else self._former(after, left)
+                    length = after[i_head] + after[i_cached]
                     if length != past.length:
                         past = past.prefix(int(length))
-                    found: tuple[Node, ...] = ((after, past, left, beside, k, renewed),)
+                    node: Node = (after, past, left, beside, k, renewed)
                 elif kind == REMOVED:
-                    found = ((after, past, left, beside, k, True),)
+                    node = (after, past, left, beside, k, True)
                 else:
                     explained = k
                     if new is not None:
                         if k < len(new):
-                            where = new[k].where(log)
-                            suits = (new[k].kind == KINDS[1]) == (number == self.promised.cutting_app)
-                            if suits and where is not None and where == after[at.latest]:
+                            suits = (new[k].kind == KINDS[1]) == (number == cutting_app)
+                            if suits and new[k].where(log) == after[i_latest]:
                                 explained = k + 1
                         if kind == CUT and explained == k:
                             continue
-                    if kind == RENEWED:
-                        found = ((after, past, None, beside, k, True), (after, past, None, beside, explained, True))
+                    if kind == CUT:
+                        node = (after, past, left, beside, explained, renewed)
                     else:
-                        found = ((after, past, left, beside, explained, renewed),)
-                for node in found:
-                    if node not in known:
-                        known[node] = (here, number)
-                        todo.append(node)
+                        node = (after, past, None, beside, explained, True)
+                        if explained != k and (other := (after, past, None, beside, k, True)) not in known:
+                            known[other] = (here, number)
+                            todo.append(other)
+                if node not in known:
+                    known[node] = (here, number)
+                    todo.append(node)
             if len(known) > LIMIT:
                 raise Overflow
         return known
