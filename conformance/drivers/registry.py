@@ -1,5 +1,5 @@
-"""Drivers by name: `bundled`, `bundled+BUG`, `bundled+VARIANT`, `model`; and a user's own: `module:Class`, `stdio:COMMAND`, or an
-address. A command and an address are told from `module:Class` by how they begin."""
+"""Drivers by name: `bundled`, `bundled+BUG`, `bundled+VARIANT`, `model`, `qemu`; and a user's own: `module:Class`,
+`stdio:COMMAND`, or an address. A command and an address are told from `module:Class` by how they begin."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def drivers() -> tuple[tuple[str, str], ...]:
         ("bundled", "the bundled implementation in its deterministic simulation"),
         ("bundled+BUG", "the same with a seeded bug, or a correct variant (`siteproof list bugs`)"),
         ("model", "the model itself as a system: what conforms by construction"),
+        ("qemu", "two qemu-storage-daemon processes under a thin controller, in one flow (docs/qemu.md)"),
         ("module:Class", "your own driver, a class with the methods of siteproof.conformance.driver.Driver"),
         ("stdio:COMMAND ARGUMENTS", "your own driver, a program that speaks the wire protocol, one JSON message a line"),
         ("http://HOST:PORT/PATH", "your own driver, a service that speaks the wire protocol in POST requests"),
@@ -34,6 +35,10 @@ def driver_factory(name: str) -> Callable[[], Driver]:
         from siteproof.conformance.drivers.model import ModelDriver
 
         return ModelDriver
+    if name == "qemu":
+        from siteproof.conformance.drivers.qemu import QemuDriver
+
+        return QemuDriver
     from siteproof.conformance.drivers.bugs import BUGS, VARIANTS
 
     if name.partition("+")[0] == "bundled":
@@ -60,10 +65,10 @@ def driver_factory(name: str) -> Callable[[], Driver]:
 
         return http_factory(name)
     if ":" not in name:
-        names = ("bundled", "model", *(f"bundled+{b.id}" for b in BUGS), *(f"bundled+{v.id}" for v in VARIANTS))
+        names = ("bundled", "model", "qemu", *(f"bundled+{b.id}" for b in BUGS), *(f"bundled+{v.id}" for v in VARIANTS))
         raise UsageError(
             f"the driver {name}",
-            "bundled, bundled+BUG, model, module:Class, stdio:COMMAND, or an http:// address",
+            "bundled, bundled+BUG, model, qemu, module:Class, stdio:COMMAND, or an http:// address",
             near(name, names) if get_close_matches(name, names) else "see siteproof list drivers",
         )
     return guarded_factory(name, load_driver_class(name))
