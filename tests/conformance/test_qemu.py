@@ -10,7 +10,7 @@ import pytest
 
 from siteproof.conformance.case import Command, Fault, Heal, Operate, Scenario, Settle, StartMachine, Steps, Write
 from siteproof.conformance.content import BLOCK
-from siteproof.conformance.drivers.qemu import FLOW, QemuDriver, missing_programs
+from siteproof.conformance.drivers.qemu import FLOW, QemuDriver, missing_programs, shipping
 from siteproof.conformance.drivers.qemu.machine import Machine
 from siteproof.conformance.drivers.qemu.nbd import Nbd, NbdError
 from siteproof.conformance.drivers.qemu.qmp import Gone, Refused
@@ -114,6 +114,18 @@ def test_a_controller_that_begins_a_lost_bitmap_anew_is_found_out(monkeypatch: p
     session = play(ENABLE, Settle(), *writes(1), Fault("primary-site"), Heal("primary-site"), Settle())
     assert session.divergence is not None
     assert session.divergence.promise == "P4"
+
+
+def test_a_delta_that_was_not_flushed_at_the_target_is_missed_after_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What QEMU does by itself: the job ends well, the bitmap is empty, and the target has it in memory only."""
+    crash = (Fault("recovery-site"), Heal("recovery-site"), Operate("m0", "UnplannedFailover", "latest"), Settle())
+    commands = (ENABLE, Settle(), *writes(1), Steps(2), *crash)
+    assert play(*commands).divergence is None
+    monkeypatch.setattr(Nbd, "flush", lambda _: None)
+    monkeypatch.setattr(shipping, "_detach", lambda _: None)  # to detach an NBD node flushes it, too
+    found = play(*commands).divergence
+    assert found is not None
+    assert found.promise in ("P2", "P4")
 
 
 def test_two_machines_share_the_daemons_and_not_their_fate() -> None:
