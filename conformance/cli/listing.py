@@ -201,9 +201,15 @@ def _programs() -> Iterable[Finding]:
         False,
         "a real ext4 file system as the disk of `siteproof check` (package e2fsprogs); without it a generated image is used",
     )
-
-
     yield Finding("perl", shutil.which("perl") or "", False, "`siteproof driver new --language perl`, a driver on its own")
+    from siteproof.conformance.drivers.qemu import PROGRAMS, missing_programs
+
+    yield Finding(
+        "QEMU",
+        "" if missing_programs() else ", ".join(shutil.which(name) or "" for name in PROGRAMS),
+        False,
+        f"`siteproof run --driver qemu`, a system that others wrote (packages {' and '.join(PROGRAMS.values())})",
+    )
 
 
 def _places() -> Iterable[Finding]:
