@@ -376,7 +376,7 @@ def selftest(
     ] = None,
     max_time: Annotated[
         str | None,
-        typer.Option("--max-time", metavar="TIME", help="Processor time for each trial; 60s if not given, 10s with --quick."),
+        typer.Option("--max-time", metavar="TIME", help="Processor time for each trial; 60s if not given, 20s with --quick."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, metavar="N", help="Processes side by side; as many as processors if not given.")

@@ -49,7 +49,7 @@ def selftest(
     jobs: int | None,
 ) -> Exit:
     """Try all of `names` (bugs; all bugs and all variants where none is given). 1: a false alarm; 2: a survivor."""
-    seconds = parse_duration(max_time or ("10s" if quick else "60s"), "--max-time")
+    seconds = parse_duration(max_time or ("20s" if quick else "60s"), "--max-time")
     if quick and trials is not None:
         raise UsageError("--quick with --trials", "one of them", "--quick is one trial of each")
     engines = tuple(dict.fromkeys(engines)) or (DEFAULT_ENGINE,)

@@ -116,13 +116,6 @@ class _ResyncHoldsFailover(Vault):
         return record.job != Operation.REPAIR and super().pre_empts(record, operation)
 
 
-class _FailsOverHalfCopied(Vault):
-    def lifecycle_code(self, record: MachineRecord, operation: str) -> str | None:
-        if operation == Operation.UNPLANNED and record.protection == "protected" and record.resync == "merging":
-            return super().lifecycle_code(attrs.evolve(record, job=None), operation)
-        return super().lifecycle_code(record, operation)
-
-
 class _DisableNeedsBoth(Vault):
     def precheck_code(self, record: MachineRecord, operation: str, point: str | None, situation: Situation) -> str | None:
         if operation == Operation.DISABLE and not situation.connected:
