@@ -103,6 +103,16 @@ def test_a_target_killed_before_a_backup_has_landed_gets_it_again() -> None:
     assert session.last["m0"].loss == 0
 
 
+def test_a_source_that_is_started_while_its_last_delta_is_under_way_is_stopped_again() -> None:
+    """QEMU refuses a new writer on a disk that is being backed up: the delta has to be given up first, and is made again."""
+    session = play(
+        ENABLE, Settle(), *writes(1), Operate("m0", "PlannedFailover"), Steps(2), StartMachine("m0", "primary"), *writes(2),
+        Settle(),
+    )  # fmt: skip
+    assert session.divergence is None
+    assert (session.last["m0"].active, session.last["m0"].failover) == ("recovery", "planned")
+
+
 def test_a_controller_that_begins_a_lost_bitmap_anew_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def begin_anew(one: Machine) -> bool:
         due = one.follows() and one.job is None and one.source.site.up and not one.log_whole()

@@ -400,6 +400,8 @@ class Machine:
 
     def power_on(self, name: str) -> None:
         side = self.sides[name]
+        if self.shipment is not None and self.shipment.source is side.site and not self.running(name):
+            self.give_up()  # QEMU lets no new writer to a disk under a running backup
         self.export(side.site, side.tops, "guest")
         side.boots = False
 

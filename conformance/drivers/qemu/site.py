@@ -73,10 +73,13 @@ class Site:
         monitor = self.folder / "qmp"
         for path in (monitor, self.nbd_path):
             path.unlink(missing_ok=True)
+        setpriv = shutil.which("setpriv")  # of util-linux: a tester that is killed leaves no daemon behind
+        dies_with_us = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
         log = (self.folder / "stderr").open("ab")
         with log:
             self.process = subprocess.Popen(
                 [
+                    *dies_with_us,
                     DAEMON,
                     "--chardev", f"socket,id=c0,path={monitor},server=on,wait=off", "--monitor", "chardev=c0",
                     "--nbd-server", f"addr.type=unix,addr.path={self.nbd_path}",
