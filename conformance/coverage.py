@@ -26,7 +26,7 @@ from siteproof.conformance.closure import Abstract, Promised
 from siteproof.conformance.results import Coverage
 from siteproof.model.readings.python import State
 
-__all__ = ["Feasible", "Ledger", "Switch", "explore", "family", "refused", "sure", "switch"]
+__all__ = ["Feasible", "Ledger", "Switch", "explore", "family", "normal", "refused", "sure", "switch"]
 
 Switch = tuple[Abstract, str, str]
 """Lifecycle state, command, verdict."""
@@ -51,7 +51,7 @@ class Feasible:
     states: int
 
 
-def _normal(promised: Promised, s: State) -> State:
+def normal(promised: Promised, s: State) -> State:
     """Epochs only matter by their order; what was reported does not matter to what can happen."""
     at = promised.at
     row = list(s)
@@ -80,7 +80,7 @@ def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: fro
     """All switches and actions that can be reached in the scope, with the operations and faults that a driver has."""
     at, switches, actions = promised.at, set[Switch](), set[str]()
     met = set[tuple[Abstract, str, tuple[int, ...] | None]]()  # with the preconditions that failed; None when it was accepted
-    start = _normal(promised, promised.initial)
+    start = normal(promised, promised.initial)
     known, todo = {start}, [start]
     ups = (at.primary_up, at.recovery_up, at.link_up, at.gateway_up)
     lacking = {f"fail_{f.replace('-', '_')}" for f in ALL[1] - faults}
@@ -112,10 +112,10 @@ def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: fro
             actions.add(action.name)
             after_all.append(after)
         for one in after_all:
-            normal = _normal(promised, one)
-            if normal not in known:
-                known.add(normal)
-                todo.append(normal)
+            reached = normal(promised, one)
+            if reached not in known:
+                known.add(reached)
+                todo.append(reached)
     for here, operation, failing in met:
         guards = commands[operation].action.guards
         verdict = "accepted" if failing is None else refused([guards[i].code for i in failing])

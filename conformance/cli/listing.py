@@ -87,6 +87,12 @@ def _drivers() -> Rows:
     return [{"driver": name, "system under test": about} for name, about in rows]
 
 
+def _engines() -> Rows:
+    from siteproof.conformance.engines.registry import ENGINES
+
+    return [{"engine": kind.id, "how cases are made": kind.sentence, "good for": kind.best} for kind in ENGINES.values()]
+
+
 def _bugs() -> Rows:
     from siteproof.conformance.drivers.bugs import BUGS
 
@@ -101,6 +107,7 @@ _LISTS: dict[str, Callable[[], Rows]] = {
     "properties": _properties,
     "drivers": _drivers,
     "bugs": _bugs,
+    "engines": _engines,
 }
 
 
