@@ -9,7 +9,13 @@ from siteproof.model.errors import UsageError, near
 
 __all__ = ["DEFAULT", "ENGINES", "engine_kind"]
 
-DEFAULT = "random"
+DEFAULT = "portfolio"
+
+
+def _portfolio(chance: random.Random) -> Engine:
+    from siteproof.conformance.engines.portfolio import Portfolio
+
+    return Portfolio(chance)
 
 
 def _random(chance: random.Random) -> Engine:
@@ -36,6 +42,24 @@ def _sweep(chance: random.Random) -> Engine:
     return SweepEngine(chance)
 
 
+def _tours(chance: random.Random) -> Engine:
+    from siteproof.conformance.engines.tours import TourEngine
+
+    return TourEngine(chance)
+
+
+def _lockstep(chance: random.Random) -> Engine:
+    from siteproof.conformance.engines.lockstep import LockstepEngine
+
+    return LockstepEngine(chance)
+
+
+def _directed(chance: random.Random) -> Engine:
+    from siteproof.conformance.engines.directed import DirectedEngine
+
+    return DirectedEngine(chance)
+
+
 def _hypothesis(chance: random.Random) -> Engine:
     from siteproof.conformance.engines.hypothesis_machine import HypothesisEngine
 
@@ -45,6 +69,12 @@ def _hypothesis(chance: random.Random) -> Engine:
 ENGINES: dict[str, Kind] = {
     kind.id: kind
     for kind in (
+        Kind(
+            "portfolio",
+            "Several engines in turn: random until its coverage stalls, then the others get their shares.",
+            "the default",
+            _portfolio,
+        ),
         Kind(
             "random",
             "Draws by weight what makes sense in the state that the model is believed to be in, from ways to states seldom met.",
@@ -68,6 +98,24 @@ ENGINES: dict[str, Kind] = {
             "Each fault at each internal step of each operation, one short case for each.",
             "half-done jobs",
             _sweep,
+        ),
+        Kind(
+            "tours",
+            "Paths that cover every transition between states at rest, no longer than need be (a directed Chinese postman's).",
+            "all transitions, cheaply",
+            _tours,
+        ),
+        Kind(
+            "lockstep",
+            "Every transition of the reachable graph of a stated scope, in the middle of jobs as well, executed and counted.",
+            "certainty within a bound",
+            _lockstep,
+        ),
+        Kind(
+            "directed",
+            "The shortest path of the model to a transition that the campaign has not covered yet.",
+            "the last per cent of coverage",
+            _directed,
         ),
         Kind(
             "hypothesis",
