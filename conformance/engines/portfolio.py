@@ -3,11 +3,12 @@
 Rules
 1. Shares are of steps, not of time, so that a seed draws the same cases on every machine; what an engine prepares counts by what
    it is worth in steps (`worked`). An engine that is dear for each case so gets few cases.
-2. The next case is made by the engine that is farthest behind its share. Random goes first and has most, since it finds most
-   bugs soonest (figures in docs/engines.md). When it *stalls*, its share falls and the others' rise: it stalls when its last
-   `STALLED` cases have covered no transition that was new to the campaign.
-3. An engine that is done (`case` gives None) leaves its share to the others.
-4. What random has found is of use to the others: they all see what the campaign has met.
+2. Random has the first `ALONE` steps for itself, and draws there what it would draw without a portfolio: it finds most bugs, and
+   finds them soonest (figures in docs/engines.md). It *stalls* when its last `STALLED` cases have covered no transition that was
+   new to the campaign; then its share falls and the others' rise, whenever that is.
+3. The next case is made by the engine that is farthest behind its share.
+4. An engine that is done (`case` gives None) leaves its share to the others.
+5. What random has found is of use to the others: they all see what the campaign has met.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from siteproof.conformance.session import Session
 
 __all__ = ["SHARES", "Portfolio"]
 
+ALONE = 3000
 STALLED = 30
 """Cases of random in a row without anything new."""
 
@@ -33,17 +35,15 @@ class Share:
 
     early: float
     late: float
-    after: int = 0
-    """The engine begins when the campaign has taken so many steps: graphs take seconds to build."""
 
 
 SHARES: dict[str, Share] = {
-    "random": Share(80, 30),
-    "directed": Share(10, 30, after=3000),
+    "random": Share(70, 30),
+    "directed": Share(20, 30),
     "swarm": Share(5, 15),
-    "tours": Share(3, 10, after=6000),
-    "lockstep": Share(2, 13, after=12000),
-    "hypothesis": Share(0, 2, after=12000),
+    "tours": Share(3, 10),
+    "lockstep": Share(2, 13),
+    "hypothesis": Share(0, 2),
 }
 
 
@@ -95,8 +95,9 @@ class Portfolio:
     def __init__(self, chance: random.Random, shares: dict[str, Share] | None = None) -> None:
         from siteproof.conformance.engines.registry import ENGINES
 
+        given = ",".join(map(str, chance.getstate()[1][:8]))
         self.members = {
-            id: _Member(share, ENGINES[id].make, random.Random(chance.getrandbits(64)))
+            id: _Member(share, ENGINES[id].make, chance if id == "random" else random.Random(f"{id} {given}"))
             for id, share in (shares or SHARES).items()
         }
         self.dry = 0
@@ -143,7 +144,7 @@ class Portfolio:
         best, least = None, 0.0
         for id, member in self.members.items():
             share = member.share.late if self.stalled else member.share.early
-            if member.done or not share or total < member.share.after:
+            if member.done or not share or (id != "random" and total < ALONE and not self.stalled):
                 continue
             behind = member.spent / share
             if best is None or behind < least:
