@@ -24,8 +24,9 @@ from siteproof.conformance.session import Session
 
 __all__ = ["SHARES", "Portfolio"]
 
-ALONE = 3000
-STALLED = 30
+ALONE = 6000
+"""Steps that random has for itself at first."""
+STALLED = 60
 """Cases of random in a row without anything new."""
 
 
@@ -38,11 +39,11 @@ class Share:
 
 
 SHARES: dict[str, Share] = {
-    "random": Share(70, 30),
-    "directed": Share(20, 30),
-    "swarm": Share(5, 15),
-    "tours": Share(3, 10),
-    "lockstep": Share(2, 13),
+    "random": Share(85, 60),
+    "directed": Share(8, 15),
+    "swarm": Share(3, 10),
+    "tours": Share(2, 5),
+    "lockstep": Share(2, 8),
     "hypothesis": Share(0, 2),
 }
 
