@@ -39,12 +39,12 @@ class Share:
 
 
 SHARES: dict[str, Share] = {
-    "random": Share(85, 60),
-    "directed": Share(8, 15),
-    "swarm": Share(3, 10),
-    "tours": Share(2, 5),
-    "lockstep": Share(2, 8),
-    "hypothesis": Share(0, 2),
+    "random": Share(90, 70),
+    "directed": Share(6, 12),
+    "swarm": Share(2, 8),
+    "tours": Share(1, 4),
+    "lockstep": Share(1, 5),
+    "hypothesis": Share(0, 1),
 }
 
 
