@@ -21,12 +21,13 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from siteproof.conformance.case import FAULTS, OPERATIONS
+from siteproof.conformance.case import FAULTS, OPERATIONS, POINTED
 from siteproof.conformance.closure import Abstract, Promised
 from siteproof.conformance.results import Coverage
+from siteproof.model.promise.vocabulary import Job
 from siteproof.model.readings.python import State
 
-__all__ = ["Feasible", "Ledger", "Switch", "explore", "family", "refused", "sure", "switch"]
+__all__ = ["Feasible", "Ledger", "Switch", "explore", "family", "normal", "refused", "sure", "switch"]
 
 Switch = tuple[Abstract, str, str]
 """Lifecycle state, command, verdict."""
@@ -34,6 +35,10 @@ Switch = tuple[Abstract, str, str]
 SCOPE = "one write on a branch, one fault at a time"
 BEYOND = frozenset({"write_cached", "write_cached_former_source", "flush", "flush_former_source", "flush_before_stop"})
 SILENT = frozenset({"flush", "flush_former_source", "flush_before_stop", "accept_former_source", "prune_point"})
+
+
+POINTED_JOBS = frozenset(code for code, job in enumerate(Job) if job.value in POINTED)
+"""Jobs to which it matters which point was chosen."""
 
 
 def switch(promised: Promised, here: Abstract, command: str, verdict: str) -> Switch:
@@ -51,8 +56,9 @@ class Feasible:
     states: int
 
 
-def _normal(promised: Promised, s: State) -> State:
-    """Epochs only matter by their order; what was reported does not matter to what can happen."""
+def normal(promised: Promised, s: State) -> State:
+    """Epochs only matter by their order, a chosen point to the jobs that name one; what was reported does not matter to what can
+    happen."""
     at = promised.at
     row = list(s)
     row[at.epoch], row[at.passive_epoch] = 1, 1 if s[at.epoch] == s[at.passive_epoch] else 0
@@ -67,7 +73,7 @@ def _normal(promised: Promised, s: State) -> State:
     for i in (at.head, at.passive, at.latest, at.fork, at.point_at, at.staged, at.app_at):
         row[i] = max(0, int(row[i]) - int(low))
     row[at.test_at] = 0
-    if not s[at.job] and not s[at.test]:
+    if s[at.job] not in POINTED_JOBS and not s[at.test]:
         row[at.point], row[at.point_at], row[at.chosen] = False, 0, 0
     return tuple(row)
 
@@ -80,7 +86,7 @@ def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: fro
     """All switches and actions that can be reached in the scope, with the operations and faults that a driver has."""
     at, switches, actions = promised.at, set[Switch](), set[str]()
     met = set[tuple[Abstract, str, tuple[int, ...] | None]]()  # with the preconditions that failed; None when it was accepted
-    start = _normal(promised, promised.initial)
+    start = normal(promised, promised.initial)
     known, todo = {start}, [start]
     ups = (at.primary_up, at.recovery_up, at.link_up, at.gateway_up)
     lacking = {f"fail_{f.replace('-', '_')}" for f in ALL[1] - faults}
@@ -112,10 +118,10 @@ def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: fro
             actions.add(action.name)
             after_all.append(after)
         for one in after_all:
-            normal = _normal(promised, one)
-            if normal not in known:
-                known.add(normal)
-                todo.append(normal)
+            reached = normal(promised, one)
+            if reached not in known:
+                known.add(reached)
+                todo.append(reached)
     for here, operation, failing in met:
         guards = commands[operation].action.guards
         verdict = "accepted" if failing is None else refused([guards[i].code for i in failing])

@@ -111,3 +111,5 @@ class CampaignResult:
     """Failovers in one case, of one machine."""
     swept: int = 0
     """Cases of the systematic sweep: a fault at each internal step of each operation."""
+    notes: tuple[str, ...] = ()
+    """What the engine says of its own work: counts, and what it could not do and why."""

@@ -230,7 +230,10 @@ def run(
     max_time: MaxTime = "10m",
     engine: Annotated[
         list[str] | None,
-        typer.Option(metavar="E", help="How cases are chosen: random (guided by the model's state), uniform, hypothesis"),
+        typer.Option(
+            metavar="E",
+            help="How cases are chosen (siteproof list engines); may be repeated: the time is shared. Default: portfolio.",
+        ),
     ] = None,
     max_cases: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N cases.")] = None,
     machines: Annotated[
@@ -256,7 +259,7 @@ def run(
     from siteproof.conformance.cli import running
 
     kept = running.Kept(record, junit, events)
-    return running.run(session, driver, topology or [], max_time, engine or ["random"], max_cases, out, machines, disks, kept)
+    return running.run(session, driver, topology or [], max_time, engine or [], max_cases, out, machines, disks, kept)
 
 
 @app.command(epilog="Example: siteproof replay siteproof-report/counterexamples/vmware-to-azure.json")
@@ -337,6 +340,7 @@ class Listing(StrEnum):
     DRIVERS = "drivers"
     BUGS = "bugs"
     VARIANTS = "variants"
+    ENGINES = "engines"
 
 
 @app.command("list", epilog="Example: siteproof list properties")
@@ -351,7 +355,7 @@ def list_(
         bool, typer.Option("--uncovered", help="Only requirements that nothing carries yet; exit code 2 if there are any.")
     ] = False,
 ) -> Exit:
-    """List what there is: flows, promises, requirements with what carries them, drivers, seeded bugs, correct variants."""
+    """List what there is: flows, promises, requirements with what carries them, drivers, engines, seeded bugs, variants."""
     from siteproof.conformance.cli import listing
 
     return listing.listing(session, what.value, names or [], uncovered)

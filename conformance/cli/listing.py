@@ -95,6 +95,12 @@ def _drivers() -> Rows:
     return [{"driver": name, "system under test": about} for name, about in drivers()]
 
 
+def _engines() -> Rows:
+    from siteproof.conformance.engines.registry import ENGINES
+
+    return [{"engine": kind.id, "how cases are made": kind.sentence, "good for": kind.best} for kind in ENGINES.values()]
+
+
 def _bugs() -> Rows:
     from siteproof.conformance.drivers.bugs import BUGS
 
@@ -130,6 +136,7 @@ _LISTS: dict[str, Callable[[], Rows]] = {
     "drivers": _drivers,
     "bugs": _bugs,
     "variants": _variants,
+    "engines": _engines,
 }
 
 

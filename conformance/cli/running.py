@@ -22,6 +22,7 @@ from siteproof.conformance.cli.checking import check_supported, machine_facts, n
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, check_writable, parse_duration, version
 from siteproof.conformance.drivers.registry import factory_here, is_bundled
+from siteproof.conformance.engines.registry import DEFAULT, engine_kind
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.explain import explain_steps
 from siteproof.conformance.replay import Saved, Status, load
@@ -34,10 +35,9 @@ from siteproof.conformance.report.values import FlowReport, RunReport, count
 from siteproof.conformance.report.words import concerned, topology_of
 from siteproof.conformance.report.write import publish, run_json
 from siteproof.conformance.results import CampaignResult, Counterexample, StepRecord
-from siteproof.conformance.runner import ENGINES, CampaignEvent, campaign, promised_for
+from siteproof.conformance.runner import CampaignEvent, campaign, promised_for
 from siteproof.conformance.session import DriverFactory
 from siteproof.conformance.traces.record import TraceWriter
-from siteproof.model.errors import UsageError, near
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
 __all__ = ["Kept", "explain", "no_prints", "replay", "run"]
@@ -60,10 +60,8 @@ def run(
     kept = kept if kept is not None else Kept()
     kept.check()
     began, started = time.perf_counter(), now()
+    engines = [engine_kind(engine).id for engine in dict.fromkeys(engines or [DEFAULT])]
     seconds = parse_duration(max_time, "--max-time") / len(engines)
-    for engine in engines:
-        if engine not in ENGINES:
-            raise UsageError(f"the engine {engine}", "one of " + ", ".join(ENGINES), near(engine, ENGINES))
     topologies = topologies_of(names)
     _check_driver(driver, topologies)
     with no_prints():

@@ -36,7 +36,7 @@ from siteproof.conformance.judgement import STRIKES
 from siteproof.conformance.session import Session
 from siteproof.model.readings.python import State
 
-__all__ = ["Mood", "Option", "choices", "homeward", "pool_of"]
+__all__ = ["Mood", "Option", "choices", "pool_of"]
 
 OFFERED = ("point:0", "point:-1", "point:1")
 NAMED = ("latest-app-consistent", *OFFERED, "point:gone", "point:unknown")
@@ -178,30 +178,3 @@ def _unmet(session: Session, promised: Promised, asked: State, operation: str, p
         return False
     codes = promised.refusals(asked, operation, point)
     return switch(promised, promised.lifecycle(asked), operation, refused(codes)) not in session.met
-
-
-def homeward(session: Session, machine: str) -> Command | None:
-    """The operator's next command on the way to "protected, active at primary", when everything is healed and at rest; None
-    there, or where nothing is left to do."""
-    factor, promised = session.factors[machine], session.promised
-    state = next(iter(factor.candidates))[0]
-    at = promised.at
-    if not state[at.running]:
-        return StartMachine(machine, SIDES[int(state[at.active])])
-    allowed = promised.allowed(state)
-    if "TestFailoverCleanup" in allowed:
-        return Operate(machine, "TestFailoverCleanup")
-    if "RepairReplication" in allowed:
-        return Operate(machine, "RepairReplication")
-    if "Commit" in allowed:
-        return Operate(machine, "Commit")
-    if "ReverseReplicate" in allowed:
-        return Operate(machine, "ReverseReplicate")
-    if "EnableProtection" in allowed:
-        return Operate(machine, "EnableProtection")
-    if state[at.active] == 1:
-        if "PlannedFailover" in allowed:
-            return Operate(machine, "PlannedFailover")
-        if "UnplannedFailover" in allowed:
-            return Operate(machine, "UnplannedFailover", "latest")
-    return None

@@ -7,7 +7,8 @@ Rules
 1. Few rules, each drawing from what the model enables now (a rule costs Hypothesis 0.3 ms, whatever it does). No bundles: points
    and machines are named by small fixed pools, which shrink to the minimum.
 2. A divergence raises `ConformanceViolation`; its message is the explanation.
-3. `target()` is called once for each case, at its end: the number of different lifecycle states that the case has met.
+3. Each case ends with liveness, as with every engine. `target()` is called once for each case, at its end: the number of
+   different lifecycle states that the case has met.
 4. The `ci` profile that Hypothesis loads by itself explores the same cases at every run; `machine_for` does not use it.
 """
 
@@ -26,7 +27,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from siteproof.conformance.case import FAULTS, Advance, Case, Command, Fault, Heal, Scenario, Settle, Steps
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.engines.choice import Mood, choices
-from siteproof.conformance.engines.random import Opener
+from siteproof.conformance.engines.engine import Opener
+from siteproof.conformance.engines.liveness import conclude
 from siteproof.conformance.results import Divergence
 from siteproof.conformance.session import DriverFactory, Session
 from siteproof.model.errors import SiteproofError
@@ -109,7 +111,7 @@ def machine_for(
 
         def teardown(self) -> None:
             failed = self.session.divergence is not None
-            self.session.finish()
+            conclude(self.session)
             if not failed:
                 target(float(len(self.met)), label="lifecycle states")
                 if self.session.divergence is not None:
@@ -127,7 +129,7 @@ class HypothesisEngine:
     name = "hypothesis"
 
     def __init__(self, chance: random.Random, *, examples: int = 20, steps: int = 30) -> None:
-        self.chance, self.examples, self.steps = chance, examples, steps
+        self.chance, self.examples, self.steps, self.worked = chance, examples, steps, 0
 
     def case(self, opened: Opener) -> Session:
         """Run a batch. What it finds is a session like any other, and is shrunk by the common shrinker."""
@@ -156,3 +158,6 @@ class HypothesisEngine:
                 ),
             )
         return next((s for s in sessions if s.divergence is not None), sessions[-1] if sessions else first)
+
+    def notes(self) -> tuple[str, ...]:
+        return ()

@@ -9,39 +9,29 @@ Rules
    little is promised before.
 3. Every third case is one of the sweep (`engines.sweep`) until that is done. One case in seven makes one to three quick round
    trips first: some failures need many failovers.
-4. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more. Every case
-   ends with liveness: all faults are healed, time passes, and an operator brings the machine home to "protected,
-   active at primary", with a write on the way whose arrival is checked.
+4. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Protocol
 
 import attrs
 
-from siteproof.conformance.case import Command, Heal, Operate, Scenario, Settle, Write
-from siteproof.conformance.engines.choice import Mood, choices, homeward
-from siteproof.conformance.engines.sweep import Sweep, round_trip
+from siteproof.conformance.case import Command, Operate, Scenario, Settle
+from siteproof.conformance.engines.choice import Mood, choices
+from siteproof.conformance.engines.engine import Opener
+from siteproof.conformance.engines.liveness import conclude
+from siteproof.conformance.engines.sweep import SweepEngine, round_trip
 from siteproof.conformance.session import Session
 
-__all__ = ["Opener", "RandomEngine"]
+__all__ = ["RandomEngine"]
 
 Key = tuple[object, ...]
 
 SWEEP_EVERY = 3
 ROUND_TRIPS = 0.15
-
-
-class Opener(Protocol):
-    """Opens the session of a case, with a seed, on the case's scenario."""
-
-    @property
-    def scenario(self) -> Scenario: ...
-
-    def __call__(self, seed: int) -> Session: ...
 
 
 def _shape(scenario: Scenario) -> Key:
@@ -59,14 +49,13 @@ class _Way:
 class RandomEngine:
     """One engine for one campaign; `case` runs one case and returns its session, finished."""
 
-    name = "random"
-
-    def __init__(self, chance: random.Random, *, length: int = 30, guided: bool = True, home: bool = True) -> None:
-        self.chance, self.length, self.guided, self.home = chance, length, guided, home
+    def __init__(self, chance: random.Random, *, length: int = 30, guided: bool = True) -> None:
+        self.name = "random" if guided else "uniform"
+        self.chance, self.length, self.guided, self.worked = chance, length, guided, 0
         self.corpora: dict[Key, dict[Key, _Way]] = {}
         self.been: Counter[Key] = Counter()
         """How many commands were given in each lifecycle state."""
-        self.sweep = Sweep(chance) if guided else None
+        self.sweep = SweepEngine(chance) if guided else None
         self.cases = 0
 
     @property
@@ -78,7 +67,7 @@ class RandomEngine:
         """Run one case on a session that `opened(seed)` gives."""
         chance = self.chance
         self.cases += 1
-        if self.sweep is not None and self.cases % SWEEP_EVERY == 0 and (session := self._swept(opened, self.sweep)) is not None:
+        if self.sweep is not None and self.cases % SWEEP_EVERY == 0 and (session := self.sweep.case(opened)) is not None:
             return session
         way = None
         corpus = self.corpora.get(_shape(opened.scenario), {})
@@ -107,32 +96,10 @@ class RandomEngine:
             goes = session.step(command)
             if goes and self.guided:
                 self._remember(session)
-        if goes and self.home:
-            self._go_home(session, mood)
-        session.finish()
-        return session
+        return conclude(session, chance.choice(mood.blocks))
 
-    def _swept(self, opened: Opener, sweep: Sweep) -> Session | None:
-        """A case of the sweep, or one that finds out what there is to sweep over; None when all are done."""
-        if sweep.scouts:
-            session = opened(self.chance.getrandbits(32))
-            if session.can.stepping:
-                sweep.scout(session, sweep.scouts.pop())
-            else:
-                sweep.scouts.clear()
-            session.finish()
-            return session
-        chosen = sweep.next()
-        if chosen is None:
-            return None
-        session = opened(chosen.seed)
-        goes = True
-        for command in chosen.commands:
-            goes = goes and session.step(command)
-        if goes and self.home and self.chance.random() < 0.3:
-            self._go_home(session, Mood.drawn(self.chance, session.base.blocks))
-        session.finish()
-        return session
+    def notes(self) -> tuple[str, ...]:
+        return self.sweep.notes() if self.sweep is not None else ()
 
     def _remember(self, session: Session) -> None:
         key: list[object] = [frozenset(session.faults)]
@@ -157,20 +124,3 @@ class RandomEngine:
         known = corpus.get(tuple(key))
         if known is None or len(session.commands) < len(known.commands):
             corpus[tuple(key)] = _Way(tuple(session.commands), session.seed, here, known.used if known else 1)
-
-    def _go_home(self, session: Session, mood: Mood) -> None:
-        """The liveness phase. Whatever does not go as the model says is a divergence like any other."""
-        for fault in sorted(session.faults):
-            if not session.step(Heal(fault)):
-                return
-        if not session.step(Settle()):
-            return
-        for machine in session.factors:
-            for _ in range(8):
-                command = homeward(session, machine)
-                if command is None:
-                    break
-                if not (session.step(command) and session.step(Settle())):
-                    return
-            if not (session.step(Write(machine, "primary", self.chance.choice(mood.blocks))) and session.step(Settle())):
-                return

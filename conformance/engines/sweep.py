@@ -29,10 +29,11 @@ from siteproof.conformance.case import (
     Steps,
     Write,
 )
-from siteproof.conformance.engines.choice import homeward
+from siteproof.conformance.engines.engine import Opener
+from siteproof.conformance.engines.liveness import conclude, homeward
 from siteproof.conformance.session import Session
 
-__all__ = ["Sweep", "Swept", "round_trip"]
+__all__ = ["SweepEngine", "Swept", "round_trip"]
 
 MOST_MOMENTS = 14
 """Most moments of one job at which faults strike; of a longer job some, spread evenly, its last step among them."""
@@ -142,16 +143,43 @@ def _on_the_way(session: Session, machine: str) -> list[Swept]:
     ]
 
 
-class Sweep:
-    """The cases of the sweep: `next` gives one, or None when all have been given; `scout` is a case that finds more."""
+class SweepEngine:
+    """The cases of the sweep, and the scouts that find them. `case` gives None when all have been run, or where the driver does
+    not step."""
+
+    name = "sweep"
 
     def __init__(self, chance: random.Random) -> None:
-        self.chance = chance
+        self.chance, self.worked = chance, 0
         self.scouts = ["UnplannedFailover", "PlannedFailover", *BESIDE]
         self.todo: list[Swept] = []
         self.early: list[Swept] = []
         """Cases that are few, and go first."""
         self.swept = 0
+
+    def case(self, opened: Opener) -> Session | None:
+        """A scout as long as there are any, then a case of the sweep."""
+        if self.scouts:
+            session = opened(self.chance.getrandbits(32))
+            if session.can.stepping:
+                self.scout(session, self.scouts.pop())
+            else:
+                self.scouts.clear()
+            return conclude(session)
+        chosen = self.next()
+        if chosen is None:
+            return None
+        session = opened(chosen.seed)
+        for command in chosen.commands:
+            if not session.step(command):
+                break
+        return conclude(session)
+
+    def notes(self) -> tuple[str, ...]:
+        if not self.swept:
+            return ()
+        left = len(self.early) + len(self.todo)
+        return (f"sweep: {self.swept:,} of {self.swept + left:,} cases, a fault at a step of an operation",)
 
     def scout(self, session: Session, first: str) -> bool:
         """Go round and make the cases. False after a divergence."""

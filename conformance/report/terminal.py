@@ -294,6 +294,7 @@ def campaign_story(result: CampaignResult) -> RenderableType:
         ),
         table,
     ]
+    parts += [text(note, "dim") for note in result.notes]
     if result.skipped:
         parts.append(text("skipped: " + ", ".join(f"{n} × {name}" for name, n in result.skipped.items()), "yellow"))
     parts += [text("warning: " + warning, "yellow") for warning in result.warnings]

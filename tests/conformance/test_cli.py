@@ -130,7 +130,7 @@ def test_ctrl_c_ends_with_130(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert told(capsys)[-1] == "siteproof: interrupted"
 
 
-@pytest.mark.parametrize("what", ["topologies", "properties", "requirements", "drivers", "bugs"])
+@pytest.mark.parametrize("what", ["topologies", "properties", "requirements", "drivers", "bugs", "engines"])
 def test_lists_are_the_same_in_words_and_in_json(what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", what, "--json", "-"]) == 0
     captured = capsys.readouterr()

@@ -1,21 +1,42 @@
 """Engines reach what matters, the same seed does the same, and coverage counts over what is feasible."""
 
 import math
+import random
 from functools import partial
 
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from siteproof.conformance.case import STRUCK_ONCE, Command, Fault, Heal, Operate, Scenario, Settle, Write
+from siteproof.conformance.closure import Promised
 from siteproof.conformance.coverage import explore
+from siteproof.conformance.driver import Observation
 from siteproof.conformance.drivers.model import ModelDriver, Style
+from siteproof.conformance.engines import portfolio
+from siteproof.conformance.engines.graph import Move
 from siteproof.conformance.engines.hypothesis_machine import ConformanceViolation, machine_for
+from siteproof.conformance.engines.lockstep import LockstepEngine
+from siteproof.conformance.engines.portfolio import Portfolio, Share
+from siteproof.conformance.engines.tours import TourEngine, postman
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import ENGINES, CampaignEvent, campaign
+from siteproof.conformance.session import Session
 from siteproof.model.errors import UsageError
+from siteproof.model.readings.python import State
 from tests.seeds import seed_for
 
 from .driving import FLOWS, promised, run
+
+
+class Opened:
+    """Opens sessions of the model as a system, outside a campaign."""
+
+    def __init__(self, scenario: Scenario, level: Promised) -> None:
+        self.scenario, self.level = scenario, level
+
+    def __call__(self, seed: int) -> Session:
+        return Session(self.scenario, seed, ModelDriver, self.level)
 
 
 @pytest.mark.parametrize("flow", FLOWS)
@@ -48,9 +69,122 @@ def test_progress_is_told_and_ends_with_done() -> None:
     assert events[-1].cases == 3
 
 
-def test_an_unknown_engine_is_a_usage_error() -> None:
-    with pytest.raises(UsageError):
-        campaign(FLOWS[0], ModelDriver, "psychic", max_cases=1)
+def test_an_unknown_engine_is_a_usage_error_that_names_the_near_one() -> None:
+    with pytest.raises(UsageError, match="did you mean random"):
+        campaign(FLOWS[0], ModelDriver, "randon", max_cases=1)
+
+
+class Ends:
+    """A recorder that keeps the commands and the last look of each case."""
+
+    def __init__(self) -> None:
+        self.cases: list[tuple[list[Command], Observation | None]] = []
+
+    def case(self, *_: object) -> None:
+        self.cases.append(([], None))
+
+    def looked(self, _: str, seen: Observation) -> None:
+        self.cases[-1] = (self.cases[-1][0], seen)
+
+    def step(self, command: Command | None, *_: object) -> None:
+        if command is not None:
+            self.cases[-1][0].append(command)
+
+    def read(self, *_: object) -> None: ...
+
+    changed = skip = end = read
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_each_case_of_each_engine_ends_healed_and_at_home(engine: str) -> None:
+    ends = Ends()
+    result = campaign(FLOWS[1], ModelDriver, engine, seed=seed_for(engine), max_seconds=math.inf, max_cases=5, machines=1,
+                      promised=promised(FLOWS[1]), recorder=ends)  # fmt: skip
+    assert result.counterexample is None, result.reason
+    cases = [(commands, last) for commands, last in ends.cases if commands]
+    assert len(cases) >= 5
+    for commands, last in cases:
+        down = set[str]()
+        for one in commands:
+            down = down | {one.fault} if isinstance(one, Fault) else down - {one.fault} if isinstance(one, Heal) else down
+        assert not down - {*STRUCK_ONCE, "gateway"}  # this flow has no gateway: there is nothing to heal
+        assert isinstance(commands[-1], Settle)
+        assert isinstance(commands[-2], Write)
+        assert last is not None
+        ended = any(isinstance(c, Operate) and c.operation in ("DisableProtection", "CompleteMigration") for c in commands)
+        assert last.job is None
+        assert ended or (last.protection, last.active) == ("protected", "primary"), commands
+
+
+def test_swarm_leaves_out_whole_kinds_of_commands() -> None:
+    ends, level = Ends(), promised(FLOWS[0])
+    campaign(FLOWS[0], ModelDriver, "swarm", seed=3, max_seconds=math.inf, max_cases=12, promised=level, recorder=ends)
+    faults = [{c.fault for c in commands if isinstance(c, Fault)} for commands, _ in ends.cases]
+    assert len({frozenset(f) for f in faults}) > 3
+
+
+def test_a_tour_covers_every_transition_between_states_at_rest() -> None:
+    chance = random.Random(1)
+    engine = TourEngine(chance)
+    level = promised(FLOWS[0])
+    opened = Opened(Scenario(FLOWS[0]), level)
+    cases = 0
+    while cases < 120 and engine.case(opened) is not None:
+        cases += 1
+    assert engine.total > 1500
+    assert len(engine.uncovered) < 0.03 * engine.total, engine.notes()
+
+
+def test_a_postman_walks_each_wanted_edge_once_where_that_can_be() -> None:
+    a, b, c = (State((k,)) for k in range(3))
+    on, back, over = Move("request", "on"), Move("request", "back"), Move("request", "over")
+    edges = {a: {on: b}, b: {back: a, on: c}, c: {over: a}}
+    wanted = [(s, there, m) for s, ways in edges.items() for m, there in ways.items()]
+    legs = postman(edges, a, wanted, set())
+    assert sorted(m.name for leg in legs for m, _ in leg) == ["back", "on", "on", "on", "over"]
+
+
+def test_lockstep_executes_what_it_can_and_accounts_for_the_rest() -> None:
+    engine = LockstepEngine(random.Random(1))
+    opened = Opened(Scenario(FLOWS[0]), promised(FLOWS[0]))
+    for _ in range(15):
+        session = engine.case(opened)
+        assert session is not None
+        assert session.divergence is None
+    left = sum(map(len, engine.open.values())) + engine.left_out.total() + engine.lost.total()
+    assert engine.done > 400
+    assert engine.done + left == engine.total
+    assert engine.graph is not None
+    assert engine.total == sum(len(w) + len(engine.graph.stays[s]) for s, w in engine.graph.ways.items())
+
+
+def test_directed_cases_cover_more_than_random_ones() -> None:
+    level = promised(FLOWS[0])
+    directed, drawn = (
+        campaign(FLOWS[0], ModelDriver, engine, seed=7, max_seconds=math.inf, max_cases=30, machines=1, promised=level)
+        for engine in ("directed", "random")
+    )
+    assert directed.coverage[1].covered > 1.3 * drawn.coverage[1].covered
+
+
+def test_the_portfolio_begins_as_random_does_and_says_who_did_what() -> None:
+    one, two = (
+        campaign(FLOWS[0], ModelDriver, engine, seed=4, max_seconds=math.inf, max_cases=8, promised=promised(FLOWS[0]))
+        for engine in ("portfolio", "random")
+    )
+    assert (one.steps, one.taken) == (two.steps, two.taken)
+    assert one.notes[0].startswith("portfolio: random 8 cases")
+
+
+def test_a_portfolio_gives_each_engine_its_share_once_random_has_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portfolio, "ALONE", 0)
+    engine = Portfolio(random.Random(2), {"random": Share(50, 20), "swarm": Share(25, 40), "uniform": Share(25, 40)})
+    opened = Opened(Scenario(FLOWS[0]), promised(FLOWS[0]))
+    for _ in range(24):
+        engine.case(opened)
+    steps = {id: member.steps for id, member in engine.members.items()}
+    assert 0.3 < steps["random"] / sum(steps.values()) < 0.7
+    assert min(steps.values()) > 0.12 * sum(steps.values())
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))
