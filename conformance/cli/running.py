@@ -66,6 +66,8 @@ def run(
     _check_driver(driver, topologies)
     with no_prints():
         factory = factory_here(driver)
+        if not names:
+            topologies = _claimed(session, factory, topologies)
     folder = ReportFolder.begin(out, "--out") if out is not None else None
     flows: list[FlowReport] = []
     interrupted = False
@@ -118,6 +120,17 @@ def run(
     code = Exit.INTERRUPTED if interrupted else report.exit
     session.emit("siteproof.run/1", code, run_json(report))
     return code
+
+
+def _claimed(session: Session, factory: DriverFactory, topologies: list[Topology]) -> list[Topology]:
+    """Those flows that a driver claims; which ones it does not is told."""
+    driver = factory()
+    flows = driver.handshake().flows
+    driver.stop()
+    skipped = [topology.id for topology in topologies if flows and topology.id not in flows]
+    if skipped and not session.quiet:
+        print(f"siteproof: skipped, since the driver does not claim them: {', '.join(skipped)}", file=sys.stderr, flush=True)
+    return [topology for topology in topologies if topology.id not in skipped]
 
 
 def _with_impossibility(flow: FlowReport) -> FlowReport:

@@ -24,6 +24,7 @@ from siteproof.conformance.cli.shared import Session, parse_duration, version
 from siteproof.conformance.cli.workers import side_by_side
 from siteproof.conformance.drivers.bugs import BUGS, Bug
 from siteproof.conformance.drivers.variants import VARIANTS
+from siteproof.conformance.engines.registry import DEFAULT
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.terminal import text
 from siteproof.conformance.runner import ENGINES
@@ -33,7 +34,7 @@ from siteproof.model.errors import UsageError, near
 
 __all__ = ["DEFAULT_ENGINE", "selftest"]
 
-DEFAULT_ENGINE = "random"
+DEFAULT_ENGINE = DEFAULT
 QUICK_CASES, CASES = 30, 300
 """Cases of each variant in one trial."""
 _BUCKETS = ("≤0.1", "≤1", "≤10", "≤60", "not")
