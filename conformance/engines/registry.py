@@ -71,7 +71,7 @@ ENGINES: dict[str, Kind] = {
     for kind in (
         Kind(
             "portfolio",
-            "Several engines in turn: random until its coverage stalls, then the others get their shares.",
+            "Several engines in turn: random first and most, the others by shares, more once its coverage stalls.",
             "the default",
             _portfolio,
         ),
