@@ -236,7 +236,7 @@ def test_a_cleanup_that_needs_the_primary_is_told() -> None:
     ("fact", "value", "promises"),
     [
         ("resync.keeps_points", False, {"P10"}),
-        ("resync.doubt_calls", False, {"P9", "P19"}),
+        ("resync.doubt_calls", False, {"P4", "P9", "P19"}),
         ("forward.test_failover", False, {"P13", "P18"}),
         ("forward.change_point", False, {"P13", "P18"}),
     ],
