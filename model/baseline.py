@@ -68,7 +68,8 @@ class Layers:
 @attrs.define(eq=False, slots=False)
 class Baseline:
     """What is known of a model: the `goals` that it keeps, as `targets` of a search for what breaks them, and the `invariant`
-    that proves them. `deadline` is when to give up, by `time.perf_counter`."""
+    that proves them. Claims of the level that it does not keep, or that nobody could tell, are `unproved`: nothing is asked about
+    them. `deadline` is when to give up, by `time.perf_counter`."""
 
     level: Level
     model: Model
@@ -79,6 +80,7 @@ class Baseline:
     compiled: CompiledModel
     deadline: float
     tell: Progress
+    unproved: tuple[str, ...] = ()
     graphs: dict[str, Graph] = attrs.field(factory=dict)
     layers: dict[str, Layers] = attrs.field(factory=dict)
     hunts: dict[str, Hunt] = attrs.field(factory=dict)
@@ -92,10 +94,11 @@ class Baseline:
         seen = explore_graph(model, of.scopes[0], max_states=SMALL_STATES)
         proved = strengthened(model, proved, model.names, seen.states)
         told = proves(model, proved, goals)
+        unproved = tuple(f"{goal.promise.id}, “{goal.built.name}”" for goal in goals if told[goal.key].answer != "unsat")
         goals = [goal for goal in goals if told[goal.key].answer == "unsat"]
         targets = [Target(goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on) for goal in goals]
         return cls(of, model, goals, {goal.key: goal for goal in goals}, targets, proved, compile_model(model), deadline, tell,
-                   {str(seen.scope): seen})
+                   unproved, {str(seen.scope): seen})
 
     @property
     def left(self) -> float:

@@ -283,7 +283,9 @@ class _Row:
         """All promises hold without it, by an `invariant` that is not the model's own."""
         own = {row.name for row in self.base.invariant}
         lemmas = tuple(" ".join(row.node.sexpr().split()) for row in invariant if row.name not in own)
-        return self.verdict(Need.NOT_NEEDED, method, accepts=without.accepts(), lemmas=lemmas)
+        besides = self.base.unproved
+        reason = f"nothing is said of what the model itself was not shown to keep: {'; '.join(besides)}" if besides else ""
+        return self.verdict(Need.NOT_NEEDED, method, reason, accepts=without.accepts(), lemmas=lemmas)
 
     def needed(self, without: Dropped, found: Broken) -> Necessity:
         """It is needed: this breaks without it."""

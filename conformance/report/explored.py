@@ -185,8 +185,9 @@ def needed_in_words(row: Necessity) -> str:
     if row.need is Need.NEEDED and row.trace is not None:
         return f"{row.promise} breaks after {count(len(row.trace.steps), 'step')}"
     if row.need is Need.NOT_NEEDED:
-        return (f"possible without it after {count(len(row.accepts.steps) - 1, 'step')}" if row.accepts is not None
+        said = (f"possible without it after {count(len(row.accepts.steps) - 1, 'step')}" if row.accepts is not None
                 else "nowhere in the explored scopes does it refuse alone")
+        return f"{said}; {row.reason}" if row.reason else said
     return row.reason if row.need in (Need.SILENT, Need.UNDETERMINED) else "implied by the invariant and the others"
 
 
@@ -209,6 +210,8 @@ def necessity_story(report: NecessityReport, *, traces: bool) -> RenderableType:
         parts += [Text(), Text.assemble((level, "bold"), (same, "dim")), table]
     told = [f"{report.count(need)} {need.value}" for need in Need if report.count(need)]
     parts.append(text(f"{join(told)}; took {duration(report.seconds)}.", "dim"))
+    for besides in dict.fromkeys(row.reason for row in report.rows if row.need is Need.NOT_NEEDED and row.reason):
+        parts.append(text(f"! {besides}", "yellow"))
     for row in report.rows:
         if row.need is Need.UNDETERMINED:
             name = row.action.replace("_", " ")

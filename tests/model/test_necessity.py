@@ -123,3 +123,13 @@ def test_a_level_alike_in_several_flows_is_one_share_and_every_flow_has_its_rows
     reports = [reported(topology, done) for topology in topologies[:2]]
     assert reports[0].rows == reports[1].rows != ()
     assert [report.alike for report in reports] == [{"gateway": ("physical-to-azure",)}, {"gateway": ("vmware-to-azure",)}]
+
+
+def test_what_the_model_itself_does_not_keep_is_named_beside_what_is_not_needed() -> None:
+    of, topology = level("retention"), load_topology(V2A).with_facts({"points.pinned_in_use": False})
+    rows = necessity_of_model(of, of.build(V2A, topology.facts), efforts=())
+    not_needed = [row for row in rows if row.need is Need.NOT_NEEDED]
+    assert not_needed
+    assert all("P4" in row.reason and "in use" in row.reason for row in not_needed)
+    sound = necessity_of_model(of, of.build(V2A, load_topology(V2A).facts), efforts=())
+    assert all(row.reason == "" for row in sound if row.need is Need.NOT_NEEDED)
