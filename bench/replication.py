@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +89,7 @@ def written(image: Path, changes: Changes) -> None:
             file.write(data)
 
 
-class Contender:
+class Contender(ABC):
     """Copies an image, then its changes. ``track`` is what a workload pays for its writes, where that can be told."""
 
     name = ""
@@ -96,16 +97,19 @@ class Contender:
     def __init__(self, folder: Path, image: Path) -> None:
         self.folder, self.image = folder, image
 
+    @abstractmethod
     def initial(self) -> Clock:
-        raise NotImplementedError
+        """Copy the whole image."""
 
+    @abstractmethod
     def delta(self, changes: Changes) -> tuple[Clock, Clock | None]:
-        raise NotImplementedError
+        """Take in changes of the image, and copy them."""
 
+    @abstractmethod
     def right(self) -> bool:
-        raise NotImplementedError
+        """Whether the copy is the image."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most have nothing that runs
         """Stop whatever runs."""
 
 

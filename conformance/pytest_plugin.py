@@ -94,7 +94,7 @@ def _plan(config: pytest.Config) -> tuple[Any, list[str], str, float]:
 
 def _planned(config: pytest.Config) -> tuple[Any, list[str], str, float]:
     from siteproof.conformance.cli.shared import parse_duration
-    from siteproof.conformance.drivers.registry import factory_here
+    from siteproof.conformance.drivers.registry import factory_here, flows_of
     from siteproof.conformance.engines.registry import DEFAULT, engine_kind
     from siteproof.model.topology import builtin_topologies, load_topology
 
@@ -103,9 +103,7 @@ def _planned(config: pytest.Config) -> tuple[Any, list[str], str, float]:
     factory = factory_here(config.getoption("--siteproof-driver"))
     topologies = list(config.getoption("--siteproof-topology"))
     if not topologies:
-        driver = factory()
-        flows = driver.handshake().flows
-        driver.stop()
+        flows = flows_of(factory)
         topologies = [t for t in builtin_topologies() if not flows or t in flows]
     for name in topologies:
         load_topology(name)
@@ -184,7 +182,7 @@ def siteproof_driver(request: pytest.FixtureRequest) -> Any:
     """What makes a driver of the system under test, for tests of your own; skips without `--siteproof-driver`."""
     name = request.config.getoption("--siteproof-driver")
     if not name:
-        pytest.skip("no --siteproof-driver was given")
+        pytest.skip("no system under test: pytest --siteproof-driver=module:Class runs it")
     from siteproof.conformance.drivers.registry import factory_here
 
     return factory_here(name)

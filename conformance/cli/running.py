@@ -21,7 +21,7 @@ from siteproof.conformance.check import UNPLANNED
 from siteproof.conformance.cli.checking import check_supported, machine_facts, now, short_path
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, check_writable, parse_duration, version
-from siteproof.conformance.drivers.registry import factory_here, is_bundled
+from siteproof.conformance.drivers.registry import factory_here, flows_of, is_bundled
 from siteproof.conformance.engines.registry import DEFAULT, engine_kind
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.explain import explain_steps
@@ -124,9 +124,7 @@ def run(
 
 def _claimed(session: Session, factory: DriverFactory, topologies: list[Topology]) -> list[Topology]:
     """Those flows that a driver claims; which ones it does not is told."""
-    driver = factory()
-    flows = driver.handshake().flows
-    driver.stop()
+    flows = flows_of(factory)
     skipped = [topology.id for topology in topologies if flows and topology.id not in flows]
     if skipped and not session.quiet:
         print(f"siteproof: skipped, since the driver does not claim them: {', '.join(skipped)}", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from siteproof.conformance.driver import Driver, guarded_factory, load_driver_class
 from siteproof.model.errors import UsageError, near
 
-__all__ = ["driver_factory", "drivers", "factory_here", "is_bundled"]
+__all__ = ["driver_factory", "drivers", "factory_here", "flows_of", "is_bundled"]
 
 _BUNDLED = re.compile(r"bundled(?:([+~])(.*))?\Z", re.DOTALL)
 _SORTS = {
@@ -34,6 +34,15 @@ def drivers() -> tuple[tuple[str, str], ...]:
         ("stdio:COMMAND ARGUMENTS", "your own driver, a program that speaks the wire protocol, one JSON message a line"),
         ("http://HOST:PORT/PATH", "your own driver, a service that speaks the wire protocol in POST requests"),
     )
+
+
+def flows_of(factory: Callable[[], Driver]) -> tuple[str, ...]:
+    """The flows that a driver claims, by its handshake; empty for any. Raises `DriverError`."""
+    driver = factory()
+    try:
+        return tuple(driver.handshake().flows)
+    finally:
+        driver.stop()
 
 
 def is_bundled(name: str) -> bool:

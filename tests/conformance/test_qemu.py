@@ -23,7 +23,8 @@ from tests.soak import soak
 from .driving import promised, run
 
 pytestmark = pytest.mark.skipif(
-    bool(missing_programs()), reason=f"QEMU is not installed ({', '.join(missing_programs())} missing): nothing of it was tested"
+    bool(missing_programs()), reason=f"QEMU is not installed ({', '.join(missing_programs())} missing): nothing of it was tested;"
+    " the Debian packages qemu-utils and qemu-system-common make it run"
 )
 
 ENABLE = Operate("m0", "EnableProtection")

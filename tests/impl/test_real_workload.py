@@ -32,7 +32,7 @@ def tool(name: str) -> str | None:
 
 
 MISSING = [name for name in TOOLS if tool(name) is None]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"e2fsprogs lacks {', '.join(MISSING)}: no ext4 image can be made or read")
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} missing: the Debian package e2fsprogs makes it run")
 
 SIZE = 16 * 2**20
 DATABASE_BLOCKS, LOG_BLOCKS = 96, 192
