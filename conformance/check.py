@@ -39,10 +39,9 @@ from siteproof.model.topology import Topology
 __all__ = ["PARTS", "UNPLANNED", "FlowJob", "Progress", "check_flows"]
 
 PARTS = {"proof": "the proofs", "exploration": "the exploration", "campaign": "the campaign",
-         "image": "the round trip on the image", "necessity": "the necessity matrix"}
+         "image": "the round trip on the image"}
 
-STAGES = {"proof": "proving", "exploration": "exploring", "campaign": "running", "image": "round trip on the image",
-          "necessity": "dropping preconditions"}
+STAGES = {"proof": "proving", "exploration": "exploring", "campaign": "running", "image": "round trip on the image"}
 
 EXPLORED_WRITES, EXPLORED_FAILOVERS = 1, 1
 """How far a check explores the promise level: some ten thousand states a flow, and what follows after the faults.
@@ -55,7 +54,7 @@ UNPLANNED = "forward.unplanned_failover"
 @attrs.frozen
 class FlowJob:
     """What one worker does. `source` is a built-in id or a file; `proofs` is where certificates go; `impossible` asks for the two
-    runs of the assumptions page, which one flow shows for all, and `necessity` for the matrix, which takes minutes."""
+    runs of the assumptions page, which one flow shows for all."""
 
     topology: Topology
     source: str
@@ -65,12 +64,6 @@ class FlowJob:
     seed: int
     max_seconds: float
     impossible: bool = False
-    necessity: bool = False
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The parts that are asked for."""
-        return tuple(part for part in PARTS if part != "necessity" or self.necessity)
 
 
 @attrs.frozen
@@ -107,7 +100,7 @@ class _Flow:
     def report(self, interrupted: bool) -> FlowReport:
         proof: ProofReport | None = self.got.get("proof")
         campaigns: list[CampaignResult] = [self.got[part] for part in ("campaign", "image") if part in self.got]
-        wanted = self.job.parts if interrupted or self.error else ()
+        wanted = PARTS if interrupted or self.error else ()
         missing = tuple(self._missing(part) for part in wanted if part not in self.got)
         return FlowReport(
             self.job.topology,
@@ -119,7 +112,7 @@ class _Flow:
             self.error,
             self.error_code,
             self.got.get("requirements", ()),
-            self.got.get("necessity"),
+            None,
             self.got.get("impossible"),
             self.got.get("exploration"),
         )
@@ -246,7 +239,6 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
     from siteproof.conformance.runner import campaign, promised_for
     from siteproof.model.explore import Limits, explore
     from siteproof.model.impossible import impossibility
-    from siteproof.model.necessity import necessity
     from siteproof.model.promise import promise_model
     from siteproof.model.prove import prove
     from siteproof.model.readings.english import describe_action
@@ -294,5 +286,3 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
         )
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    if job.necessity:
-        yield "necessity", necessity(job.topology, on_progress=lambda text: tell(STAGES["necessity"], text))

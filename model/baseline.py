@@ -36,7 +36,10 @@ from siteproof.model.readings.smt import Named
 from siteproof.model.system import Model
 from siteproof.model.witness import known_invariant, strengthened
 
-__all__ = ["Baseline", "Layers"]
+__all__ = ["NATURAL", "Baseline", "Layers"]
+
+NATURAL = "the model"
+"""What stands for a promise where a count would fall below zero."""
 
 WIDE_STATES, SMALL_STATES, NARROW_STATES = 30_000, 75_000, 120_000
 WALKED = 100_000
@@ -67,13 +70,15 @@ class Layers:
 
 @attrs.define(eq=False, slots=False)
 class Baseline:
-    """What is known of a model: the `goals` that it keeps, as `targets` of a search for what breaks them, and the `invariant`
-    that proves them. Claims of the level that it does not keep, or that nobody could tell, are `unproved`: nothing is asked about
-    them. `deadline` is when to give up, by `time.perf_counter`."""
+    """What is known of a model: the `goals` that it keeps and the `invariant` that proves them. Those that only repeat what is
+    written in an action are `repeated` and stand apart: that they break when it is left out says little. All are `targets` of a
+    search for what breaks them. Claims of the level that it does not keep, or that nobody could tell, are `unproved`: nothing
+    is asked about them. `deadline` is when to give up, by `time.perf_counter`."""
 
     level: Level
     model: Model
     goals: list[Goal]
+    repeated: list[Goal]
     by_key: dict[str, Goal]
     targets: list[Target]
     invariant: tuple[Named, ...]
@@ -97,8 +102,10 @@ class Baseline:
         unproved = tuple(f"{goal.promise.id}, “{goal.built.name}”" for goal in goals if told[goal.key].answer != "unsat")
         goals = [goal for goal in goals if told[goal.key].answer == "unsat"]
         targets = [Target(goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on) for goal in goals]
-        return cls(of, model, goals, {goal.key: goal for goal in goals}, targets, proved, compile_model(model), deadline, tell,
-                   unproved, {str(seen.scope): seen})
+        repeated = [goal for goal in goals if goal.claim.repeats]
+        more = [goal for goal in goals if not goal.claim.repeats]
+        return cls(of, model, more, repeated, {goal.key: goal for goal in goals}, targets, proved, compile_model(model),
+                   deadline, tell, unproved, {str(seen.scope): seen})
 
     @property
     def left(self) -> float:
@@ -195,7 +202,7 @@ def _natural(model: Model) -> Goal:
     """That no count falls below zero, as a claim that searches can look for: a model in which one does says nothing."""
     counts = [v.domain.constant(v.name) for v in model.variables if v.domain.is_nat]
     claim = Claim("no count falls below zero", _given)
-    return Goal(Promise("the model", claim.name, claim.name, (), (claim,)),
+    return Goal(Promise(NATURAL, claim.name, claim.name, (), (claim,)),
                 Built(claim, z3.BoolVal(True), z3.And(*(count >= 0 for count in counts)), True, ""))
 
 

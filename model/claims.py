@@ -36,7 +36,7 @@ _CAN = "can:"
 @attrs.frozen
 class Claim:
     """One claim as written. `premise` and `conclusion` take the state, or the states before and after a step. `words` stand for
-    its formula where that is too long to be read."""
+    its formula where that is too long to be read. `repeats`: it only says that the written preconditions of an action held."""
 
     name: str
     conclusion: Predicate
@@ -45,6 +45,7 @@ class Claim:
     is_step: bool = False
     needs: Callable[[Facts], Bool] | None = None
     words: str = ""
+    repeats: bool = False
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -156,12 +156,13 @@ class Dropped:
                                 and scope == self.base.level.wide, method=f"exploration ({scope})")
         return None
 
-    def searched(self) -> Broken | None:
-        """What a search finds from the explored states."""
+    def searched(self, among: Sequence[Goal]) -> Broken | None:
+        """What a search finds from the explored states to break a claim among these."""
+        keys = {goal.key for goal in among}
         best: Broken | None = None
         for scope, most in self.base.searched:
             graph, is_wide = self.base.explored(scope, most), scope == self.base.level.wide
-            found = self._first_break(graph)
+            found = self._first_break(graph, keys)
             if found is not None and (best is None or len(found[1]) < len(best.path)):
                 goal, path = found
                 best = Broken(goal, path, is_wide and len(path) <= _complete(graph) + 1, f"breadth-first search ({scope})")
@@ -169,8 +170,9 @@ class Dropped:
                 break
         return best
 
-    def _first_break(self, graph: Graph) -> tuple[Goal, Path] | None:
-        """The nearest claim to fail. A state of the model itself is entered again only when the mutant reaches it sooner."""
+    def _first_break(self, graph: Graph, keys: Collection[str]) -> tuple[Goal, Path] | None:
+        """The nearest claim to fail, among those with these keys. A state of the model itself is entered again only when the
+        mutant reaches it sooner."""
         layers, number_of = self.base.layered(graph), graph.number
         instances, expand, check = self._hunted(graph.scope)
         came: dict[State, tuple[State, int]] = {}
@@ -195,8 +197,8 @@ class Dropped:
                 successors: list[tuple[int, State]] = []
                 hits: list[tuple[str, int]] = []
                 expand(state, successors, hits)
-                if hits:
-                    return self.base.by_key[hits[0][0]], path(state, [hits[0][1]])
+                if (hit := next((one for one in hits if one[0] in keys), None)) is not None:
+                    return self.base.by_key[hit[0]], path(state, [hit[1]])
                 for instance, after in successors:
                     old = number_of.get(after)
                     if after in came or (old is not None and layers.depth[old] <= depth + 1):
@@ -204,8 +206,8 @@ class Dropped:
                     came[after] = (state, instance)
                     beyond.append(after)
             for state in beyond:
-                if failed := check(state):
-                    return self.base.by_key[failed[0]], path(state, [])
+                if (key := next((one for one in check(state) if one in keys), None)) is not None:
+                    return self.base.by_key[key], path(state, [])
             if len(came) > NEW_STATES or self.base.left <= 0:
                 return None
             layer = beyond
@@ -235,6 +237,14 @@ class Dropped:
         told = proves(self.model, found.invariant, self.base.goals, relations=self.relations)
         return next((goal for goal in self.base.goals if told[goal.key].answer != "unsat"), None)
 
+    def repeated(self, run: Path) -> Broken | None:
+        """What breaks of the claims that only repeat what is written: by a kept `run`, or by a search."""
+        claims = self.base.repeated
+        mine = [goal for goal in claims if goal.claim.on is None or not self.names.isdisjoint(goal.claim.on)]
+        if not mine:
+            return None
+        return self.taken(run, mine) or self.searched(mine)
+
     def left_over(self, vital: Collection[str] = ()) -> Induction:
         """What of the invariant the mutant keeps (Houdini)."""
         leans = {name: rows for name, rows in self.base.leans.items() if name not in self.names}
@@ -263,9 +273,10 @@ class Dropped:
 
     def walked(self, steps: int) -> Broken | None:
         """What a walk of so many steps breaks. The states that it meets join the sample."""
-        base = self.base
+        base, keys = self.base, {goal.key for goal in self.base.goals}
+        targets = [target for target in base.targets if target.key in keys]
         starts = [(state, run()) for state, run in islice(((s, r) for s, r in base.reached() if self.is_freed(s)), STARTS)]
-        self.deeper = it = walked(self.model, base.targets, base.past, steps=steps, seed=11, first=True, starts=starts,
+        self.deeper = it = walked(self.model, targets, base.past, steps=steps, seed=11, first=True, starts=starts,
                                   how=self._hunted(base.past))
         if not it.found:
             return None
@@ -273,13 +284,14 @@ class Dropped:
         path = it.found[key]
         used = {name for name, _ in path}
         alone = attrs.evolve(self.model, actions=tuple(one for one in self.model.actions if one.name in used))
-        target = next(one for one in base.targets if one.key == key)
+        target = next(one for one in targets if one.key == key)
         nearer = search(alone, [target], base.past, max_states=WIDE_STATES).found.get(key, path)
         return Broken(base.by_key[key], min(path, nearer, key=len), False,
                       "a walk, then breadth-first search among the actions that it took", True)
 
-    def taken(self, run: Path) -> Broken | None:
-        """Whether a run breaks a claim, and at which step."""
+    def taken(self, run: Path, among: Sequence[Goal]) -> Broken | None:
+        """Whether a run breaks a claim among these, and at which step."""
+        keys = {goal.key for goal in among}
         state, (instances, expand, check) = self.model.initial, self._hunted(self.base.past)
         for at, (name, arguments) in enumerate(run):
             successors: list[tuple[int, State]] = []
@@ -289,7 +301,7 @@ class Dropped:
             after = next((after for number, after in successors if number in its), None)
             if after is None:
                 return None
-            failed = [key for key, number in hits if number in its] or check(after)
+            failed = [key for key in (*(key for key, number in hits if number in its), *check(after)) if key in keys]
             if failed:
                 return Broken(self.base.by_key[failed[0]], run[:at + 1], False, "a run that is kept, taken step by step", True)
             state = after

@@ -1,7 +1,8 @@
 """Necessity: each precondition of each action is dropped in turn, and it is shown what becomes of the promises.
 
 Rules
-1. A precondition is *needed* when without it a promise breaks, or a count falls below zero: its row has a trace. It is
+1. A precondition is *needed* when without it a promise breaks, or a count falls below zero: its row has a trace. Where nothing
+   breaks but a claim that only repeats what is written in the action (that the request is refused), the row says so. It is
    *defensive* when the invariant and the other preconditions imply it, so that dropping it changes nothing: its row rests on a
    proof. It is *not needed for these promises* when all of them are still proved, by plain induction, although something more
    is possible without it: its row says what, by a shortest trace to a state in which only this precondition refuses. A
@@ -27,8 +28,9 @@ from typing import Any
 import attrs
 import z3
 
-from siteproof.model.baseline import Baseline
+from siteproof.model.baseline import NATURAL, Baseline
 from siteproof.model.dropped import Broken, Dropped
+from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
 from siteproof.model.engines.search import Path
 from siteproof.model.engines.solvers import z3_version
 from siteproof.model.engines.traces import counterexample
@@ -79,7 +81,7 @@ class Necessity:
     what breaks, with `trace`; `accepts` is a shortest trace to a state where only this precondition refuses, ending with what
     would then be done. `lemmas` are terms that were learned, or kept, and that a proof needs beside the model's own invariant,
     as SMT-LIB writes them; `run` is what a walk met, or what was kept, as names of actions with coded arguments. `reason`
-    explains silent and undetermined."""
+    explains silent and undetermined; `repeats`: that the claim only repeats the precondition, and what is known of all others."""
 
     level: str
     action: str
@@ -101,6 +103,7 @@ class Necessity:
     seconds: float
 
     run: Path = ()
+    repeats: bool = False
 
     @property
     def key(self) -> Key:
@@ -116,7 +119,8 @@ class Necessity:
 @attrs.frozen
 class NecessityReport:
     """All preconditions of a flow, level by level. `scopes` are those that were searched; `alike` are by level the
-    other flows of the same run whose rows these are as well. `seconds` is the time of all its levels, one after the other."""
+    other flows of the same run whose rows these are as well, and `promises` those that have a claim there. `seconds` is the time
+    of all its levels, one after the other."""
 
     topology: str
     title: str
@@ -126,36 +130,51 @@ class NecessityReport:
     scopes: tuple[str, ...]
     solvers: tuple[str, ...]
     alike: dict[str, tuple[str, ...]]
+    promises: dict[str, tuple[str, ...]]
     seconds: float
 
     def count(self, need: Need) -> int:
         """How many preconditions have this verdict."""
         return sum(row.need is need for row in self.rows)
 
+    @property
+    def only_repeated(self) -> int:
+        """Of those that are needed, how many are so only because a promise repeats them."""
+        return sum(row.repeats for row in self.rows)
+
+    @property
+    def only_counts(self) -> int:
+        """Of those that are needed, how many only keep a count from falling below zero."""
+        return sum(row.promise == NATURAL for row in self.rows)
+
 
 @attrs.frozen(eq=False)
 class Share:
     """One level's part of the matrix of some flows, in all of which its model is the same but for the name. `id` tells it from
-    others; `topology` is the first of them."""
+    others; `topology` is the first of them. `promises` are those that have a claim at the level."""
 
     id: str
     level: str
     topology: Topology
     flows: tuple[str, ...]
+    promises: tuple[str, ...]
 
 
 def shares(topologies: Sequence[Topology]) -> list[Share]:
     """What there is to be worked out for these flows, the largest levels first."""
     alike: dict[tuple[str, str], list[Topology]] = {}
     sizes: dict[tuple[str, str], int] = {}
+    promises: dict[tuple[str, str], tuple[str, ...]] = {}
     for one in levels():
         for topology in topologies:
             if one.applies(topology.facts):
                 model = one.build(topology.id, topology.facts)
-                key = one.id, _digest(model)
+                goals = [goal for goal in goals_of(model, one.promises) if goal.built.applies]
+                key = one.id, _digest(model, invariant_candidates(model, one.lemmas, goals), goals)
                 alike.setdefault(key, []).append(topology)
                 sizes[key] = sum(len(action.guards) for action in model.actions)
-    return [Share(f"{key[0]} of {alike[key][0].id}", key[0], alike[key][0], tuple(flow.id for flow in alike[key]))
+                promises[key] = tuple(dict.fromkeys(goal.promise.id for goal in goals))
+    return [Share(f"{key[0]} of {alike[key][0].id}", key[0], alike[key][0], tuple(flow.id for flow in alike[key]), promises[key])
             for key in sorted(alike, key=lambda key: -sizes[key])]
 
 
@@ -174,9 +193,10 @@ def reported(topology: Topology, done: Mapping[str, tuple[Share, tuple[Necessity
     ordered = [(one, *mine[one.id]) for one in levels() if one.id in mine]
     scopes = [f"{one.id}: {scope}" for one, *_ in ordered for scope in (one.wide, one.scopes[0], *one.narrow)]
     alike = {one.id: tuple(flow for flow in share.flows if flow != topology.id) for one, share, *_ in ordered}
+    promises = {one.id: share.promises for one, share, *_ in ordered}
     return NecessityReport(topology.id, topology.title, dict(topology.facts), dict(topology.overrides),
                            tuple(row for _, _, rows, _ in ordered for row in rows), tuple(scopes), (z3_version(),), alike,
-                           sum(seconds for *_, seconds in ordered))
+                           promises, sum(seconds for *_, seconds in ordered))
 
 
 def necessity(topology: Topology, *, on_progress: Progress | None = None, time_limit: float = 600.0) -> NecessityReport:
@@ -187,8 +207,8 @@ def necessity(topology: Topology, *, on_progress: Progress | None = None, time_l
     return reported(topology, done)
 
 
-def _digest(model: Model) -> str:
-    """What a model says, but for its name."""
+def _digest(model: Model, lemmas: Sequence[Named], goals: Sequence[Goal]) -> str:
+    """What a model, its lemmas and its claims say, but for its name."""
     said = [repr(model.initial), *(f"{v.name} {v.domain.of} {v.mark}" for v in model.variables)]
     for action in model.actions:
         said += [action.name, action.operation, action.kind.value, *(f"{p.name} {p.domain.of}" for p in action.parameters)]
@@ -197,6 +217,8 @@ def _digest(model: Model) -> str:
         asked = sorted({name for g in action.guards if z3.is_true(g.folded) for name in constants_of(g.written)
                         if name.startswith(FACT_PREFIX)})
         said += [f"{name} {model.facts.values[name.removeprefix(FACT_PREFIX)]}" for name in asked]
+    said += [f"{row.name} {row.node.sexpr()}" for row in lemmas]
+    said += [f"{goal.key} {goal.built.formula.sexpr()}" for goal in goals]
     return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
@@ -287,16 +309,30 @@ class _Row:
         reason = f"nothing is said of what the model itself was not shown to keep: {'; '.join(besides)}" if besides else ""
         return self.verdict(Need.NOT_NEEDED, method, reason, accepts=without.accepts(), lemmas=lemmas)
 
-    def needed(self, without: Dropped, found: Broken) -> Necessity:
+    def needed(self, without: Dropped, found: Broken, reason: str = "") -> Necessity:
         """It is needed: this breaks without it."""
         trace = counterexample(without.compiled, found.goal, found.path, shortest=found.shortest, method=found.method)
         run = found.path if found.is_dear else ()
-        return self.verdict(Need.NEEDED, found.method, promise=found.goal.promise.id, claim=found.goal.built.name, trace=trace,
-                            run=run)
+        return self.verdict(Need.NEEDED, found.method, reason, promise=found.goal.promise.id, claim=found.goal.built.name,
+                            trace=trace, run=run, repeats=found.goal.claim.repeats)
 
     def at_once(self) -> Necessity | None:
         """The verdict of facts, invariant, kept lemmas and search."""
-        guard, without = self.actions[0].guards[self.number], Dropped(self.base, self.actions, self.number)
+        without = Dropped(self.base, self.actions, self.number)
+        found = self.telling(without)
+        if found is not None and found.need is not Need.NOT_NEEDED:
+            return found
+        repeated = without.repeated(self.before.run)
+        if repeated is None:
+            return found
+        others = (f"all other claims of this level are still proved: {found.method}" if found is not None
+                  else f"no other claim was found to break; {'; '.join(self.why)}")
+        row = self.needed(without, repeated, f"it only repeats the precondition; {others}")
+        return row if found is None else attrs.evolve(row, lemmas=found.lemmas)
+
+    def telling(self, without: Dropped) -> Necessity | None:
+        """The verdict by the claims that say more than the precondition itself."""
+        guard = self.actions[0].guards[self.number]
         if z3.is_true(guard.folded):
             asked = sorted(name.removeprefix(FACT_PREFIX) for name in constants_of(guard.written) if name.startswith(FACT_PREFIX))
             because = ", ".join(f"{path} = {str(self.base.model.facts.values[path]).lower()}" for path in asked)
@@ -310,7 +346,7 @@ class _Row:
             return self.not_needed(without, "plain induction (Houdini)")
         if (invariant := without.proved_with(self.lemmas)) is not None:
             return self.not_needed(without, "plain induction with kept lemmas", invariant)
-        if (found := without.taken(self.before.run) or without.searched()) is not None:
+        if (found := without.taken(self.before.run, self.base.goals) or without.searched(self.base.goals)) is not None:
             return self.needed(without, found)
         self.why = [f"plain induction does not prove without it: {fallen.promise.id}, “{fallen.built.name}”",
                     f"no counterexample in {len(self.base.searched)} scopes, as far as they were searched"]

@@ -22,6 +22,8 @@ from rich.table import Table
 from rich.text import Text
 
 from siteproof.conformance.check import UNPLANNED, FlowJob, Progress, check_flows
+from siteproof.conformance.cli.exploring import Settings, matrices
+from siteproof.conformance.cli.proving import told
 from siteproof.conformance.cli.shared import Session, check_writable, parse_duration, version
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.image import DiskImage, make_image, open_image, work_folder
@@ -35,7 +37,10 @@ from siteproof.model.errors import UsageError
 from siteproof.model.results import Verdict
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
-__all__ = ["check", "machine_facts", "now", "short_path"]
+__all__ = ["check", "machine_facts", "now", "short_path", "with_matrices"]
+
+MATRIX_SECONDS = 600.0
+"""For each level of the necessity matrix; what is open then is undetermined."""
 
 COPIES = 4
 """How often the image may lie in a work folder at once: both sides, a resynchronisation under way, a restored point."""
@@ -66,11 +71,13 @@ def check(
             seed = secrets.randbits(31) if session.seed is None else session.seed
             shows = next((n for n, topology in enumerate(topologies) if topology.facts[UNPLANNED]), None)
             jobs = [
-                FlowJob(topology, source, str(folder.draft / "proofs"), disk, str(work), seed, seconds, n == shows, necessity)
+                FlowJob(topology, source, str(folder.draft / "proofs"), disk, str(work), seed, seconds, n == shows)
                 for n, (topology, source) in enumerate(zip(topologies, sources, strict=True))
             ]
-            with _Display(session, topologies, necessity) as display:
+            with _Display(session, topologies) as display:
                 flows, interrupted = check_flows(jobs, display.show)
+            if necessity and not interrupted:
+                flows, interrupted = with_matrices(session, flows)
         report = RunReport(
             version(),
             "siteproof " + shlex.join(sys.argv[1:]),
@@ -91,6 +98,17 @@ def check(
     code = Exit.INTERRUPTED if interrupted else report.exit
     session.emit("siteproof.check/1", code, run_json(report))
     return code
+
+
+def with_matrices(session: Session, flows: list[FlowReport]) -> tuple[list[FlowReport], bool]:
+    """The reports with the necessity matrix of each flow, or, where that is interrupted, with the note that it is missing; and
+    whether it was."""
+    try:
+        with told(session, "necessity") as progress:
+            found = matrices([flow.topology for flow in flows], Settings(MATRIX_SECONDS), progress)
+    except KeyboardInterrupt:
+        return [attrs.evolve(flow, unfinished=(*flow.unfinished, "the necessity matrix")) for flow in flows], True
+    return [attrs.evolve(flow, necessity=its) for flow, its in zip(flows, found, strict=True)], False
 
 
 def now() -> str:
@@ -148,7 +166,6 @@ class _Display:
 
     session: Session
     topologies: list[Topology]
-    necessity: bool
     stages: dict[int, Progress] = attrs.Factory(dict)
     began: float = attrs.Factory(time.monotonic)
     live: Live | None = None
@@ -180,7 +197,7 @@ class _Display:
         table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for number, topology in enumerate(self.topologies):
             progress = self.stages.get(number)
-            is_done = progress is not None and progress.finished == ("necessity" if self.necessity else "image")
+            is_done = progress is not None and progress.finished == "image"
             busy = Text("✓", "green") if is_done else Spinner("dots", style="cyan")
             told = text(f"{progress.stage}: {progress.text}" if progress and progress.text else "starting", "dim")
             table.add_row(busy, text(topology.id, "bold"), told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from siteproof.model.necessity import (
 )
 from siteproof.model.topology import Override, Topology
 
-__all__ = ["explore", "necessity"]
+__all__ = ["Settings", "explore", "matrices", "necessity"]
 
 Tell = Callable[[str], None]
 
@@ -68,23 +68,19 @@ def necessity(session: Session, names: list[str], overrides: list[Override], max
     check_writable("--learn", learn)
     mine = _kept(learn)
     known = {**kept_so_far(), **{key: found.and_(kept_so_far().get(key, Found())) for key, found in mine.items()}}
-    settings = _Settings(parse_duration(max_time, "--max-time"), USUAL if learn is None else THOROUGH, known)
+    settings = Settings(parse_duration(max_time, "--max-time"), USUAL if learn is None else THOROUGH, known)
     topologies = []
     for topology in topologies_of(names):
         changes: dict[str, Any] = {one.path: one.value for one in overrides if one.topology in (None, topology.id)}
         topologies.append(topology.with_facts(changes) if changes else topology)
     if not sys.stderr.isatty() and not session.quiet:
         print(f"siteproof: {len(topologies)} flows: dropping each precondition in turn", file=sys.stderr, flush=True)
-    reports: list[NecessityReport] = []
-    todo, done = shares(topologies), dict[str, tuple[Share, tuple[Necessity, ...], float]]()
     with told(session, "necessity") as progress:
-        for share, (rows, seconds) in zip(todo, side_by_side(todo, _needed, settings, progress), strict=True):
-            done[share.id] = share, rows, seconds
-    for topology in topologies:
-        reports.append(reported(topology, done))
-        session.out.print(necessity_story(reports[-1], traces=traces), "")
+        reports = matrices(topologies, settings, progress)
+    for report in reports:
+        session.out.print(necessity_story(report, traces=traces), "")
     if learn is not None:
-        for row in (row for _, rows, _ in done.values() for row in rows if row.worth_keeping != Found()):
+        for row in (row for report in reports for row in report.rows if row.worth_keeping != Found()):
             mine[row.key] = row.worth_keeping.and_(mine.get(row.key, Found()))
         learn.write_text(written(mine), encoding="utf-8")
         session.out.print(f"What was found for {len(mine)} preconditions is kept in {learn}.")
@@ -94,15 +90,23 @@ def necessity(session: Session, names: list[str], overrides: list[Override], max
 
 
 @attrs.frozen
-class _Settings:
-    """What each worker gets beside its share."""
+class Settings:
+    """What each worker gets beside its share: the time for a level in seconds, what is tried, and what was found before."""
 
     seconds: float
-    efforts: tuple[Effort, ...]
-    kept: Kept
+    efforts: tuple[Effort, ...] = USUAL
+    kept: Kept = attrs.field(factory=kept_so_far)
 
 
-def _needed(share: Share, settings: _Settings, tell: Tell) -> tuple[tuple[Necessity, ...], float]:
+def matrices(topologies: Sequence[Topology], settings: Settings, tell: Tell) -> list[NecessityReport]:
+    """The matrix of each flow; a level that is the same in several is worked out once, all levels side by side."""
+    todo, done = shares(topologies), dict[str, tuple[Share, tuple[Necessity, ...], float]]()
+    for share, (rows, seconds) in zip(todo, side_by_side(todo, _needed, settings, tell), strict=True):
+        done[share.id] = share, rows, seconds
+    return [reported(topology, done) for topology in topologies]
+
+
+def _needed(share: Share, settings: Settings, tell: Tell) -> tuple[tuple[Necessity, ...], float]:
     return worked_out(share, settings.seconds, tell, settings.efforts, settings.kept)
 
 

@@ -24,7 +24,8 @@ from siteproof.model.results import Trace
 from siteproof.model.way_home import Advice, WayHome
 from siteproof.model.witness import ActionWitness
 
-__all__ = ["ending_in_words", "exploration_story", "necessity_story", "needed_in_words", "way_in_words", "where_in_words"]
+__all__ = ["ending_in_words", "exploration_story", "necessity_story", "needed_in_words", "needed_of", "way_in_words",
+           "where_in_words"]
 
 _FOUND = {Found.HOLDS: ("✓", "good"), Found.BROKEN: ("✗", "bad"), Found.UNDETERMINED: ("?", "unsure"),
           Found.NOT_APPLICABLE: ("–", "calm")}
@@ -183,12 +184,20 @@ def where_in_words(row: Advice) -> tuple[str, str]:
 def needed_in_words(row: Necessity) -> str:
     """A precondition's verdict, with what goes with it."""
     if row.need is Need.NEEDED and row.trace is not None:
-        return f"{row.promise} breaks after {count(len(row.trace.steps), 'step')}"
+        said = f"{row.promise} breaks after {count(len(row.trace.steps), 'step')}"
+        return f"{said}; {row.reason}" if row.reason else said
     if row.need is Need.NOT_NEEDED:
         said = (f"possible without it after {count(len(row.accepts.steps) - 1, 'step')}" if row.accepts is not None
                 else "nowhere in the explored scopes does it refuse alone")
         return f"{said}; {row.reason}" if row.reason else said
     return row.reason if row.need in (Need.SILENT, Need.UNDETERMINED) else "implied by the invariant and the others"
+
+
+def needed_of(report: NecessityReport) -> str:
+    """What of the needed ones says less than it seems, in parentheses; empty if nothing does."""
+    weak = [f"{report.only_repeated} only because a promise repeats them" if report.only_repeated else "",
+            f"{report.only_counts} only so that no count falls below zero" if report.only_counts else ""]
+    return f" ({', '.join(filter(None, weak))})" if any(weak) else ""
 
 
 def necessity_story(report: NecessityReport, *, traces: bool) -> RenderableType:
@@ -207,8 +216,10 @@ def necessity_story(report: NecessityReport, *, traces: bool) -> RenderableType:
                 text(row.promise, "bold"), str(len(trace.steps)) if trace is not None else "")
             last = name
         same = f"  the same model, and the same rows, in {join(report.alike[level])}" if report.alike.get(level) else ""
-        parts += [Text(), Text.assemble((level, "bold"), (same, "dim")), table]
-    told = [f"{report.count(need)} {need.value}" for need in Need if report.count(need)]
+        of = f"  its promises: {', '.join(report.promises[level])}"
+        parts += [Text(), Text.assemble((level, "bold"), (of, "dim"), (same, "dim")), table]
+    told = [f"{report.count(need)} {need.value}{needed_of(report) if need is Need.NEEDED else ''}" for need in Need
+            if report.count(need)]
     parts.append(text(f"{join(told)}; took {duration(report.seconds)}.", "dim"))
     for besides in dict.fromkeys(row.reason for row in report.rows if row.need is Need.NOT_NEEDED and row.reason):
         parts.append(text(f"! {besides}", "yellow"))

@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 from siteproof.conformance.report import whole_model, words
 from siteproof.conformance.report.assumptions import assumptions
 from siteproof.conformance.report.diagram import ARROWS, draw_components, link_words
-from siteproof.conformance.report.explored import ending_in_words, needed_in_words, way_in_words, where_in_words
+from siteproof.conformance.report.explored import ending_in_words, needed_in_words, needed_of, way_in_words, where_in_words
 from siteproof.conformance.report.lifecycle import draw_lifecycle
 from siteproof.conformance.report.timeline import draw_timeline, moments_of_counterexample, moments_of_trace
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
@@ -95,6 +95,7 @@ def _environment() -> Environment:
         "actions_of": _actions_of,
         "sentence_of": _sentence_of,
         "needed_in_words": needed_in_words,
+        "needed_of": needed_of,
         "FINDINGS": words.FINDINGS,
         "ending_in_words": ending_in_words,
         "way_in_words": way_in_words,

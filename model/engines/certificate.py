@@ -13,7 +13,7 @@ Rules
    reason are in `siteproof.model.readings.smt` (5) and `siteproof.model.engines.obligations` (3), and which conjuncts a
    consecution asks about is derived by it, too. Names come from a safe alphabet: none can end a comment or a symbol.
 4. Then each obligation has to be unsatisfiable for a fresh z3 and for cvc5, both reading the file's text. `sat` and
-   `unknown` of either mean: not confirmed.
+   `unknown` of either mean: not confirmed; so does a solver that is not installed, since one alone confirms nothing.
 5. The invariant has to hold initially and so be satisfiable, and it is told which actions are impossible under it: a
    proof about nothing is not a proof.
 6. It is told which facts are overridden, and whether the topology is the built-in one of its id: a proof about another
@@ -98,7 +98,7 @@ class CertificateReport:
 
     @property
     def confirmed(self) -> bool:
-        """Whether every obligation was confirmed by every solver that was asked."""
+        """Whether every obligation was confirmed by both solvers."""
         return not self.unconfirmed and bool(self.confirmed_by)
 
     @property
@@ -210,7 +210,7 @@ def certify(folder: Path | str, progress: Progress | None = None, *,
         z3_version(): lambda text, seconds: ask_z3(text, seconds, apart)}
     if cvc5_version():
         solvers[cvc5_version()] = ask_cvc5
-    unconfirmed = []
+    unconfirmed = [] if cvc5_version() else ["cvc5 is not installed, and one solver alone confirms nothing: install cvc5"]
     for name, ask in solvers.items():
         expected = [(INVARIANT, "sat"), *((_file(one), "unsat") for one in rows)]
         for number, (file, answer) in enumerate(expected, start=1):

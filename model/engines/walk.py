@@ -66,12 +66,14 @@ def walked(model: Model, targets: Iterable[Target], scope: Scope, *, steps: int,
            starts: Sequence[tuple[State, Path]] = (), how: Hunt | None = None) -> Walked:
     """Walk `steps` steps in `scope`, or until all `targets` are met, if there are any; `first`: until one is. It begins at each
     of `starts`, states with the runs to them, as often as at the initial state. `how` is a hunt for the targets, for a caller
-    who has one. Now and then it forgets what it has taken, so that what one drawing misses another one may meet."""
+    who has one; it may look for others as well. Now and then it forgets what it has taken, so that what one drawing misses
+    another one may meet."""
     wanted = tuple(targets)
+    keys = {one.key for one in wanted}
     instances, expand, check = how or hunt(model, wanted, scope, {})
     weights = [HEALS if action.heals else WEIGHTS[action.kind] for action, _ in instances]
     begin = [model.initial, *(state for state, _ in starts)]
-    it = Walked(dict.fromkeys(check(model.initial), ()), instances, dict.fromkeys(begin),
+    it = Walked({key: () for key in check(model.initial) if key in keys}, instances, dict.fromkeys(begin),
                 {**dict(starts), model.initial: ()})
     found, came = it.found, it.came
     enough = 1 if first else len(wanted)
@@ -85,7 +87,7 @@ def walked(model: Model, targets: Iterable[Target], scope: Scope, *, steps: int,
         hits: list[tuple[str, int]] = []
         expand(state, successors, hits)
         for key, number in hits:
-            if key not in found:
+            if key in keys and key not in found:
                 found[key] = it.path(state, number)
         if not successors or length >= LONGEST:
             begun, length = begun + 1, 0
@@ -98,7 +100,7 @@ def walked(model: Model, targets: Iterable[Target], scope: Scope, *, steps: int,
         if after not in came:
             came[after] = (state, number)
             for key in check(after):
-                if key not in found:
+                if key in keys and key not in found:
                     found[key] = it.path(after)
         state = after
     return it

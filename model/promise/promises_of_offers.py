@@ -43,8 +43,9 @@ def _granted(rule: ActionRule, after: Machine) -> Bool:
 
 
 def _only_if_granted(rule: ActionRule) -> Claim:
-    return step(f"{rule.operation} is carried out only where all of its preconditions hold",
-                lambda _a, b: _granted(rule, b), on=(rule.name,))
+    claim = step(f"{rule.operation} is carried out only where all of its preconditions hold",
+                 lambda _a, b: _granted(rule, b), on=(rule.name,))
+    return attrs.evolve(claim, repeats=True)
 
 
 P11 = promise("P11", tuple(_only_if_granted(rule) for rule in _REQUESTS))

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import attrs
 import pytest
 
-from siteproof.conformance.check import FlowJob
-from siteproof.conformance.cli import main
-from siteproof.conformance.cli.shared import parse_duration
-from siteproof.conformance.image import DiskImage
+from siteproof.conformance.cli import checking, main
+from siteproof.conformance.cli.shared import Session, parse_duration
 from siteproof.conformance.report.folder import certificate_folder
+from siteproof.conformance.report.values import FlowReport
 from siteproof.model.errors import UsageError
 from siteproof.model.topology import load_topology
 from tests.soak import soak
@@ -357,11 +355,17 @@ def test_an_interrupted_check_leaves_a_valid_partial_report(tmp_path: Path) -> N
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_the_matrix_is_missing_only_where_it_was_asked_for(tmp_path: Path) -> None:
-    image = DiskImage(tmp_path / "disk.img", 4096, "an image", False)
-    job = FlowJob(load_topology(HYPER_V), HYPER_V, "proofs", image, str(tmp_path), 1, 1.0)
-    assert "necessity" not in job.parts
-    assert set(attrs.evolve(job, necessity=True).parts) - set(job.parts) == {"necessity"}
+def test_an_interrupted_matrix_is_named_as_missing_and_a_whole_one_goes_to_its_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    flows, session = [FlowReport(load_topology(HYPER_V))], Session(quiet=True)
+    monkeypatch.setattr(checking, "matrices", lambda _topologies, _settings, _tell: ["a matrix"])
+    assert [flow.necessity for flow in checking.with_matrices(session, flows)[0]] == ["a matrix"]
+
+    def interrupted(*_given: object) -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checking, "matrices", interrupted)
+    found, was_interrupted = checking.with_matrices(session, flows)
+    assert (found[0].unfinished, was_interrupted) == (("the necessity matrix",), True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

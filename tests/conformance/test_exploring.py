@@ -51,7 +51,8 @@ def test_the_matrix_is_a_table_with_a_row_for_each_precondition(capsys: pytest.C
     topology = load_topology(FLOW)
     model = promise_model(FLOW, topology.facts)
     rows = tuple(necessity_of_model(LEVEL, model, actions=["fail_gateway", "commit"], time_limit=10.0))
-    report = NecessityReport(FLOW, topology.title, dict(topology.facts), {}, rows, (), (), {}, 1.0)
+    promises = {row.level: ("P2",) for row in rows}
+    report = NecessityReport(FLOW, topology.title, dict(topology.facts), {}, rows, (), (), {}, promises, 1.0)
     console = Console(width=200)
     console.print(necessity_story(report, traces=True))
     told = capsys.readouterr().out

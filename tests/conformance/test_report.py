@@ -315,7 +315,7 @@ def sample_matrix() -> NecessityReport:
         precondition(4, Need.UNDETERMINED, reason="the time limit was reached"),
     )
     return NecessityReport("hyper-v-to-secondary-site", "a title", {}, {}, rows, ("promise: one write",), ("z3",),
-                           {"promise": ("vmware-to-azure",)}, 3.5)
+                           {"promise": ("vmware-to-azure",)}, {"promise": ("P3", "P11")}, 3.5)
 
 
 @cache

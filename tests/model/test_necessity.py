@@ -133,3 +133,23 @@ def test_what_the_model_itself_does_not_keep_is_named_beside_what_is_not_needed(
     assert all("P4" in row.reason and "in use" in row.reason for row in not_needed)
     sound = necessity_of_model(of, of.build(V2A, load_topology(V2A).facts), efforts=())
     assert all(row.reason == "" for row in sound if row.need is Need.NOT_NEEDED)
+
+
+def test_a_promise_that_repeats_a_precondition_is_named_only_where_no_other_breaks() -> None:
+    """P11 says that a request is refused where a precondition does not hold, so it breaks whichever one is dropped."""
+    rows = [row for row in matrix(V2A) if row.action == "reverse_replicate" and row.need is Need.NEEDED]
+    assert rows
+    assert all(row.repeats == (row.promise == "P11") for row in rows)
+    assert any(not row.repeats for row in rows)
+    model = model_of(V2A)
+    for row in rows:
+        mutant = without_guard(model, row.action, row.number - 1)
+        broken = {key.split(":")[0] for key in search(mutant, violations(mutant), NARROW, max_states=5_000).found}
+        assert (broken <= {"P11"}) or not row.repeats
+        assert not row.repeats or "all other claims" in row.reason or "no other claim was found" in row.reason
+
+
+def test_a_share_names_the_promises_that_have_a_claim_at_its_level() -> None:
+    topologies = [load_topology(flow) for flow in ("vmware-to-azure", "physical-to-azure")]
+    group = next(share for share in shares(topologies) if share.level == "group")
+    assert (group.flows, group.promises) == (("vmware-to-azure", "physical-to-azure"), ("P5",))

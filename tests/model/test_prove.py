@@ -200,3 +200,10 @@ def test_what_a_solver_does_not_confirm_is_undetermined(monkeypatch: pytest.Monk
     assert {claim.verdict for claim in row.claims} == {Verdict.UNDETERMINED}
     assert "cvc5" in row.claims[0].reason
     assert "says sat" in row.claims[0].reason
+
+
+def test_one_solver_alone_confirms_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("siteproof.model.engines.certificate.cvc5_version", lambda: "")
+    (row,) = prove(load_topology(V2A), ["P16"], certificate_dir=tmp_path / "proofs", among=["requests"]).promises
+    assert (row.verdict, row.confirmed_by) == (Verdict.UNDETERMINED, ())
+    assert "cvc5 is not installed" in row.claims[0].reason
