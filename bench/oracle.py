@@ -40,6 +40,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from siteproof.conformance import session as sessions
+from siteproof.conformance.ages import ages_for
 from siteproof.conformance.case import (
     FAULTS,
     POINTED,
@@ -77,7 +78,7 @@ class Seen:
     point: str | None
     answer: Answer | bool | None
     record: WriteRecord | None
-    looks: tuple[tuple[str, Observation, dict[str, View], frozenset[str]], ...]
+    looks: tuple[tuple[str, Observation, float | None, dict[str, View], frozenset[str]], ...]
 
     @property
     def still(self) -> bool:
@@ -110,14 +111,14 @@ class Memory:
     """A recorder that keeps everything."""
 
     cases: list[Recorded] = attrs.Factory(list)
-    _looks: list[tuple[str, Observation]] = attrs.Factory(list)
+    _looks: list[tuple[str, Observation, float | None]] = attrs.Factory(list)
     _read: dict[str, dict[str, View]] = attrs.Factory(dict)
 
     def case(self, scenario: Scenario, seed: int, can: Capabilities) -> None:
         self.cases.append(Recorded(scenario, seed, can))
 
-    def looked(self, machine: str, seen: Observation) -> None:
-        self._looks.append((machine, seen))
+    def looked(self, machine: str, seen: Observation, now: float | None) -> None:
+        self._looks.append((machine, seen, now))
 
     def read(self, machine: str, where: str, view: View) -> None:
         self._read.setdefault(machine, {})[where] = view
@@ -129,7 +130,8 @@ class Memory:
         """What was skipped is judged by nobody."""
 
     def step(self, command: Command | None, point: str | None, answer: Answer | bool | None, record: WriteRecord | None) -> None:
-        looks = tuple((m, seen, self._read.get(m, {}), sides_read(seen, self._read.get(m, {}))) for m, seen in self._looks)
+        looks = tuple((m, seen, now, self._read.get(m, {}), sides_read(seen, self._read.get(m, {})))
+                      for m, seen, now in self._looks)
         self.cases[-1].steps.append(Seen(command, point, answer, record, looks))
         self._looks, self._read = [], {}
 
@@ -180,7 +182,8 @@ def alone(cases: list[Recorded], *, cold: bool) -> Contender:
         for case in cases:
             base = Base(case.scenario.blocks)
             level = levels(case.scenario.topology)
-            factors = {m: Factor(level, Journal(m, base, case.scenario.disks), strict=case.can.strict_order)
+            ages = ages_for(case.scenario)
+            factors = {m: Factor(level, Journal(m, base, case.scenario.disks), strict=case.can.strict_order, ages=ages)
                        for m in case.scenario.machines}  # fmt: skip
             for one in case.steps:
                 if one.record is not None:
@@ -200,7 +203,7 @@ def alone(cases: list[Recorded], *, cold: bool) -> Contender:
 def take(one: Seen, factors: dict[str, Factor]) -> None:
     """Judge one recorded step."""
     mine = getattr(one.command, "machine", None)
-    for machine, seen, read, sides in one.looks:
+    for machine, seen, now, read, sides in one.looks:
         factor, event = factors[machine], None
         if one.command is not None and mine in (None, machine):
             event = event_of(factor, one.command, one.point, one.answer, one.record)
@@ -211,6 +214,7 @@ def take(one: Seen, factors: dict[str, Factor]) -> None:
             still=one.still,
             former="former" in sides,
             copy="test" in sides,
+            now=now,
         )
         if not factor.follow(event, sight):
             raise SystemExit(f"a recorded step is not explained: {one.command}, {seen}")

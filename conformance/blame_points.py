@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+from siteproof.conformance.ages import hours
 from siteproof.conformance.blame_common import Found, values_told
 from siteproof.conformance.blame_content import at_rest, wrong_content, wrong_copy, wrong_former
 from siteproof.conformance.blame_fields import LIFECYCLE, REPORTED, wrong_allowed, wrong_field, wrong_resync
@@ -119,6 +120,17 @@ def wrong_points(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) 
             "P4",
             "the newest is never pruned",
             f"The newest recovery point of {machine} was removed.",
+        )
+    early = factor.early(sight)
+    if early is not None and early.made is not None and sight.now is not None and not any(n[5] for n in used):
+        age, kept = sight.now - early.made.first, "" if factor.ages is None else factor.ages.told
+        return Found(
+            "points",
+            f"{early.id} is gone, at most {hours(age)} old",
+            kept,
+            "P4",
+            "only age removes a point",
+            f"The recovery point {early.id} of {machine} was removed before its time: nobody can go back to it any more.",
         )
     renewed = [n for n in used if n[5]]
     if renewed and len(renewed) == len(used) and len(sight.gone) < len(factor.points):

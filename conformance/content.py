@@ -215,18 +215,22 @@ class Journal:
         self.root = Log()
         self.records: dict[int, WriteRecord] = {}
         self.addresses: set[int] = set()
+        self.times: dict[int, float] = {}
+        """When a write was issued, in seconds, where that is known."""
         self.in_copies: set[int] = set()
         """Writes that were made in the copy of a test failover, and belong nowhere else."""
         self._last: dict[int, int] = {}
         self._payloads: dict[int, bytes] = {}
 
-    def issue(self, disk: int, block: int, branch: int, *, in_copy: bool = False) -> WriteRecord:
-        """Make the next write. It is in no log yet."""
+    def issue(self, disk: int, block: int, branch: int, *, in_copy: bool = False, now: float | None = None) -> WriteRecord:
+        """Make the next write, at the time `now` where that is known. It is in no log yet."""
         block %= self.base.blocks
         tag = Tag(self.machine, disk, block, branch, len(self.records) + 1)
         record = WriteRecord(tag, disk * self.base.blocks + block)
         self.records[tag.sequence] = record
         self.addresses.add(record.address)
+        if now is not None:
+            self.times[tag.sequence] = now
         if in_copy:
             self.in_copies.add(tag.sequence)
         return record

@@ -123,7 +123,8 @@ class Capabilities:
 
     `flows`: topology ids, empty for any. `stepping`: it can take single internal events. `strict_order`: of several codes it
     gives the first. `atomic`: an observation shows one instant. `moves_by_itself`: the system makes progress between calls.
-    `own_topologies`: it accepts topologies from a user's file. `reads_points`, `reads_sides`: content can be read.
+    `own_topologies`: it accepts topologies from a user's file. `reads_points`, `reads_sides`: content can be read. `tells_time`:
+    it has the method `now`.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Capabilities:
     own_topologies: bool = False
     reads_points: bool = True
     reads_sides: bool = True
+    tells_time: bool = False
     restores: bool = False
     disks: int = 8
     machines: int = 16
@@ -261,6 +263,7 @@ class Guarded:
         self.name, self.deadline = name, deadline
         self._observed: dict[str, tuple[Observation, Observation]] = {}
         """What each machine showed last, as it was told and as it was understood."""
+        self._time = 0.0
         with self.deadline_for("handshake"):
             self.capabilities = self.call("handshake", driver.handshake)
         if not isinstance(self.capabilities, Capabilities):
@@ -336,6 +339,16 @@ class Guarded:
         if running is not seen.running or isinstance(running, list) or None in running:
             changed["running"] = tuple(UNKNOWN if one is None else one for one in running)
         return attrs.evolve(seen, **changed) if changed else seen
+
+    def now(self) -> float | None:
+        """The system's time in seconds since some beginning; None where it does not tell it."""
+        if not self.capabilities.tells_time:
+            return None
+        time = self.call("now", self.driver.now)  # type: ignore[attr-defined]
+        if isinstance(time, bool) or not isinstance(time, int | float) or not time >= self._time:
+            raise DriverError(self.name, f"now() returned {time!r}", f"seconds, a number that never falls, after {self._time:g}")
+        self._time = float(time)
+        return self._time
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
         data = self.call(f"read({machine}, {where})", self.driver.read, machine, where, disk, offset, length)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
+from siteproof.conformance.ages import Ages
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Journal, WriteRecord
 from siteproof.conformance.driver import Accepted, Answer, Rejected
@@ -45,8 +46,8 @@ class Events(Tests):
     """The events of one machine. `moves_by_itself`: the system makes progress between calls. `strict`: of several codes it gives
     the first."""
 
-    def __init__(self, promised: Promised, journal: Journal, *, moves_by_itself: bool, strict: bool) -> None:
-        super().__init__(promised)
+    def __init__(self, promised: Promised, journal: Journal, ages: Ages | None, *, moves_by_itself: bool, strict: bool) -> None:
+        super().__init__(promised, ages)
         self.journal, self.moves_by_itself, self.strict = journal, moves_by_itself, strict
         self.listed: frozenset[str] | None = frozenset()
         """The ids that were told last, read or not; None where none were told."""

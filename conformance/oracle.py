@@ -9,7 +9,8 @@ Rules
    give removes it. Internal steps close the set. What is seen then filters it. An empty set is a divergence.
 3. Cuts of points are visible: each new id must be explained, in order, by a cut at exactly the position that the content of
    the point, read by the tester, turns out to be. A point that goes away must have been pruned (never the newest, never one in
-   use, never while retention waits), or all went together: by a commit, a disabling or a migration, or at the end of a copy.
+   use, never while retention waits, never before its time: `siteproof.conformance.ages`), or all went together: by a commit, a
+   disabling or a migration, or at the end of a copy.
 4. After `settle` the system stands still, and that is seen, too: candidates in which a fair step is possible are removed.
 5. One factor per machine; faults are shared. The set is bounded: beyond the bound the oracle gives up (`Overflow`), and says so.
 6. Unknown is not false. What was not told passes every test; where the list of points was not told (or not read), points may have
@@ -22,6 +23,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import attrs
+
+from siteproof.conformance.ages import Ages, Span
 from siteproof.conformance.appearance import (
     ASKED,
     COPY,
@@ -39,7 +43,7 @@ from siteproof.conformance.appearance import (
     remember,
 )
 from siteproof.conformance.closure import Promised
-from siteproof.conformance.content import Journal, View
+from siteproof.conformance.content import Journal
 from siteproof.conformance.driver import UNKNOWN, Observation
 from siteproof.conformance.events import NEVER, Event
 from siteproof.conformance.search import WORLD, Overflow, Searcher
@@ -62,8 +66,9 @@ class Factor(Searcher):
         moves_by_itself: bool = False,
         strict: bool = False,
         unseen_faults: bool = False,
+        ages: Ages | None = None,
     ) -> None:
-        super().__init__(promised, journal, moves_by_itself=moves_by_itself, strict=strict, unseen_faults=unseen_faults)
+        super().__init__(promised, journal, ages, moves_by_itself=moves_by_itself, strict=strict, unseen_faults=unseen_faults)
         self.known_ids: set[str] = set()
         self._listing: tuple[tuple[str, str], ...] = ()
         """The list of points as it was told last, where its new points were read."""
@@ -87,21 +92,19 @@ class Factor(Searcher):
         former: bool = False,
         copy: bool = False,
         points: bool = True,
+        now: float | None = None,
     ) -> Sight:
         """Turn an observation into a sight: read what is new. `disk`: read the active side as well; `former`: and the former
         source's disk, if a failover has left one behind; `copy`: and the test failover's copy, if there is one; `points` false:
-        points are listed, and cannot be read."""
+        points are listed, and cannot be read. `now` is the time, where it is told."""
         new: tuple[PointSeen, ...] | None = None
         gone = NONE
         if seen.points == self._listing and read is not None and points and self.told_points:
             new = ()
         elif seen.points is not UNKNOWN:
             before = {p.id for p in self.points}
-            new = (
-                tuple(PointSeen(i, kind, read(i) if read is not None else View({})) for i, kind in seen.points if i not in before)
-                if read is not None and points
-                else None
-            )
+            if read is not None and points:
+                new = self._made([PointSeen(i, kind, read(i)) for i, kind in seen.points if i not in before], now)
             gone = frozenset(before - {i for i, _ in seen.points})
         side = seen.active if disk and isinstance(seen.active, str) else None
         left = None
@@ -110,9 +113,20 @@ class Factor(Searcher):
         test = "test" if copy and seen.test == "running" else None
 
         if read is None or (side is None and left is None and test is None):
-            return Sight(seen, new, gone, None, still, None, None, self.told_points)
+            return Sight(seen, new, gone, None, still, None, None, self.told_points, now)
         views = [None if where is None else read(where) for where in (side, left, test)]
-        return Sight(seen, new, gone, views[0], still, views[1], views[2], self.told_points)
+        return Sight(seen, new, gone, views[0], still, views[1], views[2], self.told_points, now)
+
+    def _made(self, points: list[PointSeen], now: float | None) -> tuple[PointSeen, ...]:
+        """New points with what is known of when they were made (`siteproof.conformance.ages`, rule 3)."""
+        if now is None:
+            return tuple(points)
+        first = next((p.made.first for p in reversed(self.points) if p.made is not None), 0.0)
+        found = []
+        for point in points:
+            first = max(first, self.journal.times.get(point.view.newest, 0.0))
+            found.append(attrs.evolve(point, made=Span(first, now)))
+        return tuple(found)
 
     def follow(self, event: Event | None, sight: Sight) -> bool:
         """Take in an event and what was seen after it. False when nothing explains it; the candidates then stay as they

@@ -21,8 +21,8 @@ class Recorder(Protocol):
     def read(self, machine: str, where: str, view: View) -> None:
         """The content of a place was read."""
 
-    def looked(self, machine: str, seen: Observation) -> None:
-        """A machine was observed."""
+    def looked(self, machine: str, seen: Observation, now: float | None) -> None:
+        """A machine was observed, at the time `now` where that is told."""
 
     def changed(self, machine: str, point: str, now: View) -> None:
         """A point was read again, and is not what it was."""

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import attrs
 
+from siteproof.conformance.ages import Ages
 from siteproof.conformance.appearance import pruner
 from siteproof.conformance.closure import CUT, PLAIN, REMOVED, Promised
 from siteproof.conformance.content import Journal, Log
@@ -84,12 +85,13 @@ class Searcher(Events):
         self,
         promised: Promised,
         journal: Journal,
+        ages: Ages | None = None,
         *,
         moves_by_itself: bool = False,
         strict: bool = False,
         unseen_faults: bool = False,
     ) -> None:
-        super().__init__(promised, journal, moves_by_itself=moves_by_itself, strict=strict)
+        super().__init__(promised, journal, ages, moves_by_itself=moves_by_itself, strict=strict)
         self.unseen_faults = unseen_faults
         self._steps = self._with_the_world if unseen_faults else promised.steps
         self.candidates: Sequence[Candidate] = ((promised.initial, journal.root, None, Aside()),)

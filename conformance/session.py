@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import attrs
 
 from siteproof.conformance import blame
+from siteproof.conformance.ages import ages_for
 from siteproof.conformance.case import (
     SIDES,
     STRUCK_ONCE,
@@ -122,12 +123,14 @@ class Session:
         self.last: dict[str, Observation] = {}
         self.answer: Answer | bool | None = None
         self._check_scenario()
+        ages = ages_for(scenario)
         self.factors = {
             m: Factor(
                 promised,
                 Journal(m, self.base, scenario.disks),
                 moves_by_itself=self.can.moves_by_itself,
                 strict=self.can.strict_order,
+                ages=ages,
             )
             for m in scenario.machines
         }
@@ -209,7 +212,7 @@ class Session:
             case Write(machine, side, block, disk, cached):
                 factor = self.factors[machine]
                 branch = self.promised.compiled.get(next(iter(factor.candidates))[0], "epoch")
-                record = factor.journal.issue(disk, block, int(branch), in_copy=side not in SIDES)
+                record = factor.journal.issue(disk, block, int(branch), in_copy=side not in SIDES, now=driver.now())
                 answer = driver.call(
                     "write", driver.driver.write, machine, side, disk, record.tag.block, record.payload, cached
                 )
@@ -284,8 +287,9 @@ class Session:
         read: Callable[[str], View] | None = None
         if self.can.reads_points:
             read = self._readers[machine] if whole is None else partial(self._readers[machine], whole=whole)
+        now = self.driver.now()
         if self.recorder is not None:
-            self.recorder.looked(machine, seen)
+            self.recorder.looked(machine, seen, now)
             read = None if read is None else self._recorded(machine, read)
         counted = before is not None and before.loss != seen.loss
         sight = factor.look(
@@ -295,6 +299,7 @@ class Session:
             still=still,
             former=(disk or moved or counted) and self.can.reads_sides and not down,
             copy=(disk or tried) and self.can.reads_sides and seen.active in SIDES and not down - {f"{seen.active}-site"},
+            now=now,
         )
         self._count_unknown(machine, seen)
         if self.recording:
@@ -337,6 +342,8 @@ class Session:
             self._lacks[machine] = seen, names
         if names:
             self.untold.update(names)
+        if not self.can.tells_time:
+            self.untold["time"] += 1
 
     def _read_again(self, machine: str, whole: bool | None = None) -> None:
         """Older points must not have changed."""

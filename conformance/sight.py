@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 import attrs
 
+from siteproof.conformance.ages import Ages, Span
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Log, View
 from siteproof.conformance.driver import UNKNOWN, Observation
@@ -57,11 +58,12 @@ Reading: TypeAlias = Callable[[str], View]
 
 @attrs.frozen
 class PointSeen:
-    """An advertised point, and what reading it found."""
+    """An advertised point, and what reading it found; and when it was made, where the time is told."""
 
     id: str
     kind: str
     view: View
+    made: Span | None = None
 
     def where(self, log: Log) -> int | None:
         """How long the beginning of `log` is that the point holds; None if it is no instant of that history."""
@@ -72,8 +74,8 @@ class PointSeen:
 @attrs.frozen
 class Sight:
     """What is seen of a machine after an event: observation, new points (read), points that have gone, the active side's
-    content, the former source's and the test copy's (None when not read), whether the system stands still; and whether it
-    follows on a sight that told the points, too."""
+    content, the former source's and the test copy's (None when not read), whether the system stands still; whether it
+    follows on a sight that told the points, too; and the time in seconds."""
 
     seen: Observation
     new: tuple[PointSeen, ...] | None
@@ -83,6 +85,7 @@ class Sight:
     former: View | None = None
     copy: View | None = None
     follows_on: bool = True
+    now: float | None = None
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -94,8 +97,8 @@ class Tests:
 
     candidates: Sequence[Candidate]
 
-    def __init__(self, promised: Promised) -> None:
-        self.promised = promised
+    def __init__(self, promised: Promised, ages: Ages | None = None) -> None:
+        self.promised, self.ages = promised, ages
         self.points: tuple[PointSeen, ...] = ()
         self.reported_point: str | None = None
         self._at = promised.at
@@ -186,7 +189,7 @@ class Tests:
             return len(sight.gone) == len(self.points)
         if self.points and self.points[-1].id in sight.gone and not k:
             return False
-        return not sight.gone or (self.retains(node) and not self.pinned(node) & sight.gone)
+        return not sight.gone or (self.retains(node) and not self.pinned(node) & sight.gone and self.early(sight) is None)
 
     def fits(self, node: Node, sight: Sight) -> bool:
         """The list of points after a time in which it was not told: each new one is an instant of the history, and the newest
@@ -203,6 +206,20 @@ class Tests:
     def retains(self, node: Node) -> bool:
         """Whether retention may have removed older points since the last sight: it is at work before or after the event."""
         return self.promised.prunable(node[0]) or any(self.promised.prunable(c[0]) for c in self.candidates)
+
+    def early(self, sight: Sight) -> PointSeen | None:
+        """A point that is gone and that no age within what is known of it would have removed."""
+        if self.ages is None or sight.now is None:
+            return None
+        ages, now = self.ages, sight.now
+        there = [p for p in (*self.points, *(sight.new or ())) if p.made is not None]
+        left = [p.made for p in there if p.made is not None and (p.id not in sight.gone or ages.expired(p.made, now))]
+        for point in self.points:
+            if point.id in sight.gone and point.made is not None:
+                others = [one for one in left if one is not point.made]
+                if not ages.may_go(point.made, now, others):
+                    return point
+        return None
 
     def pinned(self, node: Node) -> set[str]:
         """The points in use: by a failover, a test failover, or the job that runs."""

@@ -22,7 +22,7 @@ from collections.abc import Collection, Sequence
 
 from .values import Point
 
-__all__ = ["ALL_WITHIN", "to_prune"]
+__all__ = ["ALL_WITHIN", "HOUR", "to_prune"]
 
 HOUR = 3600.0
 DAY = 24 * HOUR

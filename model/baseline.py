@@ -36,7 +36,7 @@ from siteproof.model.readings.smt import Named
 from siteproof.model.system import Model
 from siteproof.model.witness import known_invariant, strengthened
 
-__all__ = ["NATURAL", "Baseline", "Layers"]
+__all__ = ["NATURAL", "Baseline", "Layers", "given_as_a_term"]
 
 NATURAL = "the model"
 """What stands for a promise where a count would fall below zero."""
@@ -201,10 +201,11 @@ class Baseline:
 def _natural(model: Model) -> Goal:
     """That no count falls below zero, as a claim that searches can look for: a model in which one does says nothing."""
     counts = [v.domain.constant(v.name) for v in model.variables if v.domain.is_nat]
-    claim = Claim("no count falls below zero", _given)
+    claim = Claim("no count falls below zero", given_as_a_term)
     return Goal(Promise(NATURAL, claim.name, claim.name, (), (claim,)),
                 Built(claim, z3.BoolVal(True), z3.And(*(count >= 0 for count in counts)), True, ""))
 
 
-def _given(*_states: object) -> Any:
+def given_as_a_term(*_states: object) -> Any:
+    """What stands for the reading of a claim whose formula is made at once."""
     raise TypeError("this claim is given as a term")

@@ -6,14 +6,17 @@ Rules
    the explored states of the model serve all its preconditions, and only what is new is searched for each.
 3. A precondition less allows more and does nothing else: the mutant's steps are the model's and those of the changed action, so
    only that action is compiled for it. For the same reason no action is asked anew whose consecution leans on nothing that fell.
-4. A walk goes deeper than a search. It begins again and again at states in which only this precondition refuses. A run that
-   breaks a claim is made shorter by a search among the actions that it took.
+4. A walk goes deeper than a search. It begins again and again at states in which only this precondition refuses; where none is
+   known, they are looked for, nearest first. A run that breaks a claim is made shorter by a search among the actions that it
+   took. Where there seem to be none at all, that is asked as a claim about the model as it is: its proof makes the
+   precondition a defensive one.
 5. In a crowd an action is every machine's, and its precondition is dropped for all of them at once.
 6. What was met on the way joins the sample from which an invariant of the mutant is learned; plain induction has the last word.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from itertools import islice
@@ -22,10 +25,13 @@ from typing import Any
 import attrs
 import z3
 
-from siteproof.model.baseline import WIDE_STATES, Baseline
+from siteproof.model.baseline import WIDE_STATES, Baseline, given_as_a_term
+from siteproof.model.claims import Built, Claim, Promise
 from siteproof.model.engines.graph import Graph
-from siteproof.model.engines.induction import Induction, Relation, eroded, holding_initially, proves, relations_of
+from siteproof.model.engines.horn import infer
+from siteproof.model.engines.induction import Induction, Relation, eroded, holding_initially, induct, proves, relations_of
 from siteproof.model.engines.learning import Learned, learn
+from siteproof.model.engines.nearing import distance_to, neared
 from siteproof.model.engines.obligations import Goal
 from siteproof.model.engines.queries import Questions
 from siteproof.model.engines.scope import Scope
@@ -45,6 +51,8 @@ __all__ = ["Broken", "Dropped"]
 NEW_STATES = 20_000
 STARTS = 40
 """States in which only the precondition refuses, from which a walk begins."""
+NEAREST, NEARED = 2_000, 300_000
+"""States from which such states are looked for, and how many are entered on the way."""
 
 
 @attrs.frozen(eq=False)
@@ -124,8 +132,8 @@ class Dropped:
         return [one.folded for at, one in enumerate(action.guards) if at != self.number]
 
     @cached_property
-    def freed(self) -> list[tuple[str, tuple[int | bool, ...], Callable[..., bool]]]:
-        """By action and tuple of arguments: whether in a state only this precondition refuses."""
+    def refused_alone(self) -> list[tuple[str, tuple[int | bool, ...], Any]]:
+        """By action and tuple of arguments, as a term: that only this precondition refuses."""
         rows = []
         for action in self.actions:
             for arguments in action.instances():
@@ -134,8 +142,13 @@ class Dropped:
                 node = z3.And(z3.Not(action.guards[self.number].folded), *self.others(action))
                 node = z3.simplify(z3.substitute(node, *given) if given else node)
                 if not z3.is_false(node):
-                    rows.append((action.name, arguments, compile_predicate(self.base.model, node)))
+                    rows.append((action.name, arguments, node))
         return rows
+
+    @cached_property
+    def freed(self) -> list[tuple[str, tuple[int | bool, ...], Callable[..., bool]]]:
+        """The same, as functions of a state."""
+        return [(name, arguments, compile_predicate(self.base.model, node)) for name, arguments, node in self.refused_alone]
 
     def is_freed(self, state: State) -> bool:
         """Whether in a state only this precondition refuses, for some arguments."""
@@ -271,11 +284,49 @@ class Dropped:
         own = {row.name for row in self.base.invariant}
         return self.proved_with([row for row in invariant if row.name not in own and row.name in used]) or invariant
 
+    @cached_property
+    def starts(self) -> list[tuple[State, Path]]:
+        """Reachable states in which only this precondition refuses, with runs to them: from what was explored or walked, or
+        looked for from there."""
+        base = self.base
+        found = [(state, run()) for state, run in islice(((s, r) for s, r in base.reached() if self.is_freed(s)), STARTS)]
+        if found or not self.refused_alone:
+            return found
+        distance = distance_to(base.model, [node for _, _, node in self.refused_alone])
+        nearest = heapq.nsmallest(NEAREST, base.reached(), key=lambda row: distance(row[0]))
+        return neared(base.hunted(base.past), distance, nearest, most=NEARED, enough=STARTS)
+
+    @cached_property
+    def never(self) -> Goal:
+        """That there is no such state, as a claim about the model as it is."""
+        claim = Claim("only this precondition never refuses", given_as_a_term)
+        node = z3.Not(z3.Or(*(node for _, _, node in self.refused_alone)))
+        return Goal(Promise("never", claim.name, claim.name, (), (claim,)), Built(claim, z3.BoolVal(True), node, True, ""))
+
+    def never_with(self, lemmas: Iterable[Named]) -> tuple[Named, ...] | None:
+        """An invariant of the model as it is that proves this, out of its own and `lemmas`; None if that is too little."""
+        rows = [*self.base.invariant, *holding_initially(self.base.model, lemmas), self.never.said]
+        found = induct(self.base.model, rows, relations=self.base.relations)
+        return found.invariant if self.never.key in {row.name for row in found.invariant} else None
+
+    def never_learned(self, few: int, most: int, seconds: float, lemmas: Iterable[Named] = ()) -> tuple[Named, ...] | None:
+        """The same with what is learned from the sample, or, in so many seconds, found by Spacer."""
+        model, rows = self.base.model, [*self.base.invariant, *holding_initially(self.base.model, lemmas)]
+        learned = learn(model, [*rows, self.never.said], [self.never], self.base.relations, self.base.sample, few=few, most=most)
+        found = learned.invariant
+        if found is None and seconds > 0:
+            found = infer(model, self.never, rows, max_seconds=seconds).invariant
+        if found is None:
+            return None
+        own = {row.name for row in (*self.base.invariant, self.never.said)}
+        used = frozenset().union(*eroded(model, found, Questions(found), self.base.relations).leans.values())
+        return self.never_with(row for row in found if row.name not in own and row.name in used) or found
+
     def walked(self, steps: int) -> Broken | None:
         """What a walk of so many steps breaks. The states that it meets join the sample."""
         base, keys = self.base, {goal.key for goal in self.base.goals}
         targets = [target for target in base.targets if target.key in keys]
-        starts = [(state, run()) for state, run in islice(((s, r) for s, r in base.reached() if self.is_freed(s)), STARTS)]
+        starts = self.starts
         self.deeper = it = walked(self.model, targets, base.past, steps=steps, seed=11, first=True, starts=starts,
                                   how=self._hunted(base.past))
         if not it.found:

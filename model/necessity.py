@@ -50,16 +50,17 @@ __all__ = ["THOROUGH", "USUAL", "Effort", "Necessity", "NecessityReport", "Need"
 
 @attrs.frozen
 class Effort:
-    """One attempt at what is open: steps of the walk, guesses for a counterexample, and counterexamples at most."""
+    """One attempt at what is open: steps of the walk, guesses for a counterexample, counterexamples at most, and seconds for
+    Spacer."""
 
     steps: int
     few: int
     most: int
+    seconds: float = 0.0
 
 
 USUAL = (Effort(60_000, 40, 12),)
-THOROUGH = (*USUAL, Effort(120_000, 80, 20), Effort(500_000, 20, 60), Effort(500_000, 80, 60), Effort(1_500_000, 80, 80),
-            Effort(1_500_000, 200, 100))
+THOROUGH = (*USUAL, Effort(120_000, 80, 20, 30), Effort(500_000, 20, 60, 60), Effort(500_000, 80, 120, 240))
 """With patience: minutes for a row that stays open."""
 
 Progress = Callable[[str], None]
@@ -303,11 +304,18 @@ class _Row:
 
     def not_needed(self, without: Dropped, method: str, invariant: Sequence[Named] = ()) -> Necessity:
         """All promises hold without it, by an `invariant` that is not the model's own."""
-        own = {row.name for row in self.base.invariant}
-        lemmas = tuple(" ".join(row.node.sexpr().split()) for row in invariant if row.name not in own)
         besides = self.base.unproved
         reason = f"nothing is said of what the model itself was not shown to keep: {'; '.join(besides)}" if besides else ""
-        return self.verdict(Need.NOT_NEEDED, method, reason, accepts=without.accepts(), lemmas=lemmas)
+        return self.verdict(Need.NOT_NEEDED, method, reason, accepts=without.accepts(), lemmas=self.beside(invariant))
+
+    def defensive(self, invariant: Sequence[Named], method: str) -> Necessity:
+        """No reachable state is refused by it alone, by an `invariant` of the model as it is."""
+        return self.verdict(Need.DEFENSIVE, method, lemmas=self.beside(invariant))
+
+    def beside(self, invariant: Sequence[Named]) -> tuple[str, ...]:
+        """What an invariant has beside the model's own, as text."""
+        own = {row.name for row in self.base.invariant}
+        return tuple(" ".join(row.node.sexpr().split()) for row in invariant if row.name not in own)
 
     def needed(self, without: Dropped, found: Broken, reason: str = "") -> Necessity:
         """It is needed: this breaks without it."""
@@ -344,6 +352,8 @@ class _Row:
         fallen = without.fallen()
         if fallen is None:
             return self.not_needed(without, "plain induction (Houdini)")
+        if self.before.lemmas and (invariant := without.never_with(self.lemmas)) is not None:
+            return self.defensive(invariant, "kept lemmas imply it")
         if (invariant := without.proved_with(self.lemmas)) is not None:
             return self.not_needed(without, "plain induction with kept lemmas", invariant)
         if (found := without.taken(self.before.run, self.base.goals) or without.searched(self.base.goals)) is not None:
@@ -361,6 +371,10 @@ class _Row:
         without = Dropped(self.base, self.actions, self.number)
         if (found := without.walked(effort.steps)) is not None:
             return self.needed(without, found)
+        if not without.starts:
+            invariant = without.never_learned(effort.few, effort.most, effort.seconds, self.lemmas)
+            if invariant is not None:
+                return self.defensive(invariant, "a learned invariant implies it")
         learned = without.learned(effort.few, effort.most, self.lemmas)
         if learned.invariant is not None:
             invariant = without.pruned(learned.invariant)

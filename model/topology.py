@@ -87,7 +87,7 @@ POLICY: Final = (
     "rpo_threshold_minutes",
 )
 """The settings that every policy has; hours of 0 mean "none" (no app-consistent points; only the latest point)."""
-OPTIONAL_POLICY: Final = ("replication_interval_seconds",)
+OPTIONAL_POLICY: Final = ("all_points_hours", "replication_interval_seconds")
 
 
 @frozen

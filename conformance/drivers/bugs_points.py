@@ -82,6 +82,21 @@ class _AllGetOld(ReplicationTarget):
         return [p for p in self.points if now - p.cut_at > retention and p.id not in in_use]
 
 
+class _OnlyNewest(ReplicationTarget):
+    def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:  # noqa: ARG002
+        return [p for p in self.points[:-1] if p.id not in in_use]
+
+
+class _EverySecond(ReplicationTarget):
+    def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:  # noqa: ARG002
+        return [p for p in self.points[-2:0:-2] if p.id not in in_use]
+
+
+class _MinutesForHours(ReplicationTarget):
+    def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:
+        return to_prune(self.points, now, retention / 60, in_use, thins=False)
+
+
 class _RetentionNeverWaits(Coordinator):
     def expire(self, now: float) -> None:
         side = self.record.points_at
@@ -180,6 +195,21 @@ BUGS: tuple[Bug, ...] = (
         "last-point-gets-too-old", FAMILY, "medium",
         "Replication stands still over a weekend, and retention removes point after point, the last one too.",
         ("V2A-37", "S-V2S-15", "H2S-20"), ("P4",), PLANNED, 3, mixed(_AllGetOld, TARGETS),
+    ),
+    Bug(
+        "retention-keeps-the-newest-only", FAMILY, "easy",
+        "Every new point takes the place of all older ones: nobody can go back to before yesterday's mistake.",
+        ("V2A-37", "S-V2S-15", "H2S-20"), ("P4",), FLOWS, 4, mixed(_OnlyNewest, TARGETS),
+    ),
+    Bug(
+        "retention-thins-young-points", FAMILY, "medium",
+        "Points are thinned by their number, not by their age: every second one goes within its first hours.",
+        ("V2A-37", "S-V2S-15", "H2S-20"), ("P4",), FLOWS, 4, mixed(_EverySecond, TARGETS),
+    ),
+    Bug(
+        "retention-takes-hours-for-minutes", FAMILY, "medium",
+        "The policy's hours are taken for minutes, and points go when they are a sixtieth as old as they may get.",
+        ("V2A-37", "S-V2S-15", "H2S-20"), ("P4",), FLOWS, 4, mixed(_MinutesForHours, TARGETS),
     ),
     Bug(
         "retention-never-waits", FAMILY, "hard",

@@ -19,6 +19,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import attrs
+
 from siteproof.conformance.case import OPERATIONS, Scenario
 from siteproof.conformance.content import BLOCK, Base
 from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observation, Rejected
@@ -37,6 +39,12 @@ def _folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="siteproof-", dir=memory if memory.is_dir() else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def with_policy(topology: Topology, settings: Mapping[str, int]) -> Topology:
+    """The topology with a scenario's own policy settings, as far as the implementation has them."""
+    known = {name: float(value) for name, value in settings.items() if hasattr(topology.policy, name)}
+    return attrs.evolve(topology, policy=attrs.evolve(topology.policy, **known)) if known else topology
 
 
 @functools.cache
@@ -58,13 +66,13 @@ class BundledDriver:
         self.folder: Path | None = None
 
     def handshake(self) -> Capabilities:
-        return Capabilities(self.name, stepping=True, own_topologies=True, restores=True)
+        return Capabilities(self.name, stepping=True, own_topologies=True, restores=True, tells_time=True)
 
     def start(self, scenario: Scenario, seed: int, base: Base) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="case-", dir=self.work or _folder()))
         image = self._image(base)
         self.lab = Lab(
-            topology_of(scenario.topology),
+            with_policy(topology_of(scenario.topology), scenario.policy),
             {m: [image] * scenario.disks for m in scenario.machines},
             self.folder,
             seed,
@@ -104,6 +112,10 @@ class BundledDriver:
 
     def advance(self, seconds: int) -> None:
         self.running.advance(seconds)
+
+    def now(self) -> float:
+        """Virtual time in seconds since the start."""
+        return self.running.now
 
     def step(self) -> bool:
         """The next event of the simulation; False when nothing is scheduled."""

@@ -111,6 +111,7 @@ class RemoteDriver:
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
         self._carrier: Carrier | None = None
+        self._time = 0.0
         self._greeting = wire.Greeting(Capabilities(remote.name))
         self._number = 0
         self._late: set[int] = set()
@@ -227,7 +228,18 @@ class RemoteDriver:
         return self._ask("settle", wire.read_flag)
 
     def observe(self, machine: str) -> Observation:
-        return self._ask("observe", wire.read_observation, machine=machine)
+        def read(value: Any) -> Observation:
+            time = wire.read_time(value)
+            if time is None and self._greeting.capabilities.tells_time:
+                raise wire.Nonsense("an observation without 'time'", "seconds, since the handshake says tells_time")
+            self._time = self._time if time is None else time
+            return wire.read_observation(value)
+
+        return self._ask("observe", read, machine=machine)
+
+    def now(self) -> float:
+        """The time that stood in the last observation; 0 before the first."""
+        return self._time
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
         files = self._greeting.files

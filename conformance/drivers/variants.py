@@ -4,11 +4,12 @@ Each is an override of one or two component classes, injected by the driver. Non
 takes its own system's habits for the rules is of no use to anybody else. They differ in timing, in batching, in what they keep
 and for how long, in the number of a job's internal steps, in what they do where the interface leaves a choice, and in caution.
 
-`siteproof run --driver bundled~thins-points` selects one.
+`siteproof run --driver bundled~forgets-late` selects one.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -20,6 +21,7 @@ from siteproof.impl.changelog import Tracked
 from siteproof.impl.control import Job, StepResult
 from siteproof.impl.coordinator import Coordinator, Provider
 from siteproof.impl.messages import Send
+from siteproof.impl.retention import ALL_WITHIN, HOUR
 from siteproof.impl.target import ReplicationTarget
 from siteproof.impl.values import OPERATIONS, Operation, Point, other
 from siteproof.impl.vault import MachineRecord, Situation, Vault
@@ -38,14 +40,17 @@ class _TwoPoints(Coordinator):
         super().periodic_cut(now)
 
 
-class _Thins(ReplicationTarget):
-    def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:  # noqa: ARG002
-        return [p for p in self.points[-2:0:-2] if p.id not in in_use]
+class _ThinsFromTheOtherEnd(ReplicationTarget):
+    def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:
+        """Goes when a younger one, itself past the time in which all are kept, is near."""
+        old = [p for p in self.points[:-1] if p.id not in in_use and now - p.cut_at > (ALL_WITHIN if self.thins else retention)]
+        near = [p for p, younger in itertools.pairwise(old) if younger.cut_at - p.cut_at <= HOUR]
+        return near if self.thins else old
 
 
-class _OnlyNewest(ReplicationTarget):
-    def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:  # noqa: ARG002
-        return [p for p in self.points[:-1] if p.id not in in_use]
+class _ForgetsLate(ReplicationTarget):
+    def points_to_prune(self, now: float, retention: float, in_use: Collection[str]) -> list[Point]:
+        return super().points_to_prune(now, retention + HOUR, in_use)
 
 
 class _KeepsAll(ReplicationTarget):
@@ -160,8 +165,9 @@ class _CodesFromTheEnd(Vault):
 
 VARIANTS: tuple[Variant, ...] = (
     Variant("two-points", "Every cut makes two points of the same instant.", mixed(_TwoPoints, COORDINATORS)),
-    Variant("thins-points", "Retention thins the points out instead of cutting the old end off.", mixed(_Thins, TARGETS)),
-    Variant("only-newest", "Retention keeps the newest point only.", mixed(_OnlyNewest, TARGETS)),
+    Variant("thins-from-the-other-end", "Of old points the youngest of each hour stays, where others keep the oldest.",
+            mixed(_ThinsFromTheOtherEnd, TARGETS)),
+    Variant("forgets-late", "Retention removes a point an hour later than it may.", mixed(_ForgetsLate, TARGETS)),
     Variant("keeps-all-points", "Retention removes nothing.", mixed(_KeepsAll, TARGETS)),
     Variant("cuts-every-minute", "Replication is continuous, with a point a minute.", mixed(_CutsEveryMinute, COORDINATORS)),
     Variant("cuts-every-hour", "Changes are sent every quarter of an hour, with a point an hour.",

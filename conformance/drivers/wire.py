@@ -45,6 +45,7 @@ __all__ = [
     "read_greeting",
     "read_nothing",
     "read_observation",
+    "read_time",
     "result_of",
     "schema",
     "write_message",
@@ -245,7 +246,8 @@ def read_nothing(value: Any) -> None:
 def read_observation(value: Any) -> Observation:
     """The result of `observe`. A key that is absent is unknown."""
     row = dict(_object(value, "the observation"))
-    _known(row, "the observation", [field.name for field in attrs.fields(Observation)])
+    _known(row, "the observation", [*(field.name for field in attrs.fields(Observation)), "time"])
+    row.pop("time", None)
     if row.get("points") is not None:
         row["points"] = tuple(_point(one) for one in _list("points", row["points"]))
     for key in ("allowed_operations", "alerts"):
@@ -256,6 +258,14 @@ def read_observation(value: Any) -> Observation:
         _known(sides, "'running'", ("primary", "recovery"))
         row["running"] = (sides.get("primary", UNKNOWN), sides.get("recovery", UNKNOWN))
     return Observation(**row)
+
+
+def read_time(value: Any) -> float | None:
+    """The time that stands in an observation, in seconds; None where there is none."""
+    time = _object(value, "the observation").get("time")
+    if time is not None and (isinstance(time, bool) or not isinstance(time, int | float)):
+        raise Nonsense(f"'time': {told(time)} in the observation", "seconds, a number")
+    return time
 
 
 def _point(value: Any) -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from siteproof.conformance import blame
+from siteproof.conformance.ages import ages_for
 from siteproof.conformance.case import SIDES, Fault, Heal, Operate, Scenario, Settle, StartMachine, Write
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.concurrent import Moment, Refusal, judge
@@ -77,6 +78,11 @@ def _ended(first: Entry, second: Entry) -> bool:
     return first.end < second.start
 
 
+def _moment(entry: Entry) -> float | None:
+    """When it was seen: by the system's own time, or by that of whoever wrote it down."""
+    return entry.time if entry.time is not None else entry.end if entry.end != float("inf") else entry.start
+
+
 class Machine:
     """One machine of a case."""
 
@@ -93,6 +99,7 @@ class Machine:
                 moves_by_itself=case.moves_by_itself,
                 strict=case.strict_order,
                 unseen_faults="faults" in case.unseen,
+                ages=ages_for(scenario),
             )
         ]
 
@@ -102,7 +109,7 @@ class Machine:
                 if isinstance(entry.command, Write) and entry.command.machine == self.machine:
                     command = entry.command
                     self.records[index] = self.journal.issue(
-                        command.disk, command.block, entry.branch, in_copy=command.side not in SIDES
+                        command.disk, command.block, entry.branch, in_copy=command.side not in SIDES, now=_moment(entry)
                     )
             try:
                 found = self._plain(*knot[0]) if len(knot) == 1 else self._tangled(knot)
@@ -158,6 +165,7 @@ class Machine:
             former=other in read,
             copy="test" in read,
             points=all(id in read or id in known for id, _ in told),
+            now=_moment(entry),
         )
 
     def _step(self, factor: Factor, node: Node) -> Divergence | None:

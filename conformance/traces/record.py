@@ -34,6 +34,7 @@ class TraceWriter:
         self._seen: dict[str, Any] = {}
         self._read: dict[str, dict[str, Any]] = {}
         self._again: dict[str, dict[str, Any]] = {}
+        self._now: float | None = None
         self._results: list[CampaignResult] = []
         self._line({"kind": KIND, "format": FORMAT, "by": by})
 
@@ -81,8 +82,8 @@ class TraceWriter:
             }
         )
 
-    def looked(self, machine: str, seen: Observation) -> None:
-        self._seen[machine] = seen.to_json()
+    def looked(self, machine: str, seen: Observation, now: float | None) -> None:
+        self._seen[machine], self._now = seen.to_json(), now
 
     def read(self, machine: str, where: str, view: View) -> None:
         self._read.setdefault(machine, {})[where] = told_view(view)
@@ -106,6 +107,8 @@ class TraceWriter:
         for key, told in (("seen", self._seen), ("read", self._read), ("again", self._again)):
             if told:
                 row[key] = told
+        if self._now is not None:
+            row["time"] = self._now
         self._line(row)
         self._forget()
 

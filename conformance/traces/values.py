@@ -65,7 +65,8 @@ class TraceError(SiteproofError):
 class Entry:
     """One line of a case. `command` is None for a look; `point` is what a request named, an id or a word. `answer` is None where
     it is unknown, True where the command has none. `read` has contents by place: a point's id, a side, `test`. `again`: points
-    that were read once more and had changed. `start` and `end` are seconds; None: in the order of the file."""
+    that were read once more and had changed. `start` and `end` are seconds; None: in the order of the file. `time` is the
+    system's own when it was seen, in seconds."""
 
     line: int
     command: Command | None
@@ -79,6 +80,7 @@ class Entry:
     again: Mapping[str, Mapping[str, View]] = attrs.Factory(dict)
     branch: int = 0
     assumed: str = ""
+    time: float | None = None
 
     @property
     def rested(self) -> bool:
@@ -247,7 +249,7 @@ class Reader:
             self.line, command, point, answer, skipped, start, end, seen,
             {m: self._views(one) for m, one in self._by_machine(row, "read", case).items()},
             {m: self._views(one) for m, one in self._by_machine(row, "again", case).items()},
-            branch, str(row.get("assumed", "")),
+            branch, str(row.get("assumed", "")), self._time(row.get("time")),
         )  # fmt: skip
 
     def _command(self, row: dict[str, Any], scenario: Scenario) -> tuple[Command, str | None]:
@@ -385,7 +387,7 @@ class Reader:
         return found
 
 
-_BESIDE = ("answer", "code", "at", "start", "end", "seen", "read", "again", "branch", "assumed", "note")
+_BESIDE = ("answer", "code", "at", "start", "end", "time", "seen", "read", "again", "branch", "assumed", "note")
 """The keys of an entry that are not its command's."""
 _CUT = 'record it again; or add a line {"kind": "end"} to have what is there judged'
 

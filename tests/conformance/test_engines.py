@@ -48,7 +48,7 @@ def test_a_short_campaign_takes_nearly_every_reachable_action(flow: str) -> None
     assert not set(actions.missing) & {"switch_unplanned", "commit_second_half", "finish_copy", "make_test_copy", "contact"}
     assert transitions.covered >= 0.3 * transitions.feasible
     assert requirements.covered == requirements.feasible
-    assert not result.warnings
+    assert [warning for warning in result.warnings if not warning.startswith("time was never told")] == []
 
 
 def test_the_same_seed_does_the_same() -> None:
@@ -83,7 +83,7 @@ class Ends:
     def case(self, *_: object) -> None:
         self.cases.append(([], None))
 
-    def looked(self, _: str, seen: Observation) -> None:
+    def looked(self, _machine: str, seen: Observation, _now: float | None) -> None:
         self.cases[-1] = (self.cases[-1][0], seen)
 
     def step(self, command: Command | None, *_: object) -> None:

@@ -889,7 +889,7 @@ OPTIONAL = {
     "links": {"port", "authentication", "requirements"},
     "places": {"encrypted_at_rest", "requirements"},
     "failback_setup": {"locations", "synchronisation", "components", "paths", "automatic_policy", "requirements"},
-    "policy": {"replication_interval_seconds"},
+    "policy": {"all_points_hours", "replication_interval_seconds"},
     "policy_limits": {"minimum", "maximum", "allowed"},
 }
 
