@@ -123,11 +123,11 @@ def wrong_points(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) 
         )
     early = factor.early(sight)
     if early is not None and early.made is not None and sight.now is not None and not any(n[5] for n in used):
-        age, kept = sight.now - early.made.first, "" if factor.ages is None else factor.ages.told
+        age, policy = sight.now - early.made.first, "" if factor.ages is None else factor.ages.told
         return Found(
             "points",
             f"{early.id} is gone, at most {hours(age)} old",
-            kept,
+            policy,
             "P4",
             "only age removes a point",
             f"The recovery point {early.id} of {machine} was removed before its time: nobody can go back to it any more.",

@@ -15,6 +15,7 @@ Rules
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
@@ -27,7 +28,7 @@ from siteproof.model.promise.vocabulary import Direction, Failover, Job, Point, 
 from siteproof.model.readings.python import CompiledAction, CompiledModel, State, compile_model, specialised
 from siteproof.model.system import Kind, constants_of
 
-__all__ = ["CUT", "PLAIN", "REMOVED", "RENEWED", "Abstract", "Index", "Promised", "Shown"]
+__all__ = ["CUT", "PLAIN", "REMOVED", "RENEWED", "Abstract", "Index", "Promised", "Shown", "promised_of"]
 
 PLAIN, CUT, RENEWED, REMOVED = range(4)
 
@@ -148,6 +149,10 @@ class Promised:
             if variable.domain.of not in (bool, int)
         }
         """The code of each word, by the position of the variable that can have it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It is sent by what it was made from, and made anew where it arrives, once."""
+        return promised_of, (self.name, tuple(sorted(self.model.facts.values.items())))
 
     def _kind_of(self, action: CompiledAction) -> int:
         changes = action.action.changes
@@ -330,3 +335,10 @@ class Promised:
         row = list(s)
         row[self.at.point], row[self.at.point_at] = advertised, position if advertised else 0
         return tuple(row)
+
+
+@functools.lru_cache(maxsize=6)
+def promised_of(name: str, facts: tuple[tuple[str, bool], ...]) -> Promised:
+    """The promise level of a flow with these facts. It is the same one for all campaigns of the flow, since it remembers states
+    and what can be reached; what it remembers changes no answer."""
+    return Promised(name, dict(facts))

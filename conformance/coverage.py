@@ -131,17 +131,21 @@ def explore(promised: Promised, operations: frozenset[str] = ALL[0], faults: fro
 
 @attrs.define
 class Ledger:
-    """Counts of one campaign."""
+    """Counts of one campaign. `met` has its switches, and those that others have met before it: engines look for what is in
+    neither."""
 
     promised: Promised
     switches: set[Switch] = attrs.field(factory=set)
     taken: Counter[str] = attrs.field(factory=Counter)
     lifecycles: Counter[Abstract] = attrs.field(factory=Counter)
+    met: set[Switch] = attrs.field(factory=set)
 
     def meet(self, here: Abstract | None, command: str, verdict: str) -> None:
         """A command was carried out in a state whose lifecycle the oracle was sure of (else None)."""
         if here is not None:
-            self.switches.add(switch(self.promised, here, command, verdict))
+            one = switch(self.promised, here, command, verdict)
+            self.switches.add(one)
+            self.met.add(one)
             self.lifecycles[here] += 1
 
     def coverage(self, operations: Iterable[str] = ALL[0], faults: Iterable[str] = ALL[1]) -> tuple[Coverage, ...]:

@@ -10,7 +10,6 @@ Rules
 
 from __future__ import annotations
 
-import functools
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -20,8 +19,9 @@ from typing import Any
 import attrs
 
 from siteproof.conformance.case import Case, Scenario
-from siteproof.conformance.closure import Promised
+from siteproof.conformance.closure import Promised, promised_of
 from siteproof.conformance.content import Base
+from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.coverage import Ledger
 from siteproof.conformance.engines.engine import Engine
 from siteproof.conformance.engines.registry import ENGINES, engine_kind
@@ -31,7 +31,7 @@ from siteproof.conformance.tally import Tally, Watched
 from siteproof.conformance.verdict import verdict, warnings
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
-__all__ = ["ENGINES", "CampaignEvent", "CaseRun", "campaign", "promised_for", "run_case"]
+__all__ = ["ENGINES", "CampaignEvent", "CaseRun", "Played", "campaign", "concluded", "promised_for", "run_case"]
 
 EVENT_EVERY = 0.25
 POLISH_TRIES, POLISH_FOUND, POLISH_SECONDS = 24, 3, 10.0
@@ -71,15 +71,23 @@ class CampaignEvent:
     result: CampaignResult | None = None
 
 
+@attrs.frozen
+class Played:
+    """What a campaign has done and counted, before it is judged: the seed it had, the seconds it took, an image that it was on,
+    cases of the sweep, and what its engine says."""
+
+    tally: Tally
+    counterexample: Counterexample | None
+    seed: int
+    seconds: float
+    image: str = ""
+    swept: int = 0
+    notes: tuple[str, ...] = ()
+
+
 def promised_for(topology: Topology) -> Promised:
-    """The promise level of a topology, ready for the oracle. It is the same one for campaigns of the same flow, since it
-    remembers states and what can be reached; what it remembers changes no answer."""
-    return _promised(topology.id, topology.fact_values)
-
-
-@functools.lru_cache(maxsize=6)
-def _promised(id: str, facts: tuple[tuple[str, bool], ...]) -> Promised:
-    return Promised(id, dict(facts))
+    """The promise level of a topology, ready for the oracle."""
+    return promised_of(topology.id, tuple(sorted(topology.facts.items())))
 
 
 def run_case(
@@ -129,10 +137,13 @@ def campaign(
     shrink: bool = True,
     promised: Promised | None = None,
     recorder: Recorder | None = None,
+    corpus: Corpus | None = None,
+    on_played: Callable[[Played], None] | None = None,
 ) -> CampaignResult:
     """Run cases until the budget is spent, the engine has run all that it has, or something diverges. A fresh seed is drawn when
     none is given; it is in the result, and in every event. `recorder` writes down every case, but not those of the shrinker.
-    With `machines` or `disks` every case has so many, and one of the other; else scenarios are mixed. Raises `DriverError` when
+    With `machines` or `disks` every case has so many, and one of the other; else scenarios are mixed. `corpus` is what earlier
+    campaigns have kept, and is added to. `on_played` gets what was counted, before it is judged. Raises `DriverError` when
     the driver fails, `UsageError` for an unknown engine."""
     kind = engine_kind(engine)
     known = topology if isinstance(topology, Topology) else load_topology(topology)
@@ -141,7 +152,8 @@ def campaign(
     start = random.SystemRandom().getrandbits(31) if seed is None else seed
     chance = random.Random(start)
     player = kind.make(chance)
-    tally = Tally(Ledger(level))
+    kept = Corpus() if corpus is None else corpus
+    tally = Tally(Ledger(level, met=kept.met))
     began = time.monotonic()
     mixed = machines is None and disks is None and not image
     shapes = SHAPES if mixed else (((machines or 1, disks or 1), 1),)
@@ -163,7 +175,7 @@ def campaign(
         return Watched(scenario, seed, driver, level, name=driver_name, base=base, recorder=recorder)
 
     tell("begun")
-    opened = _Open(scenario, make, tally)
+    opened = _Open(scenario, make, tally, kept)
     while time.monotonic() - began < max_seconds and (max_cases is None or tally.cases < max_cases):
         if tally.cases and len(shapes) > 1:
             shape = chance.choices([s for s, _ in shapes], [w for _, w in shapes])[0]
@@ -187,33 +199,45 @@ def campaign(
         if time.monotonic() - told > EVENT_EVERY:
             told = time.monotonic()
             tell("progress")
-    coverage = tally.ledger.coverage(tally.can.operations, tally.can.faults) if tally.can is not None else tally.ledger.coverage()
-    outcome, reason = verdict(tally, counterexample, coverage)
-    result = CampaignResult(
-        known.id,
-        driver_name,
+    seconds, swept = time.monotonic() - began, int(getattr(player, "swept", 0))
+    played = Played(tally, counterexample, start, seconds, image, swept, player.notes())
+    if on_played is not None:
+        on_played(played)
+    result = concluded(played, level, known.id, driver_name, engine)
+    tell("done", result.reason, result=result)
+    return result
+
+
+def concluded(played: Played, level: Promised, topology: str, driver: str, engine: str) -> CampaignResult:
+    """The verdict on what was played, and everything that is told beside it."""
+    tally = played.tally
+    ledger = attrs.evolve(tally.ledger, promised=level)
+    coverage = ledger.coverage(tally.can.operations, tally.can.faults) if tally.can is not None else ledger.coverage()
+    tally = attrs.evolve(tally, ledger=ledger)
+    outcome, reason = verdict(tally, played.counterexample, coverage)
+    return CampaignResult(
+        topology,
+        driver,
         engine,
         outcome,
         reason,
         tally.cases,
         tally.steps,
-        time.monotonic() - began,
-        start,
+        played.seconds,
+        played.seed,
         coverage,
-        dict(sorted((n, tally.ledger.taken[n]) for n in {a.name for a in level.model.actions})),
+        dict(sorted((n, ledger.taken[n]) for n in {a.name for a in level.model.actions})),
         dict(tally.skipped),
-        counterexample,
+        played.counterexample,
         warnings(tally, level),
         tally.checks,
-        image,
+        played.image,
         {told_shape(shape): count for shape, count in sorted(tally.scenarios.items())},
         float(median(tally.failovers)) if tally.failovers else 0.0,
         max(tally.failovers, default=0),
-        int(getattr(player, "swept", 0)),
-        player.notes(),
+        played.swept,
+        played.notes,
     )
-    tell("done", reason, result=result)
-    return result
 
 
 def _scenario(source: str, shape: tuple[int, int], blocks: int, image: str) -> Scenario:
@@ -229,13 +253,13 @@ def told_shape(shape: tuple[int, int]) -> str:
 class _Open:
     """Opens the sessions of a campaign. `scenario` is that of the next case."""
 
-    def __init__(self, scenario: Scenario, make: Callable[[Scenario, int], Watched], tally: Tally) -> None:
-        self.scenario, self.make, self.tally = scenario, make, tally
+    def __init__(self, scenario: Scenario, make: Callable[[Scenario, int], Watched], tally: Tally, corpus: Corpus) -> None:
+        self.scenario, self.make, self.tally, self.corpus = scenario, make, tally, corpus
         self.last: Watched | None = None
 
     def __call__(self, seed: int) -> Session:
         session = self.last = self.make(self.scenario, seed)
-        session.tally, session.met = self.tally, self.tally.ledger.switches
+        session.tally, session.met = self.tally, self.tally.ledger.met
         return session
 
     def abandon(self) -> None:

@@ -41,6 +41,19 @@ class Tally:
     untold: Counter[str] = attrs.Factory(Counter)
     can: Capabilities | None = None
 
+    def join(self, other: Tally) -> None:
+        """Add what another campaign on the same flow and driver has counted."""
+        for counter in ("skipped", "commands", "seen", "scenarios", "untold"):
+            getattr(self, counter).update(getattr(other, counter))
+        for number in ("cases", "steps", "checks", "gave_up", "looks"):
+            setattr(self, number, getattr(self, number) + getattr(other, number))
+        self.failovers += other.failovers
+        self.trips = max(self.trips, other.trips)
+        self.can = self.can or other.can
+        self.ledger.switches |= other.ledger.switches
+        self.ledger.taken.update(other.ledger.taken)
+        self.ledger.lifecycles.update(other.ledger.lifecycles)
+
     def add(self, session: Watched) -> None:
         self.cases += 1
         self.steps += len(session.commands)

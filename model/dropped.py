@@ -17,7 +17,7 @@ Rules
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -30,7 +30,7 @@ from siteproof.model.claims import Built, Claim, Promise
 from siteproof.model.engines.graph import Graph
 from siteproof.model.engines.horn import infer
 from siteproof.model.engines.induction import Induction, Relation, eroded, holding_initially, induct, proves, relations_of
-from siteproof.model.engines.learning import Learned, learn
+from siteproof.model.engines.learning import Learned, Sample, learn
 from siteproof.model.engines.nearing import distance_to, neared
 from siteproof.model.engines.obligations import Goal
 from siteproof.model.engines.queries import Questions
@@ -312,7 +312,7 @@ class Dropped:
     def never_learned(self, few: int, most: int, seconds: float, lemmas: Iterable[Named] = ()) -> tuple[Named, ...] | None:
         """The same with what is learned from the sample, or, in so many seconds, found by Spacer."""
         model, rows = self.base.model, [*self.base.invariant, *holding_initially(self.base.model, lemmas)]
-        learned = learn(model, [*rows, self.never.said], [self.never], self.base.relations, self.base.sample, few=few, most=most)
+        learned = self._learned(model, [*rows, self.never.said], [self.never], self.base.relations, self.base.sample, few, most)
         found = learned.invariant
         if found is None and seconds > 0:
             found = infer(model, self.never, rows, max_seconds=seconds).invariant
@@ -363,7 +363,17 @@ class Dropped:
         is none."""
         sample = self.base.sample if self.deeper is None else self.base.sample.also(self.deeper.came)
         rows = [*self.base.invariant, *holding_initially(self.model, lemmas)]
-        return learn(self.model, rows, self.base.goals, self.relations, sample, few=few, most=most)
+        return self._learned(self.model, rows, self.base.goals, self.relations, sample, few, most)
+
+    @staticmethod
+    def _learned(model: Model, rows: Sequence[Named], goals: Sequence[Goal], relations: Mapping[str, Relation], sample: Sample,
+                 few: int, most: int) -> Learned:  # fmt: skip
+        """More than one attempt: which one ends well depends on the states that the solver happens to show."""
+        for guesses in (few, 2 * few, few // 2):
+            found = learn(model, rows, goals, relations, sample, few=guesses, most=most)
+            if found.invariant is not None:
+                break
+        return found
 
 
 def _complete(graph: Graph) -> int:

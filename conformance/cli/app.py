@@ -240,6 +240,25 @@ def run(
         int | None, typer.Option(min=1, metavar="N", help="Machines in every case. A mix of scenarios if neither is given.")
     ] = None,
     disks: Annotated[int | None, typer.Option(min=1, metavar="N", help="Disks of every machine.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Local processes. Default: one for each processor with a built-in driver; one with your own, with --seed,"
+            " --max-cases or --record.",
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Spread the cases over a dask.distributed cluster, by its scheduler's address."
+        ),
+    ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the shortest way to every state here, and go on where earlier runs have stopped."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a report folder with counterexamples, and a pytest file for each.")
     ] = None,
@@ -254,12 +273,14 @@ def run(
 ) -> Exit:
     """Hold a system under test against the model, in a campaign of generated cases.
 
-    Without --seed a fresh seed is drawn and printed; with it the same cases are drawn again.
+    Without --seed a fresh seed is drawn and printed; with it the same cases are drawn again, by one process.
     """
     from siteproof.conformance.cli import running
+    from siteproof.conformance.cli.hands import Where
 
     kept = running.Kept(record, junit, events)
-    return running.run(session, driver, topology or [], max_time, engine or [], max_cases, out, machines, disks, kept)
+    where = Where(jobs, cluster, corpus)
+    return running.run(session, driver, topology or [], max_time, engine or [], max_cases, out, machines, disks, kept, where)
 
 
 @app.command(epilog="Example: siteproof replay siteproof-report/counterexamples/vmware-to-azure.json")

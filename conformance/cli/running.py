@@ -9,7 +9,8 @@ import secrets
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 import attrs
@@ -19,8 +20,10 @@ from rich.text import Text
 from siteproof.conformance.case import command_to_json, describe
 from siteproof.conformance.check import UNPLANNED
 from siteproof.conformance.cli.checking import check_supported, machine_facts, now, short_path
+from siteproof.conformance.cli.hands import Where
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, check_writable, parse_duration, version
+from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.drivers.registry import factory_here, flows_of, is_bundled
 from siteproof.conformance.engines.registry import DEFAULT, engine_kind
 from siteproof.conformance.exits import Exit
@@ -37,6 +40,7 @@ from siteproof.conformance.report.write import publish, run_json
 from siteproof.conformance.results import CampaignResult, Counterexample, StepRecord
 from siteproof.conformance.runner import CampaignEvent, campaign, promised_for
 from siteproof.conformance.session import DriverFactory
+from siteproof.conformance.spread import Plan, spread
 from siteproof.conformance.traces.record import TraceWriter
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
 
@@ -54,11 +58,15 @@ def run(
     machines: int | None = None,
     disks: int | None = None,
     kept: Kept | None = None,
+    where: Where | None = None,
 ) -> Exit:
     """A campaign for each flow and engine, the time of a flow shared among its engines. With `out`, a report folder; with
     `machines` or `disks`, scenarios of that size only. Without a seed a fresh one is drawn, for all campaigns, and told first."""
     kept = kept if kept is not None else Kept()
     kept.check()
+    where = where if where is not None else Where()
+    fixed = session.seed is not None or max_cases is not None or kept.record is not None
+    where.check(fixed)
     began, started = time.perf_counter(), now()
     engines = [engine_kind(engine).id for engine in dict.fromkeys(engines or [DEFAULT])]
     seconds = parse_duration(max_time, "--max-time") / len(engines)
@@ -74,13 +82,17 @@ def run(
     command = "siteproof " + shlex.join(sys.argv[1:])
     seed = secrets.randbits(31) if session.seed is None else session.seed
     if not session.quiet:
-        print(f"siteproof: seed {seed} (--seed {seed} draws the same cases)", file=sys.stderr, flush=True)
+        one = where.alone(driver, fixed)
+        again = f"--seed {seed} draws the same cases" if one else "each slice has one that is drawn from it"
+        print(f"siteproof: seed {seed} ({again})", file=sys.stderr, flush=True)
     try:
-        with kept.opened(command) as (recorder, events):
+        with kept.opened(command) as (recorder, events), contextlib.ExitStack() as stack:
+            hands = stack.enter_context(where.hands(driver, fixed))
             for topology, source in zip(topologies, names or [t.id for t in topologies], strict=True):
                 with no_prints():
                     campaigns = _Campaigns(
-                        session, factory, driver, seconds, engines, max_cases, (machines, disks), seed, recorder, events
+                        session, factory, driver, seconds, engines, max_cases, (machines, disks), seed, recorder, events, hands,
+                        where.corpus,
                     )
                     flow, interrupted = campaigns.run(topology, source)
                 flows.append(flow)
@@ -204,6 +216,8 @@ class _Campaigns:
     seed: int
     recorder: TraceWriter | None
     events: EventFile | None
+    hands: tuple[Executor | None, int]
+    corpus: Path | None
 
     def run(self, topology: Topology, source: str) -> tuple[FlowReport, bool]:
         """Those of one flow; and whether they were interrupted."""
@@ -222,30 +236,46 @@ class _Campaigns:
                     if self.recorder is not None:
                         self.recorder.result(event.result)
 
+            corpus = Corpus.load(self.corpus, topology, self.driver) if self.corpus is not None else Corpus()
             try:
-                promised = promised_for(topology)
                 for engine in self.engines:
-                    campaign(
-                        source,
-                        self.factory,
-                        engine,
-                        self.seed,
-                        self.seconds,
-                        self.max_cases,
-                        take,
-                        driver_name=self.driver,
-                        machines=self.shape[0],
-                        disks=self.shape[1],
-                        promised=promised,
-                        recorder=self.recorder,
-                    )
+                    self._campaign(topology, source, engine, corpus, take)
                     if results[-1].counterexample is not None:
                         break
             except KeyboardInterrupt:
                 so_far = f"{count(last.cases, 'case')} and {count(last.steps, 'step')}, none of which diverged"
                 missing = f"the campaign (seed {self.seed}), interrupted after {so_far}"
                 return FlowReport(topology, campaigns=tuple(results), unfinished=(missing,)), True
+            finally:
+                if self.corpus is not None:
+                    corpus.save(self.corpus, topology, self.driver)
         return FlowReport(topology, campaigns=tuple(results)), False
+
+    def _campaign(
+        self, topology: Topology, source: str, engine: str, corpus: Corpus, take: Callable[[CampaignEvent], None]
+    ) -> None:
+        """One engine's, on all hands."""
+        executor, workers = self.hands
+        machines, disks = self.shape
+        if executor is not None:
+            spread(Plan(source, self.driver, engine, self.seed, self.seconds, machines, disks), executor, workers, corpus, take)
+            return
+        seed = corpus.fresh(self.seed) if self.corpus is not None else self.seed
+        campaign(
+            source,
+            self.factory,
+            engine,
+            seed,
+            self.seconds,
+            self.max_cases,
+            take,
+            driver_name=self.driver,
+            machines=machines,
+            disks=disks,
+            promised=promised_for(topology),
+            recorder=self.recorder,
+            corpus=corpus,
+        )
 
 
 # ------------------------------------------------------------------------------------------------------- counterexamples

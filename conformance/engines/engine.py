@@ -21,16 +21,20 @@ from typing import Protocol
 import attrs
 
 from siteproof.conformance.case import Scenario
+from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.session import Session
 
 __all__ = ["Engine", "Kind", "Opener"]
 
 
 class Opener(Protocol):
-    """Opens the session of a case, with a seed, on the case's scenario."""
+    """Opens the session of a case, with a seed, on the case's scenario. `corpus` is what the campaign keeps."""
 
     @property
     def scenario(self) -> Scenario: ...
+
+    @property
+    def corpus(self) -> Corpus: ...
 
     def __call__(self, seed: int) -> Session: ...
 

@@ -3,9 +3,9 @@
 Rules
 1. Shares are of steps, not of time, so that a seed draws the same cases on every machine; what an engine prepares counts by what
    it is worth in steps (`worked`). An engine that is dear for each case so gets few cases.
-2. Random has the first `ALONE` steps for itself, and draws there what it would draw without a portfolio: it finds most bugs, and
-   finds them soonest (figures in docs/engines.md). It *stalls* when its last `STALLED` cases have covered no transition that was
-   new to the campaign; then its share falls and the others' rise, whenever that is.
+2. Random has the first `ALONE` steps on an empty corpus for itself, and draws there what it would draw without a portfolio: it
+   finds most bugs, and finds them soonest (figures in docs/engines.md). It *stalls* when its last `STALLED` cases have covered
+   no transition that was new to the campaign; then its share falls and the others' rise, whenever that is.
 3. The next case is made by the engine that is farthest behind its share.
 4. An engine that is done (`case` gives None) leaves its share to the others.
 5. What random has found is of use to the others: they all see what the campaign has met.
@@ -19,6 +19,7 @@ from collections.abc import Callable
 import attrs
 
 from siteproof.conformance.case import Scenario
+from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.engines.engine import Engine, Opener
 from siteproof.conformance.session import Session
 
@@ -57,6 +58,10 @@ class _Counted:
     @property
     def scenario(self) -> Scenario:
         return self.opened.scenario
+
+    @property
+    def corpus(self) -> Corpus:
+        return self.opened.corpus
 
     def __call__(self, seed: int) -> Session:
         session = self.opened(seed)
@@ -104,6 +109,7 @@ class Portfolio:
         self.dry = 0
         """Cases of random in a row that met nothing new."""
         self.found = ""
+        self.alone: int | None = None
 
     @property
     def stalled(self) -> bool:
@@ -116,7 +122,9 @@ class Portfolio:
 
     def case(self, opened: Opener) -> Session | None:
         """A case of the engine whose turn it is; None when all are done."""
-        while (id := self._next()) is not None:
+        if self.alone is None:
+            self.alone = 0 if len(opened.corpus) else ALONE
+        while (id := self._next(self.alone)) is not None:
             member = self.members[id]
             if member.engine is None:
                 member.engine = member.make(member.chance)
@@ -139,13 +147,13 @@ class Portfolio:
 
     _met = 0
 
-    def _next(self) -> str | None:
+    def _next(self, alone: int) -> str | None:
         """The engine that is farthest behind its share."""
         total = sum(m.steps for m in self.members.values())
         best, least = None, 0.0
         for id, member in self.members.items():
             share = member.share.late if self.stalled else member.share.early
-            if member.done or not share or (id != "random" and total < ALONE and not self.stalled):
+            if member.done or not share or (id != "random" and total < alone and not self.stalled):
                 continue
             behind = member.spent / share
             if best is None or behind < least:

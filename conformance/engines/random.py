@@ -3,10 +3,9 @@
 Rules
 1. The next command is drawn by weight from those that make sense in the state that the oracle believes the system to be in, and
    some that must be refused.
-2. A corpus keeps the shortest way to each abstract state (lifecycle, faults, whether the replica lags, or has received what is in
-   no point yet) that was ever met. Half of the cases begin with the way to a state that has been chosen seldom so far, and in
-   whose lifecycle few commands were given, and go on from there; most others begin with a machine that is protected, since
-   little is promised before.
+2. The campaign's corpus (`siteproof.conformance.corpus`) keeps the shortest way to each state that was ever met. Half of the
+   cases begin with the way to a state that has been chosen seldom so far, and in whose lifecycle few commands were given, and go
+   on from there; most others begin with a machine that is protected, since little is promised before.
 3. Every third case is one of the sweep (`engines.sweep`) until that is done. One case in seven makes one to three quick round
    trips first: some failures need many failovers.
 4. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more.
@@ -15,11 +14,8 @@ Rules
 from __future__ import annotations
 
 import random
-from collections import Counter
 
-import attrs
-
-from siteproof.conformance.case import Command, Operate, Scenario, Settle
+from siteproof.conformance.case import Command, Operate, Settle
 from siteproof.conformance.engines.choice import Mood, choices
 from siteproof.conformance.engines.engine import Opener
 from siteproof.conformance.engines.liveness import conclude
@@ -28,22 +24,8 @@ from siteproof.conformance.session import Session
 
 __all__ = ["RandomEngine"]
 
-Key = tuple[object, ...]
-
 SWEEP_EVERY = 3
 ROUND_TRIPS = 0.15
-
-
-def _shape(scenario: Scenario) -> Key:
-    return len(scenario.machines), scenario.disks
-
-
-@attrs.define
-class _Way:
-    commands: tuple[Command, ...]
-    seed: int
-    here: Key
-    used: int = 1
 
 
 class RandomEngine:
@@ -52,9 +34,6 @@ class RandomEngine:
     def __init__(self, chance: random.Random, *, length: int = 30, guided: bool = True) -> None:
         self.name = "random" if guided else "uniform"
         self.chance, self.length, self.guided, self.worked = chance, length, guided, 0
-        self.corpora: dict[Key, dict[Key, _Way]] = {}
-        self.been: Counter[Key] = Counter()
-        """How many commands were given in each lifecycle state."""
         self.sweep = SweepEngine(chance) if guided else None
         self.cases = 0
 
@@ -69,12 +48,9 @@ class RandomEngine:
         self.cases += 1
         if self.sweep is not None and self.cases % SWEEP_EVERY == 0 and (session := self.sweep.case(opened)) is not None:
             return session
-        way = None
-        corpus = self.corpora.get(_shape(opened.scenario), {})
-        if self.guided and corpus and chance.random() < 0.5:
-            some = chance.sample(list(corpus.values()), min(6, len(corpus)))
-            way = min(some, key=lambda one: (self.been[one.here] * one.used, len(one.commands)))
-            way.used += 1
+        corpus = opened.corpus
+        may = self.guided and corpus.has(opened.scenario) and chance.random() < 0.5
+        way = corpus.chosen(opened.scenario, chance) if may else None
         session = opened(way.seed if way is not None else chance.getrandbits(32))
         goes = True
         for command in way.commands if way is not None else ():
@@ -95,32 +71,8 @@ class RandomEngine:
             command = chance.choices([c for _, c in options], [w for w, _ in options])[0]
             goes = session.step(command)
             if goes and self.guided:
-                self._remember(session)
+                corpus.remember(session)
         return conclude(session, chance.choice(mood.blocks))
 
     def notes(self) -> tuple[str, ...]:
         return self.sweep.notes() if self.sweep is not None else ()
-
-    def _remember(self, session: Session) -> None:
-        key: list[object] = [frozenset(session.faults)]
-        here: Key = ()
-        for factor in session.factors.values():
-            state = next(iter(factor.candidates))[0]
-            at = factor.promised.at
-            lifecycle = factor.promised.lifecycle(state)
-            here = (*here, lifecycle)
-            key += [
-                lifecycle,
-                state[at.head] > state[at.passive],
-                state[at.passive] > state[at.latest],
-                state[at.running],
-                state[at.passive_running],
-                state[at.epoch] == state[at.passive_epoch],
-                bool(state[at.cached]),
-                min(2, len(factor.points)),
-            ]
-        self.been[here] += 1
-        corpus = self.corpora.setdefault(_shape(session.scenario), {})
-        known = corpus.get(tuple(key))
-        if known is None or len(session.commands) < len(known.commands):
-            corpus[tuple(key)] = _Way(tuple(session.commands), session.seed, here, known.used if known else 1)

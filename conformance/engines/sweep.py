@@ -29,6 +29,7 @@ from siteproof.conformance.case import (
     Steps,
     Write,
 )
+from siteproof.conformance.corpus import Corpus, digest_of
 from siteproof.conformance.engines.engine import Opener
 from siteproof.conformance.engines.liveness import conclude, homeward
 from siteproof.conformance.session import Session
@@ -155,7 +156,7 @@ class SweepEngine:
         self.todo: list[Swept] = []
         self.early: list[Swept] = []
         """Cases that are few, and go first."""
-        self.swept = 0
+        self.swept = self.passed = 0
 
     def case(self, opened: Opener) -> Session | None:
         """A scout as long as there are any, then a case of the sweep."""
@@ -166,9 +167,10 @@ class SweepEngine:
             else:
                 self.scouts.clear()
             return conclude(session)
-        chosen = self.next()
+        chosen = self.next(opened.corpus)
         if chosen is None:
             return None
+        opened.corpus.done.add(digest_of(chosen.commands))
         session = opened(chosen.seed)
         for command in chosen.commands:
             if not session.step(command):
@@ -179,7 +181,8 @@ class SweepEngine:
         if not self.swept:
             return ()
         left = len(self.early) + len(self.todo)
-        return (f"sweep: {self.swept:,} of {self.swept + left:,} cases, a fault at a step of an operation",)
+        passed = f"; {self.passed:,} were run before" if self.passed else ""
+        return (f"sweep: {self.swept:,} of {self.swept + left:,} cases, a fault at a step of an operation{passed}",)
 
     def scout(self, session: Session, first: str) -> bool:
         """Go round and make the cases. False after a divergence."""
@@ -214,10 +217,13 @@ class SweepEngine:
         self.chance.shuffle(self.todo)
         return True
 
-    def next(self) -> Swept | None:
-        """The next case of the sweep."""
-        cases = self.early or self.todo
-        if not cases:
-            return None
-        self.swept += 1
-        return cases.pop()
+    def next(self, corpus: Corpus) -> Swept | None:
+        """The next case of the sweep that no run on this corpus has made."""
+        while cases := self.early or self.todo:
+            case = cases.pop()
+            if digest_of(case.commands) in corpus.done:
+                self.passed += 1
+                continue
+            self.swept += 1
+            return case
+        return None

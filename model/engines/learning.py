@@ -1,9 +1,9 @@
 """Invariants that nobody wrote, learned from states that are known to be reachable.
 
 Rules
-1. A *sample* holds reachable states, each by the truth of certain *atoms*: every value of every small variable, and every
-   comparison that the level's formulas make. A *clause* is an alternative of a few atoms or their negations. One that holds in
-   the whole sample is a guess.
+1. A *sample* holds reachable states, each by the truth of certain *atoms*: every value of every small variable, whether a count
+   is 0, every comparison that the level's formulas make, and what follows from two of them (of a <= b and b <= c, a <= c). A
+   *clause* is an alternative of a few atoms or their negations. One that holds in the whole sample is a guess.
 2. Guesses are made for a purpose only. Where a step breaks what is to be shown, from a state that nothing known rules out, the
    clauses are looked for that hold in the whole sample and fail in that state; the shortest come first. A clause that fails there
    differs from each state of the sample in one of its atoms, so these are the hitting sets of the differences.
@@ -54,11 +54,13 @@ class Atoms:
 
     @classmethod
     def of(cls, model: Model, formulas: Iterable[Any]) -> Atoms:
-        """The values of the small variables, and the comparisons in `formulas` that speak of one state."""
+        """The values of the small variables, whether a count is 0, and the comparisons in `formulas` that speak of one state."""
         found: dict[str, Any] = {}
         names = set(model.names)
         for variable in model.variables:
             node = variable.domain.constant(variable.name)
+            if variable.domain.is_nat:
+                found.setdefault((node == 0).sexpr(), node == 0)
             for value in variable.domain.values or ():
                 if not isinstance(value, bool):
                     found.setdefault((node == value).sexpr(), node == value)
@@ -70,6 +72,8 @@ class Atoms:
                 spoken = constants_of(atom)
                 if spoken <= names and not spoken <= small:
                     found.setdefault(atom.sexpr(), atom)
+        for less, more in _between(found.values()):
+            found.setdefault((less <= more).sexpr(), less <= more)
         return cls(model, tuple(found.values()))
 
     @cached_property
@@ -320,6 +324,29 @@ def _comparisons(node: Any) -> Iterator[Any]:
         return
     for child in node.children():
         yield from _comparisons(child)
+
+
+def _between(atoms: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Pairs of variables that two comparisons hold apart by a third one."""
+    below: dict[str, dict[str, Any]] = {}
+    for atom in atoms:
+        pair = _ordered(atom)
+        if pair is not None:
+            below.setdefault(str(pair[0]), {})[str(pair[1])] = pair
+    for least, beyond in list(below.items()):
+        for middle, (less, _) in beyond.items():
+            yield from ((less, more) for most, (_, more) in below.get(middle, {}).items() if most != least)
+
+
+def _ordered(atom: Any) -> tuple[Any, Any] | None:
+    """The lesser and the greater variable of a comparison by order."""
+    sides = atom.children()
+    if len(sides) != 2 or not all(z3.is_int(side) and z3.is_const(side) and not z3.is_int_value(side) for side in sides):
+        return None
+    one, other = sides
+    if z3.is_le(atom) or z3.is_lt(atom):
+        return one, other
+    return (other, one) if z3.is_ge(atom) or z3.is_gt(atom) else None
 
 
 def _number(truths: bytes) -> int:

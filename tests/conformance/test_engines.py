@@ -10,6 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from siteproof.conformance.case import STRUCK_ONCE, Command, Fault, Heal, Operate, Scenario, Settle, Write
 from siteproof.conformance.closure import Promised
+from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.coverage import explore
 from siteproof.conformance.driver import Observation
 from siteproof.conformance.drivers.model import ModelDriver, Style
@@ -33,7 +34,7 @@ class Opened:
     """Opens sessions of the model as a system, outside a campaign."""
 
     def __init__(self, scenario: Scenario, level: Promised) -> None:
-        self.scenario, self.level = scenario, level
+        self.scenario, self.level, self.corpus = scenario, level, Corpus()
 
     def __call__(self, seed: int) -> Session:
         return Session(self.scenario, seed, ModelDriver, self.level)

@@ -15,6 +15,7 @@ import pytest
 
 from siteproof.conformance.case import Scenario
 from siteproof.conformance.cli import main
+from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.engines.random import RandomEngine
 from siteproof.conformance.results import Divergence, Outcome
@@ -63,6 +64,7 @@ class Opened:
     scenario: Scenario
     driver: DriverFactory
     recorder: TraceWriter
+    corpus: Corpus = attrs.Factory(Corpus)
 
     def __call__(self, seed: int) -> Session:
         return Session(self.scenario, seed, self.driver, promised(self.scenario.topology), recorder=self.recorder)
