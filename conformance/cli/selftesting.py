@@ -49,7 +49,8 @@ def selftest(
     max_time: str | None,
     jobs: int | None,
 ) -> Exit:
-    """Try all of `names` (bugs; all bugs and all variants where none is given). 1: a false alarm; 2: a survivor."""
+    """Try all of `names` (bugs; all bugs and all variants where none is given). 1: a false alarm; 2: a survivor, or a variant
+    that never did anything else."""
     seconds = parse_duration(max_time or ("20s" if quick else "60s"), "--max-time")
     if quick and trials is not None:
         raise UsageError("--quick with --trials", "one of them", "--quick is one trial of each")
@@ -149,6 +150,8 @@ def _story(one: EngineScore, spared: Sequence[VariantTrial], trials: int, quick:
             (f"{alarms} false alarm{'s' * (alarms != 1)}", "bold red" if alarms else "green"),
         ))  # fmt: skip
     found += [_alarm(v) for v in one.alarms]
+    found += [Text.assemble((f"bundled~{variant}", "bold yellow"), " never did anything else: that it was spared says nothing")
+              for variant in one.alike]
     found += [_survivor(bug) for bug in one.survivors]
     return found
 

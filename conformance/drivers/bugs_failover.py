@@ -295,7 +295,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "migration-keeps-points", FAMILY, "medium",
         "A migration is completed, and its recovery points stay: they cost money, and somebody will fail over to one.",
-        ("V2A-47", "H2A-40"), ("P7",), AZURE, 6, mixed(_MigrationKeeps, COORDINATORS),
+        ("V2A-47", "H2A-40"), ("P4", "P7"), AZURE, 6, mixed(_MigrationKeeps, COORDINATORS),
     ),
     Bug(
         "change-of-point-keeps-writes", FAMILY, "medium",

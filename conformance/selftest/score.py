@@ -89,6 +89,8 @@ class EngineScore:
     stable: int
     variant_steps: int
     alarms: tuple[VariantTrial, ...]
+    alike: tuple[str, ...]
+    """Variants that were never in another state than the implementation itself, so that sparing them says nothing."""
 
     @property
     def survivors(self) -> tuple[BugScore, ...]:
@@ -125,6 +127,7 @@ def score(engine: str, bugs: Sequence[Bug], tried: Sequence[BugTrial], variants:
         sum(t.detected and t.stable is True for trials in by_bug.values() for t in trials),
         sum(v.steps for v in mine),
         tuple(v for v in mine if v.alarm or v.error),
+        tuple(dict.fromkeys(v.variant for v in mine if not any(o.differs for o in mine if o.variant == v.variant))),
     )
 
 
@@ -166,7 +169,8 @@ def _tally(name: str, rows: Iterable[BugScore]) -> Tally:
 
 
 def exit_of(scores: Sequence[EngineScore]) -> Exit:
-    """1: a false alarm; 2: a survivor; 0: every bug found by every engine, and no correct system accused."""
+    """1: a false alarm; 2: a survivor, or a variant that never did anything else; 0: every bug found by every engine, and no
+    correct system accused."""
     if any(one.alarms for one in scores):
         return Exit.VIOLATION
-    return Exit.INCONCLUSIVE if any(one.survivors for one in scores) else Exit.OK
+    return Exit.INCONCLUSIVE if any(one.survivors or one.alike for one in scores) else Exit.OK

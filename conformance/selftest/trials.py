@@ -41,6 +41,8 @@ __all__ = ["REPLAYS", "BugTrial", "Task", "VariantTrial", "plan", "run_task"]
 
 REPLAYS = 10
 PATIENCE = 20
+LATE = 10
+"""How many times as many cases a variant gets that has not done anything else yet."""
 SHRUNK = 4
 
 
@@ -222,13 +224,17 @@ def _is_stable(found: Counterexample, factory: DriverFactory, flow: str) -> bool
 
 
 def _try_variant(task: Task, variant: Variant, heard: Callable[[CampaignEvent], None]) -> VariantTrial:
+    """As many cases as were asked for; more, up to `LATE` times as many, while it has not done anything else."""
     began, name, watch = time.monotonic(), f"bundled~{variant.id}", Watch(reached=True)
     about = (variant.id, task.flow, task.engine, task.number, task.seed)
     try:
-        result = campaign(
-            task.flow, watched_factory(variant.components, name, watch), task.engine, task.seed, task.max_seconds, task.max_cases,
-            heard, driver_name=name,
-        )  # fmt: skip
+        for cases in (task.max_cases, LATE * (task.max_cases or 1)):
+            result = campaign(
+                task.flow, watched_factory(variant.components, name, watch), task.engine, task.seed, task.max_seconds, cases,
+                heard, driver_name=name,
+            )  # fmt: skip
+            if watch.triggered or result.counterexample is not None:
+                break
     except DriverError as error:
         return VariantTrial(*about, 0, 0, whole_seconds=time.monotonic() - began, error=str(error))
     found = result.counterexample

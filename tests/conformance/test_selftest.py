@@ -123,6 +123,12 @@ def test_blame_on_another_promise_is_no_detection() -> None:
     assert one.survivors[0].blamed == ("P9",)
 
 
+def test_a_variant_that_never_does_anything_else_shows_nothing_and_is_named() -> None:
+    one = score("random", FENCE, [tried()], [spared(), spared(number=1), spared(variant="more-steps", differs=True)])
+    assert (one.alike, exit_of([one])) == (("two-points",), Exit.INCONCLUSIVE)
+    assert exit_of([score("random", FENCE, [tried()], [spared(), spared(number=1, differs=True)])]) is Exit.OK
+
+
 def test_a_false_alarm_weighs_more_than_a_survivor() -> None:
     missed = tried(detected=False, promise=None, seconds=None)
     one = score("random", FENCE, [missed], [spared(alarm="It is wrong.", promise="P4")])
