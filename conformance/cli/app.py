@@ -443,6 +443,9 @@ def crash(
             "--full-disk", help="Also let each effect fail in turn, as on a full disk, and each read; with --quick a tenth."
         ),
     ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Local processes. Default: one for each processor.")
+    ] = None,
 ) -> Exit:
     """Crash the bundled implementation after every durable effect of short histories, and see that nothing is lost.
 
@@ -451,7 +454,7 @@ def crash(
     """
     from siteproof.conformance.cli import crashing
 
-    return crashing.crash(session, topologies or [], quick, pairs, drawn, full_disk)
+    return crashing.crash(session, topologies or [], quick, pairs, drawn, full_disk, jobs)
 
 
 @laboratory.command("run", epilog="Example: siteproof lab run docs/scenarios/vmware-to-azure.toml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,11 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from siteproof.conformance.cli.shared import Session
+from siteproof.conformance.cli.workers import side_by_side
 from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
 from siteproof.conformance.drivers.bundled_group_crashes import HISTORY, explore_group
@@ -31,75 +32,121 @@ SHOWN = 5
 """Findings that are told of each history; findings that say the same count once."""
 
 
-def crash(session: Session, names: Sequence[str], quick: bool, pairs: int, drawn: int, full_disk: bool) -> Exit:
-    """Run every history of every flow, and `drawn` more of each. 1 when a word was not kept, else 0."""
-    seed = session.seed or 0
-    plan = Plan(in_turn=quick, pairs=pairs)
+@attrs.frozen
+class _Job:
+    """One history of one flow: a number in the flow's list (`_all`), which a worker makes anew. `name` is the flow's."""
+
+    name: str
+    number: int
+    history: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.name}, {self.history}"
+
+
+@attrs.frozen
+class _Settings:
+    """What every job gets."""
+
+    seed: int
+    quick: bool
+    pairs: int
+    drawn: int
+    full_disk: bool
+
+
+@attrs.frozen
+class _Done:
+    """What came of a job: crash points and restarts, effects and reads that failed in turn, seconds."""
+
+    tally: Tally
+    failed: int
+    seconds: float
+
+
+def _all(topology: Topology, settings: _Settings) -> list[History]:
+    """The histories of a flow: its own, a group's where it has groups, those that are drawn, and walks."""
+    of_group = [History(HISTORY, ())] if flow_of(topology).groups else []
+    more = [drawn_history(settings.seed + number) for number in range(settings.drawn)]
+    return [*histories(flow_of(topology)), *of_group, *more, *([History(WALKS, ())] if settings.drawn else [])]
+
+
+def _explored(job: _Job, settings: _Settings, tell: Callable[[str], None]) -> _Done:
+    """In a worker: one history."""
+    began, topology = time.perf_counter(), topology_of(job.name)
+    history = _all(topology, settings)[job.number]
+    plan, seed, failed = Plan(in_turn=settings.quick, pairs=settings.pairs), settings.seed, 0
+
+    def show(tally: Tally) -> None:
+        tell(f"{tally.points:,} crash points, {tally.worlds:,} restarts")
+
+    with TemporaryDirectory(prefix="siteproof-crash-") as place:
+        if history.name == HISTORY:
+            tally = explore_group(topology, Path(place), seed, plan, show)
+        elif history.name == WALKS:
+            tally = walks(topology, Path(place), range(seed, seed + settings.drawn))
+        else:
+            tally = explore(topology, history, Path(place), seed, plan, show)
+            if settings.full_disk and history in histories(flow_of(topology)):
+                tell("each effect fails in turn, and each read of a file")
+                for read in (False, True):
+                    more = explore_failures(topology, history, Path(place), seed, 10 if settings.quick else 1, read=read)
+                    failed += more.points
+                    tally.worlds += more.worlds
+                    tally.findings += more.findings
+    return _Done(tally, failed, time.perf_counter() - began)
+
+
+def crash(session: Session, names: Sequence[str], quick: bool, pairs: int, drawn: int, full_disk: bool, jobs: int | None) -> Exit:
+    """Run every history of every flow, and `drawn` more of each, on `jobs` processes. 1 when a word was not kept, else 0."""
+    settings = _Settings(session.seed or 0, quick, pairs, drawn, full_disk)
+    flows = [(name, topology_of(name)) for name in names or builtin_topologies()]
+    todo = [_Job(name, number, history.name) for name, topology in flows
+            for number, history in enumerate(_all(topology, settings))]  # fmt: skip
     rows: list[dict[str, Any]] = []
     broken: list[Text] = []
-    with TemporaryDirectory(prefix="siteproof-crash-") as place, session.progress.status("") as status:
-        for name in names or builtin_topologies():
-            topology = topology_of(name)
+    if not sys.stderr.isatty() and not session.quiet:
+        print(f"siteproof: {len(todo)} histories of {len(flows)} flows", file=sys.stderr, flush=True)
+    with session.progress.status("") as status:
+        results = side_by_side(todo, _explored, settings, lambda line: status.update(line), jobs)
+        for name, topology in flows:
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
             for column in ("history", "crash points", "restarts", "pairs", "failed effects", "broken", "seconds"):
                 table.add_column(column, justify="left" if column == "history" else "right", no_wrap=True)
-            more = [drawn_history(seed + number) for number in range(drawn)]
-            of_group = [History(HISTORY, ())] if flow_of(topology).groups else []
-            of_walks = [History(WALKS, ())] if drawn else []
-            for history in (*histories(flow_of(topology)), *of_group, *more, *of_walks):
-                began, failed = time.perf_counter(), Tally()
-                told = _told(status, topology, history)
-                if history in of_group:
-                    tally = explore_group(topology, Path(place), seed, plan, told)
-                elif history in of_walks:
-                    status.update(f"{topology.id}: {history.name}")
-                    tally = walks(topology, Path(place), range(seed, seed + drawn))
-                else:
-                    tally = explore(topology, history, Path(place), seed, plan, told)
-                if full_disk and history not in (*of_group, *more, *of_walks):
-                    status.update(f"{topology.id}: {history.name}: each effect fails in turn, and each read of a file")
-                    failed = explore_failures(topology, history, Path(place), seed, 10 if quick else 1)
-                    unread = explore_failures(topology, history, Path(place), seed, 10 if quick else 1, read=True)
-                    failed.points += unread.points
-                    tally.worlds += failed.worlds + unread.worlds
-                    tally.findings += failed.findings + unread.findings
-                seconds = time.perf_counter() - began
+            for job in (job for job in todo if job.name == name):
+                done = next(results)
+                tally = done.tally
                 table.add_row(
-                    history.name, f"{tally.points:,}", f"{tally.worlds:,}",
+                    job.history, f"{tally.points:,}", f"{tally.worlds:,}",
                     f"{tally.second:,} of {tally.pairs:,}" if pairs else "",
-                    f"{failed.points:,}",
-                    Text(f"{len(tally.findings):,}", "bold red" if tally.findings else "green"), f"{seconds:.1f}",
+                    f"{done.failed:,}",
+                    Text(f"{len(tally.findings):,}", "bold red" if tally.findings else "green"), f"{done.seconds:.1f}",
                 )  # fmt: skip
                 broken += _findings(topology, tally)
                 rows.append({
-                    "topology": topology.id, "history": history.name, "seconds": seconds, **attrs.asdict(tally),
-                    "failed": failed.points,
+                    "topology": topology.id, "history": job.history, "seconds": done.seconds, **attrs.asdict(tally),
+                    "failed": done.failed,
                 })  # fmt: skip
             session.out.print(Text(topology.id, "bold"), table, "")
     for line in broken:
         session.out.print(line, "")
     points, worlds = sum(row["points"] for row in rows), sum(row["worlds"] for row in rows)
-    found = sum(len(row["findings"]) for row in rows)
+    found, failed = sum(len(row["findings"]) for row in rows), sum(row["failed"] for row in rows)
     session.out.print(Text(
         f"{points:,} crash points, "
         + (f"{sum(row['second'] for row in rows):,} of {sum(row['pairs'] for row in rows):,} pairs of crashes, " if pairs else "")
+        + (f"{failed:,} failed effects and reads, " if failed else "")
         + f"{worlds:,} restarts: "
         + (f"{found:,} of them broke their word" if found else "every acknowledged write and every advertised point survived"),
         "bold red" if found else "bold green",
     ))  # fmt: skip
     code = Exit.VIOLATION if found else Exit.OK
     session.emit("siteproof.crash/1", code, {
-        "plan": {"in_turn": quick, "pairs": pairs, "drawn": drawn, "full_disk": full_disk}, "seed": seed, "points": points,
-        "worlds": worlds, "runs": rows,
+        "plan": {"in_turn": quick, "pairs": pairs, "drawn": drawn, "full_disk": full_disk}, "seed": settings.seed,
+        "points": points, "worlds": worlds, "runs": rows,
     })  # fmt: skip
     return code
-
-
-def _told(status: Status, topology: Topology, history: History) -> Callable[[Tally], None]:
-    def show(tally: Tally) -> None:
-        status.update(f"{topology.id}: {history.name}: {tally.points:,} crash points, {tally.worlds:,} restarts")
-
-    return show
 
 
 def _findings(topology: Topology, tally: Tally) -> list[Text]:
