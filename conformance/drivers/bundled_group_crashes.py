@@ -105,10 +105,16 @@ def _judge_points(lab: Lab, chain: Chain, known: Points) -> None:
 
 
 class _Explorer:
+    """Runs the history and all worlds that begin with a crash in it. ``every``: a second crash strikes after each so manieth
+    effect of all restarts, counted until each is at rest; 0: there is none, and they are only counted.
+    """
+
     def __init__(
-        self, topology: Topology, images: dict[str, list[Path]], seed: int, plan: Plan, progress: Callable[[Tally], None]
+        self, topology: Topology, images: dict[str, list[Path]], seed: int, plan: Plan, progress: Callable[[Tally], None],
+        every: int = 0,
     ) -> None:
         self.tally = Tally()
+        self._every = every
         self._topology, self._images, self._seed, self._plan, self._progress = topology, images, seed, plan, progress
         self._storage = SimulatedStorage()
         self._chain = Chain()
@@ -168,18 +174,34 @@ class _Explorer:
         chance = random.Random(f"{self._seed} {self.tally.worlds}")
         chain = Chain()
         chain.issued, chain.acked = list(self._chain.issued), self._chain.acked
+        storage = self._storage.after_crash(crash, chance)
+
+        def again(effect: str) -> None:
+            """An effect of the restart, after which a second crash may strike."""
+            self.tally.pairs += 1
+            if self._every and self.tally.pairs % self._every == 0:
+                self.tally.second += 1
+                twice = Chain()
+                twice.issued, twice.acked = list(chain.issued), chain.acked
+                self._judged(f"{name}, then {effect}", storage.after_crash(crash, chance), twice, crash, "none")
+
+        storage.listener = again
+        self._judged(name, storage, chain, crash, dark)
+
+    def _judged(self, name: str, storage: SimulatedStorage, chain: Chain, crash: Crash, dark: str) -> None:
         try:
-            with self._lab(self._storage.after_crash(crash, chance), resume=True, down=_DARK[dark]) as lab:
-                self._goes_on(lab, chain, _DARK[dark])
+            with self._lab(storage, resume=True, down=_DARK[dark]) as lab:
+                self._goes_on(lab, storage, chain, _DARK[dark])
         except (Broken, ImplError, AssertionError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
             self._note(name, crash.value, dark, str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}")
 
-    def _goes_on(self, lab: Lab, chain: Chain, down: Sequence[str]) -> None:
+    def _goes_on(self, lab: Lab, storage: SimulatedStorage, chain: Chain, down: Sequence[str]) -> None:
         _judge_points(lab, chain, self._known)
         lab.settle()
         for fault in down:
             lab.heal(fault)
         lab.settle()
+        storage.listener = None
         _judge_points(lab, chain, self._known)
         live = chain.held({machine: _image(lab, machine, PRIMARY) for machine in _MEMBERS})
         demand(all(live[: chain.acked]), "an acknowledged write is lost")
@@ -211,7 +233,8 @@ def _silent(tally: Tally) -> None:
 def explore_group(
     topology: Topology, folder: Path, seed: int = 0, plan: Plan | None = None, progress: Callable[[Tally], None] = _silent
 ) -> Tally:
-    """Crash after each effect while a group of two machines makes common points. Pairs of crashes are not tried.
+    """Crash after each effect while a group of two machines makes common points, and once more while it recovers: of the pairs,
+    as many as ``plan`` says, spread evenly.
 
     Args:
         topology: a flow that has replication groups.
@@ -223,4 +246,11 @@ def explore_group(
         path = folder / f"base-{machine}.img"
         path.write_bytes(b"".join(f"base {n} ".encode().ljust(BLOCK, b"=") for n in range(_BLOCKS)))
         images[machine] = [path]
-    return _Explorer(topology, images, seed, plan or Plan(), progress).run()
+    wanted = plan or Plan()
+    tally = _Explorer(topology, images, seed, wanted, progress).run()
+    if wanted.pairs and tally.pairs and not tally.findings:
+        every = -(-tally.pairs // wanted.pairs)
+        pairs = _Explorer(topology, images, seed, wanted, progress, every).run()
+        tally.second, tally.findings = pairs.second, pairs.findings
+        tally.worlds += pairs.second
+    return tally

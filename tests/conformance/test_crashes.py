@@ -197,7 +197,8 @@ def freezes_nobody(of: ReplicationGroup, member: str, name: str, now: float) -> 
 
 
 def test_points_of_a_group_survive_crashes_while_they_are_made(tmp_path: Path) -> None:
-    tally = explore_group(topology_of(VMWARE), tmp_path, 1, Plan(in_turn=True, every=4))
+    tally = explore_group(topology_of(VMWARE), tmp_path, 1, Plan(in_turn=True, every=4, pairs=30))
+    assert 20 < tally.second <= 30 < tally.pairs
     assert not [f"effect {f.effect} ({f.name}), {f.crash}, dark {f.dark}: {f.text}" for f in tally.findings]
     assert tally.points > 50
     with mock.patch.object(ReplicationGroup, "__init__", numbers_begin_again):
