@@ -153,3 +153,14 @@ def test_a_share_names_the_promises_that_have_a_claim_at_its_level() -> None:
     topologies = [load_topology(flow) for flow in ("vmware-to-azure", "physical-to-azure")]
     group = next(share for share in shares(topologies) if share.level == "group")
     assert (group.flows, group.promises) == (("vmware-to-azure", "physical-to-azure"), ("P5",))
+
+
+def test_a_precondition_that_never_refuses_alone_is_defensive_by_an_invariant_of_the_model_as_it_is() -> None:
+    """That a commit is half done and nothing was switched is no state of the protocol, which plain induction does not see."""
+    of = level("protocol")
+    model = of.build(H2S, load_topology(H2S).facts)
+    (row,) = (row for row in necessity_of_model(of, model, actions=["commit_ends"], efforts=()) if row.number == 5)
+    assert (row.need, row.method) == (Need.DEFENSIVE, "kept lemmas imply it")
+    assert row.lemmas
+    (bare,) = (row for row in necessity_of_model(of, model, actions=["commit_ends"], efforts=(), kept={}) if row.number == 5)
+    assert bare.need is Need.UNDETERMINED
