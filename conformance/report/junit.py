@@ -111,7 +111,7 @@ def _campaign(flow: FlowReport, campaign: CampaignResult) -> ElementTree.Element
     elif campaign.outcome is not Outcome.CONFORMS:
         _child(case, "error", campaign.outcome.value, campaign.reason)
     lines = [campaign.reason, *(f"{c.name}: {c.covered}/{c.feasible}" for c in campaign.coverage)]
-    lines += [f"warning: {warning}" for warning in campaign.warnings]
+    lines += [*campaign.notes, *(f"warning: {warning}" for warning in campaign.warnings)]
     ElementTree.SubElement(case, "system-out").text = _clean("\n".join(lines))
     return case
 
