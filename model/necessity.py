@@ -3,10 +3,11 @@
 Rules
 1. A precondition is *needed* when without it a promise breaks, or a count falls below zero: its row has a trace. Where nothing
    breaks but a claim that only repeats what is written in the action (that the request is refused), the row says so. It is
-   *defensive* when an invariant of the model as it is and the other preconditions imply it, so that dropping it changes nothing:
-   its row rests on a proof, by the model's own invariant or one with learned lemmas beside. It is *not needed for these promises* when all of them are still proved, by plain induction, although something more
-   is possible without it: its row says what, by a shortest trace to a state in which only this precondition refuses. A
-   precondition that the facts of the flow make true says *nothing in this flow*. All else is *undetermined*, with the reason.
+   *defensive* when an invariant of the model as it is and the other preconditions imply it, so that dropping it changes
+   nothing: its row rests on a proof, by the model's own invariant or one with learned lemmas beside. It is *not needed for
+   these promises* when all of them are still proved, by plain induction, although something more is possible without it: its
+   row says what, by a shortest trace to a state in which only this precondition refuses. A precondition that the facts of the
+   flow make true says *nothing in this flow*. All else is *undetermined*, with the reason.
 2. What is cheap comes first, for all rows: facts, the invariant as it is, what is left of it when lemmas fall (Houdini), lemmas
    and runs that are kept (`siteproof.model.kept`), and searches from the explored states. What is open then is walked; where no
    state is known in which it refuses alone, that there is none is asked; and an invariant of the mutant is learned (`Effort`;
