@@ -116,7 +116,7 @@ BUGS: tuple[Bug, ...] = (
         "shipped-disk-by-disk", FAMILY, "hard",
         "The logs of two disks are sent one behind the other instead of merged by number; what comes late counts as a "
         "repetition.",
-        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8"), FLOWS, 5, mixed(_DiskByDisk, AGENTS),
+        ("V2A-29", "H2S-21"), ("P1", "P2", "P4", "P8", "P19"), FLOWS, 5, mixed(_DiskByDisk, AGENTS),
     ),
     Bug(
         "second-disk-not-tracked", FAMILY, "medium",

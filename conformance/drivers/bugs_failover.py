@@ -156,6 +156,11 @@ class _CommitDeletesTheSource(Coordinator):
         return result
 
 
+class _FencesTheRestarted(Provider):
+    def source_is_off(self) -> bool:
+        return True
+
+
 class _MigrationKeeps(Coordinator):
     def step_end_replication(self, job: Job, now: float) -> StepResult:
         kept = self.record.points_at if job.operation == Operation.MIGRATE else None
@@ -293,6 +298,12 @@ BUGS: tuple[Bug, ...] = (
         ("V2A-48", "V2A-49", "H2S-30"), ("P21",), FLOWS, 6, mixed(_CommitDeletesTheSource, COORDINATORS),
     ),
     Bug(
+        "restarted-source-is-fenced", FAMILY, "hard",
+        "Somebody starts the source again in the middle of a planned failover; it is fenced at the switch instead of stopped "
+        "before, and what its guest has in the cache is gone.",
+        ("H2S-24", "H2S-25", "H2A-35"), ("P1",), PLANNED, 7, mixed(_FencesTheRestarted, COORDINATORS[1:]),
+    ),
+    Bug(
         "migration-keeps-points", FAMILY, "medium",
         "A migration is completed, and its recovery points stay: they cost money, and somebody will fail over to one.",
         ("V2A-47", "H2A-40"), ("P4", "P7"), AZURE, 6, mixed(_MigrationKeeps, COORDINATORS),
@@ -312,7 +323,7 @@ BUGS: tuple[Bug, ...] = (
         "test-of-the-replica", FAMILY, "medium",
         "A test failover is made from the replica as it is, not from the point that was named: what was tested is not what "
         "will run.",
-        ("GEN-16", "H2S-22"), ("P6",), TESTED, 5, mixed(_TestOfTheReplica, COORDINATORS),
+        ("GEN-16", "H2S-22"), ("P4", "P6"), TESTED, 5, mixed(_TestOfTheReplica, COORDINATORS),
     ),
     Bug(
         "cleanup-needs-primary", FAMILY, "hard",

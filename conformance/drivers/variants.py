@@ -112,13 +112,6 @@ class _PullsThePlug(Coordinator):
         return StepResult.DONE
 
 
-class _FencesTheRestarted(Provider):
-    """Fencing at the switch stops a source that somebody has restarted: what it acknowledged has been drained by then."""
-
-    def source_is_off(self) -> bool:
-        return True
-
-
 class _MoreSteps(Coordinator):
     def steps(self, operation: str) -> tuple[Callable[[Job, float], StepResult], ...]:
         if operation not in (Operation.COMMIT, Operation.TEST, Operation.CLEANUP, Operation.DISABLE, Operation.CHANGE):
@@ -180,8 +173,6 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("never-stops-source", "An unplanned failover does not try to stop the source.", mixed(_NeverStops, COORDINATORS)),
     Variant("pulls-the-plug", "An unplanned failover powers the source off instead of stopping it.",
             mixed(_PullsThePlug, COORDINATORS)),
-    Variant("fences-the-restarted", "A planned failover does not stop a restarted source again; the switch fences it.",
-            mixed(_FencesTheRestarted, COORDINATORS[1:]), PLANNED),
     Variant("more-steps", "Jobs take twice as many internal steps.", mixed(_MoreSteps, COORDINATORS)),
     Variant("starts-the-source-again", "A planned failover that fails starts its source again by itself.",
             mixed(_StartsTheSourceAgain, COORDINATORS[1:]), PLANNED),

@@ -3,8 +3,9 @@ more, an operator must be able to bring it home.
 
 Rules
 1. All faults are healed, and time passes until nothing moves.
-2. An operator brings each machine home, to "protected, active at primary", command by command as the model offers them. Each
-   command's job must end before the next. Whatever does not go as the model says is a divergence like any other.
+2. The copy of a test failover that runs takes a write. An operator then brings each machine home, to "protected, active at
+   primary", command by command as the model offers them. Each command's job must end before the next. Whatever does not go as
+   the model says is a divergence like any other.
 3. A write on the active side must then arrive at the other one.
 4. What a driver cannot do ends the way home. Where the flow itself has no way home, the machine stays where it is.
 5. Then everything is looked at once more, and the driver is stopped.
@@ -49,6 +50,9 @@ def go_home(session: Session, block: int = 0) -> bool:
     if not session.step(Settle()):
         return False
     for machine in session.factors:
+        # A copy of a test failover runs wherever there is power, so it takes a write; only then is it cleaned up.
+        if session.last[machine].test == "running" and not session.step(Write(machine, "test", block % session.base.blocks)):
+            return False
         for _ in range(MOST):
             command = homeward(session, machine)
             if command is None or session.why_not(command) is not None:

@@ -6,7 +6,8 @@ Rules
    took.
 2. For each operation, each fault and each number of steps k there is one short case: the operation, k steps, the fault, a
    minute, healing, rest. A job that is stuck then is stuck for ever.
-3. Before those, an unplanned failover at every step of one write's way.
+3. For each failover and each k also: k steps, somebody starts the machine at either side, and its guest writes into its cache.
+4. Before those, an unplanned failover at every step of one write's way.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from siteproof.conformance.case import (
     FAULTS,
     OPERATIONS,
     POINTED,
+    SIDES,
     STRUCK_ONCE,
     Advance,
     Command,
@@ -26,6 +28,7 @@ from siteproof.conformance.case import (
     Heal,
     Operate,
     Settle,
+    StartMachine,
     Steps,
     Write,
 )
@@ -43,6 +46,7 @@ LONGEST = 80
 WAY = 8
 """Most internal steps that a write's way to the other side is followed."""
 FAILOVER, HEAL = "failover", "heal"
+FAILOVERS = ("PlannedFailover", "UnplannedFailover")
 BESIDE: dict[str, tuple[str, ...]] = {
     "test failover": ("TestFailover", "TestFailoverCleanup"),
     "repair": ("change-log", "RepairReplication"),
@@ -214,6 +218,10 @@ class SweepEngine:
                     case = (*way, done[at], Steps(count), Fault(fault), Steps(1), Advance(60), *healing, Settle())
                     if case not in known:
                         self.todo.append(Swept(case, session.seed))
+            if isinstance(asked := done[at], Operate) and asked.operation in FAILOVERS:
+                for side in SIDES:
+                    meddling = (StartMachine(machine, side), Write(machine, side, 0, cached=True), Settle())
+                    self.todo += [Swept((*way, asked, Steps(n), *meddling), session.seed) for n in _moments(steps)]
         self.chance.shuffle(self.todo)
         return True
 
