@@ -37,7 +37,8 @@ for line in sys.stdin:
     if call in SPECIAL:
         SPECIAL[call](number)
         continue
-    usual = {"handshake": greet(seconds=SECONDS), "observe": SEEN, "execute": {"answer": "unknown"}, "settle": True}
+    usual = {"handshake": greet(seconds=SECONDS), "observe": SEEN, "execute": {"answer": "unknown"}, "settle": True,
+             "write": {"answer": "unknown"}, "start_machine": {"answer": "unknown"}, "step": False}
     say(number, usual.get(call))
 AFTER()
 """
