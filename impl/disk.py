@@ -10,6 +10,7 @@ disk that forgets in a crash what was not forced to stable storage
   folders with new names at once, before a transaction refers to them;
 * a file is deleted only after the transaction that no longer refers to it (:meth:`CarefulDisk.remove_left`). So a crash leaves
   files too many, which are swept at the next start, and never one too few;
+* a file that was written to since and is closed is not forced any more: only one that is about to be deleted may be closed so;
 * a file that is not *lasting* (a cache, a staging area) is never forced: what it holds is made again after a crash.
 
 The operating system may write or read less than it is asked to: a write goes on until everything is written or an error says

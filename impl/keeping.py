@@ -26,6 +26,8 @@ Rules:
 * an event that cannot be made durable (a full disk, a damaged store) or that ends in the middle, be it by Ctrl-C, stops the
   system: nothing is kept any more, no answer is given, and what is durable is a state between two events, from which it can be
   resumed. It may not go on: a change that has been collected for a transaction is not collected for the next one;
+* one system alone keeps something in a work folder. It holds the folder before it reads anything there, and until its files
+  are closed: two would give the same place to different blocks, each with a checksum that fits;
 * of the files in the work folder those alone are swept that have a name this package gives;
 * what is not kept is made again: messages under way, caches, staging areas, the place where a base copy stood, keys of channels.
 """
@@ -45,7 +47,7 @@ from .coordinator import Coordinator
 from .disk import CarefulDisk
 from .diskset import DiskSet
 from .errors import StoppedError, UsageError
-from .store import PLACES, VAULT, Storage
+from .store import PLACES, VAULT, Storage, Store
 from .testfailover import IsolatedCopy
 from .values import SIDES, Point
 from .vault import Answer, MachineRecord, Vault
@@ -94,29 +96,36 @@ class Keeper:
         resume: whether there must be something already (else there must be nothing).
 
     Raises:
-        UsageError: there is a system already, or none.
+        UsageError: there is a system already, or none, or one that runs.
     """
 
     def __init__(self, storage: Storage, folder: Path, *, resume: bool) -> None:
         storage.make_folder(folder)
+        self._hold = storage.hold()
         self.make_folder = storage.make_folder
         self.disk = CarefulDisk(storage.disk)
         self.stopped = False
         self.starts = 0
         """How often the system has been started before."""
         self._folder = folder
-        self._stores = {place: storage.store(place) for place in PLACES}
-        self._kept = {place: store.load() for place, store in self._stores.items()}
+        self._stores: dict[str, Store] = {}
         self._coordinators: dict[str, Coordinator] = {}
         self._sets: dict[tuple[str, str], set[str]] = {}
         self._vault: Vault | None = None
+        try:
+            self._stores.update((place, storage.store(place)) for place in PLACES)
+            self._kept = {place: store.load() for place, store in self._stores.items()}
+            self._begin(resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, resume: bool) -> None:
         begun = "system" in self._kept[VAULT]
         if begun and not resume:
-            self.close()
-            raise UsageError(f"{folder}: holds a system already; resume it, or give an empty work folder")
+            raise UsageError(f"{self._folder}: holds a system already; resume it, or give an empty work folder")
         if resume and not begun:
-            self.close()
-            raise UsageError(f"{folder}: holds no system that could be resumed; begin one there")
+            raise UsageError(f"{self._folder}: holds no system that could be resumed; begin one there")
         if begun:
             self.starts = int(self._kept[VAULT]["system"]) + 1
             self._carry_out_orders()
@@ -299,6 +308,7 @@ class Keeper:
         self.disk.remove_left()
 
     def close(self) -> None:
-        """Close the stores."""
+        """Close the stores, and let go of the folder; the files in it must be closed before. Closing twice is harmless."""
         for store in self._stores.values():
             store.close()
+        self._hold.close()

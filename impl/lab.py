@@ -509,12 +509,12 @@ class Lab:
     def close(self) -> None:
         """Close all files. Closing twice is harmless."""
         self._space.close()
-        if self._keeper is not None:
-            self._keeper.close()
         while self._disks:
             self._disks.pop().close()
         while self._bases:
             self._bases.pop().close()
+        if self._keeper is not None:
+            self._keeper.close()
 
     def __enter__(self) -> Lab:
         return self

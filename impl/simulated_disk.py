@@ -247,6 +247,16 @@ class SimulatedStore:
         """Nothing to close."""
 
 
+class _Held:
+    """The hold on a simulated storage."""
+
+    def __init__(self, *, open: bool = True) -> None:
+        self.open = open
+
+    def close(self) -> None:
+        self.open = False
+
+
 class SimulatedStorage:
     """A simulated disk with a store for each place; ``effects`` counts durable effects.
 
@@ -262,6 +272,7 @@ class SimulatedStorage:
         self.fail_read_at: int | None = None
         """Number of the read that fails, once; ``None``: reads are not counted."""
         self.listener = listener
+        self._held = _Held(open=False)
         self.disk = SimulatedDisk(self._happened, self._fails, self._is_read)
         self._stores = {place: SimulatedStore(place, self._happened, about=self._fails) for place in PLACES}
 
@@ -288,6 +299,13 @@ class SimulatedStorage:
 
     def make_folder(self, folder: Path) -> None:
         """Folders need not be made."""
+
+    def hold(self) -> _Held:
+        """Refused while another system has not been closed. A copy that a crash left is held by nobody."""
+        if self._held.open:
+            raise UsageError("another system that still runs keeps its state in this storage; close it before")
+        self._held = _Held()
+        return self._held
 
     def after_crash(self, crash: Crash, rng: random.Random) -> SimulatedStorage:
         """A copy as a crash now would leave it; its listener is not copied."""

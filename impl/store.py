@@ -10,6 +10,7 @@ would leave it, is in :mod:`.simulated_disk`.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from typing import Protocol
 from .disk import Disk, RealDisk
 from .errors import IntegrityError, UsageError
 
-__all__ = ["PLACES", "VAULT", "RealStorage", "SqliteStore", "Storage", "Store"]
+__all__ = ["PLACES", "VAULT", "RealStorage", "SqliteStore", "Hold", "Storage", "Store"]
 
 VAULT = "vault"
 PLACES = (VAULT, "primary", "recovery")
@@ -55,6 +56,16 @@ class Storage(Protocol):
     def make_folder(self, folder: Path) -> None:
         """Make a folder that may exist."""
 
+    def hold(self) -> Hold:
+        """Keep every other system away until what is returned is closed; UsageError if another one holds it."""
+
+
+class Hold(Protocol):
+    """The right to be the only system that keeps something at a place."""
+
+    def close(self) -> None:
+        """Give it up. Closing twice is harmless."""
+
 
 class SqliteStore:
     """Rows in a SQLite file.
@@ -72,8 +83,9 @@ class SqliteStore:
         except (OSError, sqlite3.OperationalError) as error:
             raise UsageError(f"{path}: control state cannot be opened: {error}; give another work folder") from error
         try:
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")
+            (mode,) = self._database.execute("PRAGMA journal_mode = WAL").fetchone()
+            # Without a write-ahead log FULL does not force the folder after a transaction; EXTRA does.
+            self._database.execute(f"PRAGMA synchronous = {'FULL' if mode == 'wal' else 'EXTRA'}")
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._database.execute("BEGIN IMMEDIATE")
@@ -138,3 +150,35 @@ class RealStorage:
             self.make_folder(folder.parent)
             folder.mkdir()
             self.disk.sync_folder(folder.parent)
+
+    def hold(self) -> Hold:
+        """Lock the work folder for this process. The operating system lifts the lock when the process ends, however it ends."""
+        return _FolderLock(self._folder / "lock")
+
+
+class _FolderLock:
+    """An advisory lock on a file that stays: were it deleted, two could each lock a file of that name.
+
+    The lock is that of an opened file (``flock``), not of the process, so that two systems in one process exclude each other
+    as well. Lifting it is told, and not left to closing: a child of this process may have inherited the open file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            if not isinstance(error, BlockingIOError):
+                raise UsageError(
+                    f"{path}: cannot be locked: {error}; a system can be kept only where files can be locked"
+                ) from error
+            raise UsageError(
+                f"{path.parent}: another system that still runs keeps its state here; end it before, or give another work folder"
+            ) from error
+
+    def close(self) -> None:
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            os.close(self._file)
+            self._file = None

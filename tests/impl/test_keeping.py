@@ -116,6 +116,38 @@ def test_a_system_is_begun_once_and_resumed_with_what_it_had(
     assert begin("h2s", resume=True).running("m", "primary")
 
 
+def test_a_work_folder_has_one_system_at_a_time(begin: Begin, tmp_path: Path, topologies: dict[str, Path]) -> None:
+    lab = protected(begin("h2s"))
+    images = [tmp_path / f"base-{n}.img" for n in range(2)]
+    with pytest.raises(UsageError, match="another system that still runs"):
+        Lab(topologies["h2s"], {"m": images}, tmp_path / "work", resume=True)
+    assert lab.write("m", "primary", 0, 5, block("mine"))
+    assert lab.settle()
+    assert lab.request("m", "UnplannedFailover", "latest") is None
+    assert lab.settle()
+    assert lab.read("m", "recovery", 0, 5 * BLOCK, BLOCK) == block("mine")
+    lab.close()
+    lab.close()
+    assert begin("h2s", resume=True).read("m", "recovery", 0, 5 * BLOCK, BLOCK) == block("mine")
+
+
+def test_a_process_that_was_killed_holds_its_work_folder_no_longer(tmp_path: Path, topologies: dict[str, Path]) -> None:
+    images = [make_image(tmp_path / "base.img")]
+    child = os.fork()
+    if child == 0:  # pragma: no cover: it ends without a report
+        Lab(topologies["h2s"], {"m": images}, tmp_path / "work", durable=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    with Lab(topologies["h2s"], {"m": images}, tmp_path / "work", resume=True) as lab:
+        assert lab.running("m", "primary")
+
+
+def test_a_system_that_could_not_begin_holds_nothing(begin: Begin, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no system"):
+        begin("h2s", resume=True)
+    assert begin("h2s").running("m", "primary")
+
+
 def test_keys_of_channels_are_new_and_keys_of_stores_stay(begin: Begin, tmp_path: Path) -> None:
     lab = protected(begin("hv"))
     lab.write("m", "primary", 0, 5, block("SECRETSECRET"))
