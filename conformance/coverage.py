@@ -160,8 +160,10 @@ class Ledger:
         possible = set(feasible.actions) | acts
         own = family(self.promised.name)
         requirements = {a.name: {r for r in a.requirements if r.startswith(own)} for a in self.promised.model.actions}
-        carried = "those of the flow's own requirements that reachable actions carry"
-        due = set().union(*(requirements[a] for a in possible)) if possible else set[str]()
+        carried = "those of the flow's own requirements that reachable actions carry, whatever the driver can do"
+        # What a driver cannot do is no less required of its flow.
+        whole = explore(self.promised, frozenset(ALL[0]), frozenset(ALL[1])).actions | acts
+        due = set().union(*(requirements[a] for a in whole)) if whole else set[str]()
         met = set().union(*(requirements[a] for a in acts)) if acts else set[str]()
         return (
             Coverage("all-actions", len(acts), len(possible), how, tuple(sorted(possible - acts))[:20]),

@@ -285,7 +285,7 @@ class Session:
         down = {f"{side}-site" for side in SIDES} & self.faults
         up = f"{seen.active}-site" not in down
         read: Callable[[str], View] | None = None
-        if self.can.reads_points:
+        if self.can.reads_points or self.can.reads_sides:
             read = self._readers[machine] if whole is None else partial(self._readers[machine], whole=whole)
         now = self.driver.now()
         if self.recorder is not None:
@@ -295,6 +295,7 @@ class Session:
         sight = factor.look(
             seen,
             read,
+            points=self.can.reads_points,
             disk=(disk or moved) and up and self.can.reads_sides,
             still=still,
             former=(disk or moved or counted) and self.can.reads_sides and not down,

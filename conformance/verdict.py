@@ -2,7 +2,8 @@
 
 Rules
 1. *Inconclusive* when nothing diverged but too little was seen: below the floor of coverage, or too much skipped, or the oracle
-   had to give up.
+   had to give up; also where no site and no link can fail, and where points, power or loss are never told: what the tester is
+   for was then not judged, however much else was.
 2. Warnings name a thin run in the field's words. They change no verdict.
 """
 
@@ -22,6 +23,10 @@ FLOOR_TRANSITIONS = 0.5
 FLOOR_ACTIONS = 0.8
 SKIPPED_TOO_MUCH = 0.25
 LACKING_TOO_MUCH = 0.6
+AT_SITES = ("primary-site", "recovery-site", "link")
+"""Faults without any of which a failover is only ever rehearsed."""
+NEEDED = ("points", "running", "loss")
+"""What has to be told at least once: without it no content of a point, no second active side, or no loss can be judged."""
 BESIDE = (
     ("test_failover", "remove_test_copy", "test failover with its cleanup"),
     ("change_point", "set_to_point", "change of point"),
@@ -90,6 +95,10 @@ def verdict(tally: Tally, counterexample: Counterexample | None, coverage: Seque
     if len(lacking) > LACKING_TOO_MUCH * len(offered):
         told = f"{len(lacking)} of {len(offered)} operations were never asked for: the driver cannot do them"
         return Outcome.INCONCLUSIVE, told
+    if tally.can is not None and not tally.can.faults.intersection(AT_SITES):
+        return Outcome.INCONCLUSIVE, "nothing could fail: the driver can play the fault of neither a site nor the link"
+    if never := [field for field in NEEDED if tally.looks and tally.untold[field] == tally.looks]:
+        return Outcome.INCONCLUSIVE, f"{' and '.join(never)} never told: what is promised of that was not judged"
     if skipped > SKIPPED_TOO_MUCH * max(1, tally.steps):
         return Outcome.INCONCLUSIVE, f"{skipped} of {tally.steps} steps were skipped: the driver cannot do them"
     if below:

@@ -170,7 +170,7 @@ class ReplicationAgent:
         self.check_logs()
 
     def check_logs(self) -> None:
-        """Read the logs back from disk; one that is damaged or incomplete cannot be trusted any more (P9)."""
+        """Read the logs back from disk; one that is damaged, incomplete or cannot be read is not to be trusted any more (P9)."""
         try:
             for log in self._logs:
                 log.recover()
@@ -179,7 +179,7 @@ class ReplicationAgent:
                 raise IntegrityError("a tracked write is missing from the logs, or is there twice; resynchronise")
             if self.tracking and self.last_tracked - len(found) > self.shipped:
                 raise IntegrityError("the oldest tracked writes are missing from the logs; resynchronise")
-        except IntegrityError:
+        except (IntegrityError, OSError):
             self.doubt()
 
     def _in_logs(self) -> list[Tracked]:

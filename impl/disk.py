@@ -22,13 +22,14 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from .errors import IntegrityError, UsageError
 
-__all__ = ["CarefulDisk", "Disk", "RealDisk", "read_all"]
+__all__ = ["CarefulDisk", "Disk", "RealDisk", "new_file", "read_all"]
 
 
 def read_all(file: int, length: int, offset: int) -> bytes:
@@ -44,6 +45,33 @@ def read_all(file: int, length: int, offset: int) -> bytes:
             raise IntegrityError(f"file at {offset}: {len(data)} bytes found, {length} expected")
         data += more
     return data
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name when it is whole and forced to stable storage; after an error there is none.
+
+    Raises:
+        UsageError: there is one of that name already.
+    """
+    refused = UsageError(f"{path}: exists already and is not overwritten; give a new path")
+    if os.path.lexists(path):
+        raise refused
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            raise refused from None
+        except OSError:  # a file system without hard links
+            beside.rename(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    RealDisk().sync_folder(path.parent)
 
 
 class Disk(Protocol):

@@ -64,5 +64,6 @@ class EndingSteps(ReplicationControl):
         at = self.sides[side]
         at.agent.stop_tracking()
         at.target.halt()
+        at.target.drop_staging()
         if at.target.points:
             at.target.delete_points()

@@ -13,6 +13,7 @@ __all__ = [
     "StoppedError",
     "TopologyError",
     "UnknownFlowError",
+    "UnreadableError",
     "UsageError",
 ]
 
@@ -51,6 +52,10 @@ class StoppedError(ImplError):
 
 class IntegrityError(ImplError):
     """Stored or transferred content is not what was written. It is never used."""
+
+
+class UnreadableError(IntegrityError, OSError):
+    """A disk or an image gave an error in place of what is stored there: as good as damaged."""
 
 
 class DamagedLogError(IntegrityError):

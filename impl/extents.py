@@ -62,8 +62,10 @@ class ExtentSpace:
         return area
 
     def reopen(self, path: Path) -> int:
-        """Make a file that exists an area, with all that it holds."""
-        return self._area(self.disk.open(path), path)
+        """Make a file that exists an area, with all that it holds: it has survived a crash, so it counts as forced."""
+        area = self._area(self.disk.open(path), path)
+        self._synced[area] = self._ends[area]
+        return area
 
     def _area(self, file: int, path: Path) -> int:
         self._next += 1

@@ -6,8 +6,8 @@ An *event* (a request, a write, a delivered message, a step of a job) changes co
 =============  ========================================================================================================
 place          rows
 =============  ========================================================================================================
-vault          the record of each machine with its job, the session, whether a copy waits for its boot group, answers to
-               requests by their ids, open orders
+vault          what the system was made of (flow, images), the record of each machine with its job, the session, whether a
+               copy waits for its boot group, answers to requests by their ids, open orders
 each site      by machine: the host's belief (authority, epoch, acknowledged writes, whether the guest runs), the agent,
                the target with its points, the logs' names and ids, the copy of a test failover; of each set of disks
                its cuts and overlays, and a row a block
@@ -112,6 +112,7 @@ class Keeper:
         self._coordinators: dict[str, Coordinator] = {}
         self._sets: dict[tuple[str, str], set[str]] = {}
         self._vault: Vault | None = None
+        self._made_of = ""
         try:
             self._stores.update((place, storage.store(place)) for place in PLACES)
             self._kept = {place: store.load() for place, store in self._stores.items()}
@@ -132,13 +133,15 @@ class Keeper:
 
     # ------------------------------------------------------------------------------------------------- what is kept
 
-    def watch(self, vault: Vault, coordinators: Mapping[str, Coordinator]) -> None:
-        """From now on :meth:`commit` keeps these."""
+    def watch(self, vault: Vault, coordinators: Mapping[str, Coordinator], made_of: Mapping[str, Any]) -> None:
+        """From now on :meth:`commit` keeps these, and what the system was made of."""
         self._vault = vault
+        self._made_of = _text(made_of)
         self._coordinators = dict(coordinators)
 
     def _rows_of_vault(self) -> Iterator[tuple[str, str | None]]:
         yield "system", str(self.starts)
+        yield "made-of", self._made_of
         for machine, coordinator in self._coordinators.items():
             yield f"m/{machine}/record", _text(_record(coordinator.record))
             yield f"m/{machine}/job", _text(_job(coordinator.job))
@@ -237,6 +240,11 @@ class Keeper:
     def machines(self) -> list[str]:
         """The machines that were kept."""
         return sorted(key.split("/")[1] for key in self._kept[VAULT] if key.startswith("m/") and key.endswith("/record"))
+
+    @property
+    def made_of(self) -> dict[str, Any]:
+        """What the system that is resumed was made of: see :meth:`watch`."""
+        return dict(self._row(VAULT, "made-of"))
 
     def _row(self, place: str, key: str) -> Any:
         return json.loads(self._kept[place][key])

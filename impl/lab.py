@@ -21,6 +21,7 @@ from .changelog import ChangeLog
 from .codec import BlockCipher, Codec
 from .control import Side
 from .coordinator import ConfigurationServer, Coordinator, Provider
+from .disk import new_file
 from .diskset import BaseImage, DiskSet
 from .errors import UsageError
 from .extents import ExtentSpace
@@ -72,6 +73,26 @@ def _refuse_images_within(workdir: Path, machines: Mapping[str, Sequence[Path]])
         for image in images:
             if Path(image).resolve().is_relative_to(workdir.resolve()):
                 raise UsageError(f"machine '{machine}': image {image} lies in the work folder {workdir}; move it out of there")
+
+
+def _refuse_another(kept: Mapping[str, Any], given: Mapping[str, Any], workdir: Path) -> None:
+    """A system is resumed with what it was begun with: other blocks would be read through its slots, with sums that fit."""
+    if kept["flow"] != given["flow"]:
+        told = f"holds a system of the flow '{kept['flow']}'; the topology is of '{given['flow']}'; give its own"
+        raise UsageError(f"{workdir}: {told}")
+    if list(kept["images"]) != list(given["images"]):
+        raise UsageError(f"machines {', '.join(given['images'])} given; {', '.join(kept['images'])} expected")
+    for machine, before in kept["images"].items():
+        now = given["images"][machine]
+        if [size for size, _ in now] != [size for size, _ in before]:
+            sizes = [", ".join(str(size) for size, _ in rows) for rows in (now, before)]
+            raise UsageError(f"machine '{machine}': images of {sizes[0]} bytes given; {sizes[1]} expected")
+        for number, ((_, found), (_, expected)) in enumerate(zip(now, before, strict=True)):
+            if any(None not in pair and pair[0] != pair[1] for pair in zip(found, expected, strict=True)):
+                raise UsageError(
+                    f"machine '{machine}': the image of disk {number} is not the one that the system was begun with, or was "
+                    "changed since; give that one"
+                )
 
 
 class Lab:
@@ -178,11 +199,13 @@ class Lab:
             if (self._workdir / machine).exists() and not self._resumes:
                 raise UsageError(f"{self._workdir / machine}: exists already; give an empty work folder")
         bases = {machine: self._open_images(machine, images) for machine, images in machines.items()}
+        made_of = self._made_of = {
+            "flow": self.flow.id, "images": {m: [[b.size, b.sample()] for b in bases[m]] for m in sorted(machines)},
+        }  # fmt: skip
         if self._keeper is None:
             self._workdir.mkdir(parents=True, exist_ok=True)
         elif self._resumes:
-            if self._keeper.machines != sorted(machines):
-                raise UsageError(f"machines {', '.join(sorted(machines))} given; {', '.join(self._keeper.machines)} expected")
+            _refuse_another(self._keeper.made_of, made_of, self._workdir)
             self._keeper.discard(self._workdir, set())
             self._keeper.restore_vault(self._vault)
         for role, site in {g.role: g.site for g in self.flow.gateways.values()}.items():
@@ -193,7 +216,7 @@ class Lab:
 
     def _begin(self) -> None:
         if self._keeper is not None:
-            self._keeper.watch(self._vault, self._simulation.coordinators)
+            self._keeper.watch(self._vault, self._simulation.coordinators, self._made_of)
             self._simulation.keep, self._simulation.stop = self._keeper.commit, self._keeper.stop
         if self._resumes:
             # Virtual time is not kept. It goes on from the newest point, so that the age of points still means something.
@@ -487,17 +510,16 @@ class Lab:
         return disks.read(disk, offset, length, position)
 
     def restore(self, machine: str, point: str, disk: int, to: Path) -> None:
-        """Write a point's disk as a raw, sparse image. The file must not exist yet."""
+        """Write a point's disk as a raw, sparse image. The file must not exist yet; it appears under its name when it is whole
+        and on stable storage, and not at all after an error.
+        """
         disks, position = self._locate(machine, point)
         disks.read(disk, 0, 0)
-        try:
-            with Path(to).open("xb") as file:
-                for offset, data in disks.extents_with_data(disk, position):
-                    file.seek(offset)
-                    file.write(data)
-                file.truncate(disks.sizes[disk])
-        except FileExistsError as error:
-            raise UsageError(f"{to}: exists already and is not overwritten; give a new path") from error
+        with new_file(Path(to)) as file:
+            for offset, data in disks.extents_with_data(disk, position):
+                file.seek(offset)
+                file.write(data)
+            file.truncate(disks.sizes[disk])
 
     def hrl_files(self, machine: str) -> list[Path]:
         """The machine's change logs that exist now, on both sides."""

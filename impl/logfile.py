@@ -116,6 +116,7 @@ class LogFile:
         self._journal = space.reopen(journal) if exists else space.open(journal)
         self._pending: list[hrl.LogEntry] = []
         self._last_block = 0
+        self._unread = ""
         if not exists:
             space.append(self._area, hrl.encode_header(self._header(0, now)))
 
@@ -178,11 +179,17 @@ class LogFile:
 
         A write whose acknowledgement was not durable may be in the files whole, torn or not at all; a close that was not
         durable may have changed the header. All of that goes, so that the log can be appended to again. Damage to anything
-        before it is left alone: reading the log tells.
+        before it is left alone: reading the log tells. A log that the disk gives an error for is not undone, and from then on
+        as good as damaged.
         """
         if self._space.end(self._area) < hrl.HEADER_SIZE:
             return
-        raw = self._space.read(Extent(self._journal, 0, self._space.end(self._journal)))
+        try:
+            raw = self._space.read(Extent(self._journal, 0, self._space.end(self._journal)))
+            head = self._space.read(Extent(self._area, 0, hrl.HEADER_SIZE))
+        except OSError as error:
+            self._unread = str(error)
+            return
         whole = raw[: len(raw) // _JOURNAL.size * _JOURNAL.size]
         count, end = 0, hrl.HEADER_SIZE
         try:
@@ -197,7 +204,7 @@ class LogFile:
             if self._space.end(area) > size:
                 self._space.cut_off(area, size)
         try:
-            closed = hrl.decode_header(self._space.read(Extent(self._area, 0, hrl.HEADER_SIZE))).end_of_log != 0
+            closed = hrl.decode_header(head).end_of_log != 0
         except DamagedLogError:
             return
         if closed:
@@ -208,8 +215,11 @@ class LogFile:
 
         Raises:
             IntegrityError: the header is damaged or another log's, a journal record is torn, damaged or out of place, or
-                data or metadata are missing or do not match.
+                data or metadata are missing or do not match, or it could not be undone.
+            OSError: the disk gives an error in place of what is stored.
         """
+        if self._unread:
+            raise DamagedLogError(f"{self.path.name}: could not be read after a restart: {self._unread}; resynchronise")
         header = hrl.decode_header(self._space.read(Extent(self._area, 0, hrl.HEADER_SIZE)))
         if (header.unique_id, header.previous_unique_id, header.disk_id) != self._ids or header.disk_size != self._size:
             raise DamagedLogError(f"{self.path.name}: the header is not that of this log in its chain; resynchronise")

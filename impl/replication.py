@@ -59,6 +59,7 @@ class ReplicationControl:
         """Connect source and target. ``fresh``: onto empty disks; ``staged``: beside the replica, which stays what it is."""
         send_to, reply_to = self.reach.route(self.record.machine, source)
         agent, target = self.sides[source].agent, self.sides[other(source)].target
+        target.drop_staging()  # what a resynchronisation that failed has left: nothing else may go there (P9)
         if staged:
             target.open_staging()
         target.open_session(self.record.epoch, received, reply_to, fresh=fresh, after=agent.number)

@@ -37,8 +37,7 @@ class ResyncSteps(ReplicationControl):
         """Track anew, and compare everything from the start into an empty staging area."""
         if not self.reach.data_path():
             return StepResult.WAIT
-        source, target = self.sides[self.record.active], self.sides[other(self.record.active)].target
-        target.drop_staging()
+        source = self.sides[self.record.active]
         source.agent.start_tracking(self.record.epoch, source.host.acknowledged)
         self.connect(self.record.active, received=source.host.acknowledged, staged=True)
         source.agent.start_copy(compare=True)

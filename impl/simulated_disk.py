@@ -250,11 +250,11 @@ class SimulatedStore:
 class _Held:
     """The hold on a simulated storage."""
 
-    def __init__(self, *, open: bool = True) -> None:
-        self.open = open
+    def __init__(self, *, given_up: bool = False) -> None:
+        self.given_up = given_up
 
     def close(self) -> None:
-        self.open = False
+        self.given_up = True
 
 
 class SimulatedStorage:
@@ -272,7 +272,7 @@ class SimulatedStorage:
         self.fail_read_at: int | None = None
         """Number of the read that fails, once; ``None``: reads are not counted."""
         self.listener = listener
-        self._held = _Held(open=False)
+        self._held = _Held(given_up=True)
         self.disk = SimulatedDisk(self._happened, self._fails, self._is_read)
         self._stores = {place: SimulatedStore(place, self._happened, about=self._fails) for place in PLACES}
 
@@ -302,7 +302,7 @@ class SimulatedStorage:
 
     def hold(self) -> _Held:
         """Refused while another system has not been closed. A copy that a crash left is held by nobody."""
-        if self._held.open:
+        if not self._held.given_up:
             raise UsageError("another system that still runs keeps its state in this storage; close it before")
         self._held = _Held()
         return self._held

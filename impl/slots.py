@@ -9,7 +9,7 @@ Rules:
   system that is kept the checksums are in the rows that name the slots. They show damage and no forgery: content is compared
   between sites by digests;
 * where there is a cipher, each block is encrypted at its place, and the checksum is that of the stored form;
-* bytes that are missing from the file are an error as well.
+* bytes that are missing from the file, or that the disk gives an error for, are an error as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zlib import crc32
 
 from .codec import BlockCipher
 from .disk import Disk
-from .errors import IntegrityError
+from .errors import IntegrityError, UnreadableError
 from .values import BLOCK
 
 __all__ = ["SlotFile"]
@@ -135,9 +135,15 @@ class SlotFile:
         """The block in a slot.
 
         Raises:
-            IntegrityError: it is not what was stored there, or is missing.
+            IntegrityError: it is not what was stored there, is missing, or cannot be read.
         """
-        stored = self._disk.read(self._file, BLOCK, slot * BLOCK)
+        try:
+            stored = self._disk.read(self._file, BLOCK, slot * BLOCK)
+        except OSError as error:
+            raise UnreadableError(
+                f"{self._path}: the block at {slot * BLOCK} cannot be read: {error}. The disk under it is bad: use another "
+                "recovery point, or resynchronise"
+            ) from error
         if crc32(stored) != self._sums[slot]:
             raise IntegrityError(
                 f"{self._path}: the block at {slot * BLOCK} is not what was written there: its checksum is "

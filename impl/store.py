@@ -20,13 +20,13 @@ from typing import Protocol
 from .disk import Disk, RealDisk
 from .errors import IntegrityError, UsageError
 
-__all__ = ["PLACES", "VAULT", "RealStorage", "SqliteStore", "Hold", "Storage", "Store"]
+__all__ = ["PLACES", "VAULT", "Hold", "RealStorage", "SqliteStore", "Storage", "Store"]
 
 VAULT = "vault"
 PLACES = (VAULT, "primary", "recovery")
 
 _TABLE = "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-_VERSION = 3
+_VERSION = 4
 """Version of the rows; a store of another one is refused, never guessed."""
 
 

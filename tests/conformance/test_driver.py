@@ -215,6 +215,51 @@ def test_what_a_driver_cannot_do_is_skipped_and_counted_and_never_green() -> Non
     assert [r.answer["answer"] for r in skipped.records] == ["skipped", "skipped"]
 
 
+class Spared(BundledDriver):
+    """Nothing of it can fail but its change log."""
+
+    def handshake(self) -> Capabilities:
+        return attrs.evolve(super().handshake(), faults=frozenset({"change-log"}))
+
+
+class Discreet(BundledDriver):
+    """Never tells what runs, nor what was lost."""
+
+    def observe(self, machine: str) -> Observation:
+        return attrs.evolve(super().observe(machine), running=(UNKNOWN, UNKNOWN), loss=UNKNOWN)
+
+
+@pytest.mark.parametrize(("driver", "why"), [(Spared, "nothing could fail"), (Discreet, "running and loss never told")])
+def test_what_the_tester_is_for_cannot_be_missing_from_a_green_run(driver: type[BundledDriver], why: str) -> None:
+    result = run(FLOW, driver, cases=300, machines=1)
+    assert (result.outcome, result.counterexample) == (Outcome.INCONCLUSIVE, None)
+    assert why in result.reason
+
+
+def test_requirements_are_counted_against_the_flow_and_not_against_the_driver() -> None:
+    full, less = (
+        next(c for c in run(FLOW, driver, cases=20, machines=1).coverage if c.name == "requirement")
+        for driver in (BundledDriver, Spared)
+    )
+    assert less.feasible == full.feasible
+
+
+class OnlySides(BundledDriver):
+    """Sides can be read, points cannot; and every read gives zeros."""
+
+    def handshake(self) -> Capabilities:
+        return attrs.evolve(super().handshake(), reads_points=False)
+
+    def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:  # noqa: ARG002
+        return bytes(length)
+
+
+def test_a_side_is_read_where_points_cannot_be() -> None:
+    result = run(FLOW, OnlySides, cases=50, machines=1)
+    assert result.counterexample is not None
+    assert result.outcome is Outcome.VIOLATION
+
+
 @pytest.mark.parametrize("flow", FLOWS)
 def test_the_bundled_implementation_conforms(flow: str) -> None:
     result = run(flow, BundledDriver, cases=300, machines=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import sqlite3
 from pathlib import Path
@@ -10,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from siteproof.impl.base_image import BaseImage
 from siteproof.impl.changelog import ChangeLog
-from siteproof.impl.disk import CarefulDisk, Disk, RealDisk
+from siteproof.impl.disk import CarefulDisk, Disk, RealDisk, new_file
 from siteproof.impl.errors import IntegrityError, UsageError
 from siteproof.impl.extents import ExtentSpace
 from siteproof.impl.simulated_disk import Crash, SimulatedDisk, SimulatedStorage, SimulatedStore
@@ -273,3 +276,40 @@ def test_the_name_of_a_new_log_is_forced_with_its_writes(
     log.append(2, 0, bytes(BLOCK), 0.0)
     assert calls.count(tmp_path.name) == int(sync)
     assert ("file" in calls) == sync
+
+
+def test_a_new_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "out.img"
+
+    def half() -> None:
+        with new_file(path) as file:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        half()
+    assert list(tmp_path.iterdir()) == []
+    with new_file(path) as file:
+        file.write(b"whole")
+        assert not path.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.img"]
+    with pytest.raises(UsageError, match="not overwritten"), new_file(path) as file:
+        file.write(b"other")
+    assert path.read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize(("code", "expected"), [(errno.ENXIO, False), (errno.EINVAL, True), (errno.EIO, True)])
+def test_only_the_end_of_the_data_is_a_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, expected: bool
+) -> None:
+    path = tmp_path / "base.img"
+    path.write_bytes(b"B" * 4096)
+    image = BaseImage(path)
+
+    def fails(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lseek", fails)
+        assert image.may_hold_data(0, 4096) is expected
+    image.close()

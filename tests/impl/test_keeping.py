@@ -16,7 +16,7 @@ import pytest
 from siteproof.impl.disk import RealDisk
 from siteproof.impl.errors import StoppedError, UsageError
 from siteproof.impl.lab import Lab
-from siteproof.impl.store import SqliteStore
+from siteproof.impl.store import RealStorage, SqliteStore
 from siteproof.impl.values import BLOCK
 
 from .conftest import ALL, block, make_image, repair
@@ -131,6 +131,110 @@ def test_a_work_folder_has_one_system_at_a_time(begin: Begin, tmp_path: Path, to
     assert begin("h2s", resume=True).read("m", "recovery", 0, 5 * BLOCK, BLOCK) == block("mine")
 
 
+def test_a_system_is_resumed_with_its_own_flow_and_images_alone(
+    tmp_path: Path, topologies: dict[str, Path], begin: Begin
+) -> None:
+    protected(begin("hv"))
+    begin("hv", resume=True).close()
+    first, second = (tmp_path / f"base-{n}.img" for n in range(2))
+    shorter = tmp_path / "shorter.img"
+    shorter.write_bytes(first.read_bytes()[:-BLOCK])
+    changed = tmp_path / "changed.img"
+    changed.write_bytes(block("other") + first.read_bytes()[BLOCK:])
+    for flow, images, why in (
+        ("v2a", [first, second], "holds a system of the flow"),
+        ("hv", [first], f"{first.stat().st_size} bytes given"),
+        ("hv", [shorter, second], "bytes given"),
+        ("hv", [changed, second], "image of disk 0 is not the one"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            Lab(topologies[flow], {"m": images}, tmp_path / "work", resume=True)
+    assert begin("hv", resume=True).status("m").protection == "protected"
+
+
+class BadDisk(RealDisk):
+    """Files with sectors for which the disk gives an error."""
+
+    def __init__(self, bad: Callable[[str, int], bool]) -> None:
+        self.paths: dict[int, str] = {}
+        self.bad = bad
+
+    def create(self, path: Path, *, lasting: bool = True) -> int:
+        file = super().create(path, lasting=lasting)
+        self.paths[file] = path.name
+        return file
+
+    def open(self, path: Path) -> int:
+        file = super().open(path)
+        self.paths[file] = path.name
+        return file
+
+    def read(self, file: int, length: int, offset: int) -> bytes:
+        if self.bad(self.paths[file], offset):
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(file, length, offset)
+
+
+def bad_storage(folder: Path, bad: Callable[[str, int], bool]) -> RealStorage:
+    storage = RealStorage(folder)
+    storage.disk = BadDisk(bad)
+    return storage
+
+
+@pytest.mark.parametrize("down", [(), ("primary-site",)])
+@pytest.mark.parametrize("ending", [".hrl", ".hrl.journal"])
+def test_a_change_log_that_cannot_be_read_keeps_nobody_from_failing_over(
+    tmp_path: Path, topologies: dict[str, Path], ending: str, down: tuple[str, ...]
+) -> None:
+    image = make_image(tmp_path / "base.img")
+    with Lab(topologies["v2a"], {"m": [image]}, tmp_path / "work", durable=True) as lab:
+        protected(lab)
+        lab.write("m", "primary", 0, 3, block("sent"))
+        assert lab.settle()
+        lab.fault("gateway")
+        lab.write("m", "primary", 0, 4, block("unsent"))
+    storage = bad_storage(tmp_path / "work", lambda name, _: name.startswith("primary-disk0") and name.endswith(ending))
+    with Lab(topologies["v2a"], {"m": [image]}, tmp_path / "work", resume=True, down=down, storage=storage) as lab:
+        assert lab.request("m", "UnplannedFailover", "latest") is None
+        assert lab.settle()
+        assert lab.read("m", "recovery", 0, 3 * BLOCK, BLOCK) == block("sent")
+        assert lab.status("m").active == "recovery"
+
+
+def test_a_block_that_the_disk_gives_an_error_for_is_unreadable_and_stops_nothing(
+    tmp_path: Path, topologies: dict[str, Path]
+) -> None:
+    image = make_image(tmp_path / "base.img")
+    bad = [""]
+    storage = bad_storage(tmp_path / "work", lambda name, _: name == bad[0])
+    with Lab(topologies["v2a"], {"m": [image]}, tmp_path / "work", durable=True, storage=storage) as lab:
+        lab.write("m", "primary", 0, 3, block("x"))
+        bad[0] = "primary.disks"
+        assert lab.request("m", "EnableProtection") is None
+        assert lab.settle()
+        assert (lab.status("m").protection, lab.status("m").alerts) == ("none", ("SourceUnreadable",))
+        bad[0] = ""
+        assert lab.request("m", "EnableProtection") is None
+        assert lab.settle()
+        assert lab.status("m").protection == "protected"
+
+
+def test_what_a_log_held_when_it_was_resumed_counts_as_forced(tmp_path: Path, topologies: dict[str, Path]) -> None:
+    image = make_image(tmp_path / "base.img")
+    with Lab(topologies["v2a"], {"m": [image]}, tmp_path / "work", durable=True, sync=True) as lab:
+        protected(lab)
+        lab.fault("gateway")
+        lab.write("m", "primary", 0, 4, block("unsent"))
+    with Lab(
+        topologies["v2a"], {"m": [image]}, tmp_path / "work", resume=True, sync=True, down=("gateway",)
+    ) as lab:
+        before = [path.stat().st_size for path in lab.hrl_files("m")]
+        lab.fault("primary-site")
+        assert [path.stat().st_size for path in lab.hrl_files("m")] == before
+        lab.heal("primary-site")
+        assert lab.status("m").resync == "none"
+
+
 def test_a_process_that_was_killed_holds_its_work_folder_no_longer(tmp_path: Path, topologies: dict[str, Path]) -> None:
     images = [make_image(tmp_path / "base.img")]
     child = os.fork()
@@ -142,7 +246,7 @@ def test_a_process_that_was_killed_holds_its_work_folder_no_longer(tmp_path: Pat
         assert lab.running("m", "primary")
 
 
-def test_a_system_that_could_not_begin_holds_nothing(begin: Begin, tmp_path: Path) -> None:
+def test_a_system_that_could_not_begin_holds_nothing(begin: Begin) -> None:
     with pytest.raises(UsageError, match="holds no system"):
         begin("h2s", resume=True)
     assert begin("h2s").running("m", "primary")

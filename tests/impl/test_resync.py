@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +17,7 @@ from siteproof.impl.lab import Lab
 from siteproof.impl.messages import Compare, CopyChunk
 from siteproof.impl.values import BLOCK
 
-from .conftest import ALL, block, repair
+from .conftest import ALL, block, make_image, repair
 from .test_failback import sent
 from .test_testfailover import BLOCKS, Build, do, everything, with_points
 
@@ -252,3 +253,33 @@ def test_a_repair_leaves_no_file(new_lab: Build, tmp_path) -> None:  # type: ign
     assert (tmp_path / "work0" / "m" / "recovery.resync").exists()
     do(lab, "UnplannedFailover")
     assert not (tmp_path / "work0" / "m" / "recovery.resync").exists()
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_a_failed_resynchronisation_staged_is_in_nobodys_way(
+    topologies: dict[str, Path], tmp_path: Path, durable: bool
+) -> None:
+    """The base copy of a new protection goes to the replica, and not to the staging area that a failed repair has left."""
+    image = make_image(tmp_path / "base.img")
+    with Lab(topologies["v2a"], {"m": [image]}, tmp_path / "work", durable=durable) as lab:
+        assert lab.request("m", "EnableProtection") is None
+        assert lab.settle()
+        lab.write("m", "primary", 0, 3, block("before"))
+        assert lab.settle()
+        lab.fault("change-log")
+        lab.damage("m", "primary", 0, 3)
+        assert lab.request("m", "RepairReplication") is None
+        assert lab.settle()
+        assert "SourceUnreadable" in lab.status("m").alerts
+        lab.write("m", "primary", 0, 3, block("mended"))
+        for operation in ("DisableProtection", "EnableProtection"):
+            assert lab.request("m", operation) is None
+            assert lab.settle()
+        lab.write("m", "primary", 0, 4, block("after"))
+        assert lab.settle()
+        assert lab.request("m", "UnplannedFailover", "latest") is None
+        assert lab.settle()
+        assert lab.status("m").loss == 0
+        for number in range(8):
+            at = number * BLOCK
+            assert lab.read("m", "recovery", 0, at, BLOCK) == lab.read("m", "primary", 0, at, BLOCK)
