@@ -36,7 +36,7 @@ from siteproof.model.readings.smt import Named
 from siteproof.model.system import Model
 from siteproof.model.witness import known_invariant, strengthened
 
-__all__ = ["NATURAL", "Baseline", "Layers", "given_as_a_term"]
+__all__ = ["NATURAL", "Baseline", "Layers", "given_as_a_term", "target_of"]
 
 NATURAL = "the model"
 """What stands for a promise where a count would fall below zero."""
@@ -66,6 +66,11 @@ class Layers:
             if depth[state] > depth[state - 1]:
                 begin.append(state)
         return cls(depth, [*begin, len(graph.states)])
+
+
+def target_of(goal: Goal) -> Target:
+    """What a search looks for that breaks a claim."""
+    return Target(goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on)
 
 
 @attrs.define(eq=False, slots=False)
@@ -101,7 +106,7 @@ class Baseline:
         told = proves(model, proved, goals)
         unproved = tuple(f"{goal.promise.id}, “{goal.built.name}”" for goal in goals if told[goal.key].answer != "unsat")
         goals = [goal for goal in goals if told[goal.key].answer == "unsat"]
-        targets = [Target(goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on) for goal in goals]
+        targets = [target_of(goal) for goal in goals]
         repeated = [goal for goal in goals if goal.claim.repeats]
         more = [goal for goal in goals if not goal.claim.repeats]
         return cls(of, model, more, repeated, {goal.key: goal for goal in goals}, targets, proved, compile_model(model),

@@ -80,6 +80,8 @@ class Built:
     conclusion: Any
     applies: bool
     because: str
+    asks: frozenset[str] = frozenset()
+    """The actions whose preconditions it asks for (rule 5)."""
 
     @property
     def formula(self) -> Any:
@@ -102,12 +104,14 @@ def built(model: Model, claim: Claim) -> Built:
         applies = z3.is_true(model.facts.fold(term))
         because = model.facts.told(term)
     premise = claim.premise(*now).node if claim.premise is not None else z3.BoolVal(True)
+    written = (premise, claim.conclusion(*now).node)
+    asks = frozenset(_asked(symbol)[0] for node in written for symbol in constants_of(node) if symbol.startswith(_CAN))
     premise, conclusion = (model.facts.put(_with_actions(model, node)) if _asks_facts(node) else _with_actions(model, node)
-                           for node in (premise, claim.conclusion(*now).node))
+                           for node in written)
     if not model.speaks_of_few(z3.And(premise, conclusion)):
         raise ValueError(f"the claim {claim.name!r} speaks of all {len(model.machines)} named machines of {model.level}; one"
                          " about any number speaks of fewer")
-    return Built(claim, premise, conclusion, applies, because)
+    return Built(claim, premise, conclusion, applies, because, asks)
 
 
 def _asks_facts(node: Any) -> bool:
@@ -120,12 +124,18 @@ def can(action: str, **arguments: Any) -> Bool:
     return Bool(z3.Bool(f"{_CAN}{action}:{given}"))
 
 
+def _asked(symbol: str) -> tuple[str, str]:
+    """The action and the arguments that a symbol of `can` names."""
+    action, _, given = symbol.removeprefix(_CAN).partition(":")
+    return action, given
+
+
 def _with_actions(model: Model, node: Any) -> Any:
     """`node` with the preconditions of the model's actions in place of `can`."""
     pairs = []
     for symbol in constants_of(node):
         if symbol.startswith(_CAN):
-            action, _, given = symbol.removeprefix(_CAN).partition(":")
+            action, given = _asked(symbol)
             told = dict(row.split("=") for row in given.split(",") if row)
             one = model.action(action)
             values = [(p.domain.constant("arg:" + p.name), _value(p, int(told[p.name]))) for p in one.parameters]

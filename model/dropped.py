@@ -11,7 +11,9 @@ Rules
    took. Where there seem to be none at all, that is asked as a claim about the model as it is: its proof makes the
    precondition a defensive one.
 5. In a crowd an action is every machine's, and its precondition is dropped for all of them at once.
-6. What was met on the way joins the sample from which an invariant of the mutant is learned; plain induction has the last word.
+6. A claim that asks what an action grants is read over the mutant (`siteproof.model.claims`, rule 5): "never granted" breaks as
+   soon as a state is reached in which only the precondition refused.
+7. What was met on the way joins the sample from which an invariant of the mutant is learned; plain induction has the last word.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from typing import Any
 import attrs
 import z3
 
-from siteproof.model.baseline import WIDE_STATES, Baseline, given_as_a_term
-from siteproof.model.claims import Built, Claim, Promise
+from siteproof.model.baseline import WIDE_STATES, Baseline, given_as_a_term, target_of
+from siteproof.model.claims import Built, Claim, Promise, built
 from siteproof.model.engines.graph import Graph
 from siteproof.model.engines.horn import infer
 from siteproof.model.engines.induction import Induction, Relation, eroded, holding_initially, induct, proves, relations_of
@@ -35,7 +37,7 @@ from siteproof.model.engines.nearing import distance_to, neared
 from siteproof.model.engines.obligations import Goal
 from siteproof.model.engines.queries import Questions
 from siteproof.model.engines.scope import Scope
-from siteproof.model.engines.search import Path, hunt, search
+from siteproof.model.engines.search import Path, Target, hunt, search
 from siteproof.model.engines.traces import trace_of
 from siteproof.model.engines.walk import Hunt, Walked, walked
 from siteproof.model.mutation import without_guard
@@ -99,6 +101,26 @@ class Dropped:
         return {action.name for action in self.actions}
 
     @cached_property
+    def asking(self) -> dict[str, Goal]:
+        """The claims that ask what the changed actions grant, read over the mutant; by key."""
+        return {goal.key: Goal(goal.promise, built(self.model, goal.claim)) for goal in self.base.goals
+                if not self.names.isdisjoint(goal.built.asks)}
+
+    @cached_property
+    def goals(self) -> list[Goal]:
+        """The claims of the mutant that say more than its preconditions."""
+        return [self.asking.get(goal.key, goal) for goal in self.base.goals]
+
+    @cached_property
+    def targets(self) -> list[Target]:
+        """What a search for what breaks them looks for; with what only repeats a precondition."""
+        return [target_of(self.asking[one.key]) if one.key in self.asking else one for one in self.base.targets]
+
+    def goal(self, key: str) -> Goal:
+        """The claim of that key."""
+        return self.asking.get(key) or self.base.by_key[key]
+
+    @cached_property
     def compiled(self) -> CompiledModel:
         """The mutant, ready to run; only what changed is compiled anew."""
         alone = compile_model(self.alone)
@@ -116,10 +138,11 @@ class Dropped:
 
     def keeps_all(self) -> bool:
         """Whether what changed keeps the invariant and does what the claims about its steps say."""
-        return all(self._keeps(self.relations[action.name]) for action in self.actions)
+        asked = (goal.built.formula for goal in self.asking.values() if not goal.claim.is_step)
+        return all(self._keeps(self.relations[action.name]) for action in self.actions) and self.base.unsat(denied=all_of(asked))
 
     def _keeps(self, step: Relation) -> bool:
-        claims = [step.of_step(goal.built.formula) for goal in self.base.goals
+        claims = [step.of_step(goal.built.formula) for goal in self.goals
                   if goal.claim.is_step and (goal.claim.on is None or step.action.name in goal.claim.on)]
         return self.base.unsat(*step.nodes, denied=all_of([*map(step.later, step.touched(self.base.invariant)), *claims]))
 
@@ -175,13 +198,29 @@ class Dropped:
         best: Broken | None = None
         for scope, most in self.base.searched:
             graph, is_wide = self.base.explored(scope, most), scope == self.base.level.wide
-            found = self._first_break(graph, keys)
+            found = min(filter(None, (self._granted(graph, keys), self._first_break(graph, keys))),
+                        key=lambda one: len(one[1]), default=None)
             if found is not None and (best is None or len(found[1]) < len(best.path)):
                 goal, path = found
                 best = Broken(goal, path, is_wide and len(path) <= _complete(graph) + 1, f"breadth-first search ({scope})")
             if best is not None and (best.shortest or not is_wide):
                 break
         return best
+
+    def _granted(self, graph: Graph, keys: Collection[str]) -> tuple[Goal, Path] | None:
+        """The nearest state of the model itself that breaks a claim about what is granted: there is no step to it that is new."""
+        for at, state in enumerate(graph.states if not self.granted.keys().isdisjoint(keys) else ()):
+            if self.is_freed(state):
+                for key, holds in self.granted.items():
+                    if key in keys and not holds(state):
+                        return self.goal(key), graph.named(graph.path(at)[1])
+        return None
+
+    @cached_property
+    def granted(self) -> dict[str, Callable[..., bool]]:
+        """The claims about states that ask what is granted, as functions of a state."""
+        return {key: compile_predicate(self.base.model, goal.built.formula) for key, goal in self.asking.items()
+                if not goal.claim.is_step}
 
     def _first_break(self, graph: Graph, keys: Collection[str]) -> tuple[Goal, Path] | None:
         """The nearest claim to fail, among those with these keys. A state of the model itself is entered again only when the
@@ -211,7 +250,7 @@ class Dropped:
                 hits: list[tuple[str, int]] = []
                 expand(state, successors, hits)
                 if (hit := next((one for one in hits if one[0] in keys), None)) is not None:
-                    return self.base.by_key[hit[0]], path(state, [hit[1]])
+                    return self.goal(hit[0]), path(state, [hit[1]])
                 for instance, after in successors:
                     old = number_of.get(after)
                     if after in came or (old is not None and layers.depth[old] <= depth + 1):
@@ -220,7 +259,7 @@ class Dropped:
                     beyond.append(after)
             for state in beyond:
                 if (key := next((one for one in check(state) if one in keys), None)) is not None:
-                    return self.base.by_key[key], path(state, [])
+                    return self.goal(key), path(state, [])
             if len(came) > NEW_STATES or self.base.left <= 0:
                 return None
             layer = beyond
@@ -229,26 +268,33 @@ class Dropped:
     def _hunted(self, scope: Scope) -> Hunt:
         """A hunt in the mutant: the model's own steps, compiled once a scope, and those of what changed."""
         instances, expand, check = self.base.hunted(scope)
-        own, more, _ = hunt(self.alone, [target for target in self.base.targets if target.is_step], scope, {})
+        own, more, _ = hunt(self.alone, [target for target in self.targets if target.is_step], scope, {})
+        stale = self.asking.keys()
 
         def both(state: State, successors: list[tuple[int, State]], hits: list[tuple[str, int]]) -> None:
             late: tuple[list[tuple[int, State]], list[tuple[str, int]]] = ([], [])
             more(state, *late)
             # Where the model has the step as well, it is listed once.
             expand(state, successors, hits)
+            if stale:
+                hits[:] = [hit for hit in hits if hit[0] not in stale]
             if late[0] and self.is_freed(state):
                 successors += [(number + len(instances), after) for number, after in late[0]]
                 hits += [(target, number + len(instances)) for target, number in late[1]]
 
-        return [*instances, *own], both, check
+        def judged(state: State) -> list[str]:
+            return [*(key for key in check(state) if key not in stale),
+                    *(key for key, holds in self.granted.items() if not holds(state))]
+
+        return [*instances, *own], both, judged if stale else check
 
     def fallen(self) -> Goal | None:
         """A claim that does not follow from what is left of the invariant when lemmas fall; None when all of them do."""
-        found = self.left_over({goal.key for goal in self.base.goals})
+        found = self.left_over({goal.key for goal in self.base.goals} - self.asking.keys())
         if not found.invariant:
-            return next(goal for goal in self.base.goals if goal.key in found.dropped)
-        told = proves(self.model, found.invariant, self.base.goals, relations=self.relations)
-        return next((goal for goal in self.base.goals if told[goal.key].answer != "unsat"), None)
+            return next(goal for goal in self.goals if goal.key in found.dropped)
+        told = proves(self.model, found.invariant, self.goals, relations=self.relations)
+        return next((goal for goal in self.goals if told[goal.key].answer != "unsat"), None)
 
     def repeated(self, run: Path) -> Broken | None:
         """What breaks of the claims that only repeat what is written: by a kept `run`, or by a search."""
@@ -274,7 +320,7 @@ class Dropped:
         with self.base.switched as solver:
             solver.know(more)
             found = eroded(self.model, [*self.base.invariant, *more], solver, self.relations, leans=leans)
-        told = proves(self.model, found.invariant, self.base.goals, relations=self.relations)
+        told = proves(self.model, found.invariant, self.goals, relations=self.relations)
         return found.invariant if all(answer.answer == "unsat" for answer in told.values()) else None
 
     def pruned(self, invariant: tuple[Named, ...]) -> tuple[Named, ...]:
@@ -325,7 +371,7 @@ class Dropped:
     def walked(self, steps: int) -> Broken | None:
         """What a walk of so many steps breaks. The states that it meets join the sample."""
         base, keys = self.base, {goal.key for goal in self.base.goals}
-        targets = [target for target in base.targets if target.key in keys]
+        targets = [target for target in self.targets if target.key in keys]
         starts = self.starts
         self.deeper = it = walked(self.model, targets, base.past, steps=steps, seed=11, first=True, starts=starts,
                                   how=self._hunted(base.past))
@@ -337,7 +383,7 @@ class Dropped:
         alone = attrs.evolve(self.model, actions=tuple(one for one in self.model.actions if one.name in used))
         target = next(one for one in targets if one.key == key)
         nearer = search(alone, [target], base.past, max_states=WIDE_STATES).found.get(key, path)
-        return Broken(base.by_key[key], min(path, nearer, key=len), False,
+        return Broken(self.goal(key), min(path, nearer, key=len), False,
                       "a walk, then breadth-first search among the actions that it took", True)
 
     def taken(self, run: Path, among: Sequence[Goal]) -> Broken | None:
@@ -354,7 +400,7 @@ class Dropped:
                 return None
             failed = [key for key in (*(key for key, number in hits if number in its), *check(after)) if key in keys]
             if failed:
-                return Broken(self.base.by_key[failed[0]], run[:at + 1], False, "a run that is kept, taken step by step", True)
+                return Broken(self.goal(failed[0]), run[:at + 1], False, "a run that is kept, taken step by step", True)
             state = after
         return None
 
@@ -363,7 +409,7 @@ class Dropped:
         is none."""
         sample = self.base.sample if self.deeper is None else self.base.sample.also(self.deeper.came)
         rows = [*self.base.invariant, *holding_initially(self.model, lemmas)]
-        return self._learned(self.model, rows, self.base.goals, self.relations, sample, few, most)
+        return self._learned(self.model, rows, self.goals, self.relations, sample, few, most)
 
     @staticmethod
     def _learned(model: Model, rows: Sequence[Named], goals: Sequence[Goal], relations: Mapping[str, Relation], sample: Sample,

@@ -149,6 +149,21 @@ def test_a_promise_that_repeats_a_precondition_is_named_only_where_no_other_brea
         assert not row.repeats or "all other claims" in row.reason or "no other claim was found" in row.reason
 
 
+@pytest.mark.parametrize(("flow", "action"), [(V2A, "planned_failover"), (H2S, "complete_migration")])
+def test_what_is_never_granted_is_read_over_the_model_without_the_precondition(flow: str, action: str) -> None:
+    """Without the precondition that refuses what the flow does not have, it is granted; a proof of that mutant says the same."""
+    model = model_of(flow)
+    (row,) = (one for one in necessity_of_model(LEVEL, model, actions=[action], efforts=())
+              if one.code == "OperationNotSupported")
+    assert (row.need, row.promise, row.repeats) == (Need.NEEDED, "P18", False)
+    assert "never granted" in row.claim
+    assert row.trace is not None
+    mutant = without_guard(model, action, row.number - 1)
+    found = search(mutant, violations(mutant), LEVEL.wide, max_states=60_000).found
+    never = {key: path for key, path in found.items() if "never-granted" in key}
+    assert min(map(len, never.values())) == len(row.trace.steps)
+
+
 def test_a_share_names_the_promises_that_have_a_claim_at_its_level() -> None:
     topologies = [load_topology(flow) for flow in ("vmware-to-azure", "physical-to-azure")]
     group = next(share for share in shares(topologies) if share.level == "group")
