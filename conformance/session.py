@@ -103,6 +103,8 @@ class Session:
         self.divergence: Divergence | None = None
         self.overflow = False
         self.commands: list[Command] = []
+        self.caused = 0
+        """How many of them were faults."""
         self.faults: set[str] = set()
         self.skipped: Counter[str] = Counter()
         self.content_checks = 0
@@ -186,6 +188,7 @@ class Session:
         if self.divergence is not None or self.overflow:
             return False
         self.commands.append(command)
+        self.caused += isinstance(command, Fault)
         reason = self.why_not(command)
         if reason is not None:
             self.skipped[reason] += 1

@@ -16,7 +16,7 @@ ReverseReplicate            prepare, copy, catch up, finish
 TestFailover                choose the point, make the copy, start it
 TestFailoverCleanup         stop the copy, delete it
 ChangePit                   choose the point, change to it
-RepairReplication           begin to compare, compare, catch up; begin to merge, merge
+RepairReplication           begin to compare, compare, catch up, check; begin to merge, merge
 PauseReplication            pause; ResumeReplication: go on
 DisableProtection,          stop replication, end it
 CompleteMigration
@@ -97,7 +97,8 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, Endi
             Operation.CLEANUP: (self.step_stop_copy, self.step_delete_copy),
             Operation.CHANGE: (self.step_find_point, self.step_change_point),
             Operation.REPAIR: (
-                self.step_begin_comparing, self.step_copy, self.step_catch_up, self.step_begin_merging, self.step_merge,
+                self.step_begin_comparing, self.step_copy, self.step_catch_up, self.step_check_staged, self.step_begin_merging,
+                self.step_merge,
             ),
             Operation.DISABLE: (self.step_stop_replication, self.step_end_replication),
             Operation.PAUSE: (self.step_pause,),

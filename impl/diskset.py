@@ -377,6 +377,12 @@ class DiskSet:
         self.overlays[name] = made
         return made
 
+    def verify(self, disk: int, start: int, blocks: int) -> None:
+        """Read what has been written to a range; IntegrityError if any block of it has gone bad."""
+        for block in range(start, start + blocks):
+            for _, slot in self._versions[disk].get(block, ()):
+                self._slots.read(slot)
+
     def move_to(self, below: DiskSet, blocks: int) -> bool:
         """Move at most so many written blocks to the disks that this overlay shows; what is shown does not change.
 

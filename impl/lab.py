@@ -23,7 +23,7 @@ from .control import Side
 from .coordinator import ConfigurationServer, Coordinator, Provider
 from .disk import new_file
 from .diskset import BaseImage, DiskSet
-from .errors import UsageError
+from .errors import StoppedError, UsageError
 from .extents import ExtentSpace
 from .fleet import Fleet
 from .flows import flow_of
@@ -284,6 +284,8 @@ class Lab:
         self._simulation.add(coordinator, receivers)
 
     def _machine(self, machine: str) -> Coordinator:
+        if self.stopped:
+            raise StoppedError(f"{self._workdir}: the system has stopped, since an event could not be kept; resume it")
         found = self._simulation.coordinators.get(machine)
         if found is None:
             known = ", ".join(sorted(self._simulation.coordinators))

@@ -9,9 +9,10 @@ Rules:
   the tracked writes. All of it goes to a *staging* area, an overlay beside the replica: the replica itself and its
   points are what they were, and an unplanned failover drops the staging area and goes on from them (P10). The call
   stays until that failover has switched. If the new log cannot be trusted either, the comparison begins again from zero;
-* *merging*: once the staging area holds a prefix, its blocks are moved into the replica, a bounded number at a time. The
-  points' cuts keep them readable meanwhile. It needs the target's site alone and can be interrupted by nothing else:
-  after a loss of power it goes on where it was, since moving a block twice does no harm;
+* *merging*: once the staging area holds a prefix, all of it is read; where a block has gone bad meanwhile, the
+  comparison begins again. Then its blocks are moved into the replica, a bounded number at a time. The points' cuts keep
+  them readable meanwhile. It needs the target's site alone and can be interrupted by nothing else: after a loss of
+  power it goes on where it was, since moving a block twice does no harm;
 * the last block, the end of all old points and the one fresh point are a single event: points become {new} at once.
 
 A job that copies for another reason (enabling, reverse replication, the failback that copies) has promised nothing yet:
@@ -21,6 +22,7 @@ it begins again by itself when its log cannot be trusted, and nothing is called 
 from __future__ import annotations
 
 from .control import Job, StepResult
+from .errors import IntegrityError
 from .replication import ReplicationControl
 from .values import other
 
@@ -42,6 +44,19 @@ class ResyncSteps(ReplicationControl):
         self.connect(self.record.active, received=source.host.acknowledged, staged=True)
         source.agent.start_copy(compare=True)
         return StepResult.DONE
+
+    def step_check_staged(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
+        """Read what is to be merged, a part at a time: nothing may turn out bad when there is no way back any more."""
+        side = other(self.record.active)
+        if not self.reach.up(side):
+            return StepResult.WAIT
+        try:
+            whole = self.sides[side].target.check_staged()
+        except IntegrityError:
+            job.again_from = 0
+            return StepResult.AGAIN
+        job.again_from = 0 if whole else job.step
+        return StepResult.DONE if whole else StepResult.AGAIN
 
     def step_begin_merging(self, job: Job, now: float) -> StepResult:  # noqa: ARG002
         """From here on nothing but a loss of power can interrupt the job; the next step is taken until it is done."""

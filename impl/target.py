@@ -34,6 +34,8 @@ from .vm_host import VmHost
 __all__ = ["MasterTarget", "ReplicaHost", "ReplicationTarget", "StorageAccount"]
 
 CRASH_CONSISTENT = "crash-consistent"
+CHECKED_BLOCKS = 16_384
+"""Places of which one step reads what is staged there: 64 MiB of a disk."""
 _KEPT = ("accepting", "received", "after", "reply_to")
 
 
@@ -60,6 +62,7 @@ class ReplicationTarget:
         self._disks = disks
         self._staging: DiskSet | None = None
         self._held = 0
+        self._checked = (0, 0)
         self._host = host
         self._space = space
         self._codec = codec
@@ -106,6 +109,7 @@ class ReplicationTarget:
         """From now on what arrives goes beside the replica, which stays what it is, and so does what it counts as held."""
         self._held = self.received
         self._staging = self._disks.overlay("resync")
+        self._checked = (0, 0)
 
     def drop_staging(self) -> None:
         """Delete the staging area, if there is one, with everything that arrived since: the replica is what it was."""
@@ -113,6 +117,20 @@ class ReplicationTarget:
             self._disks.remove(self._staging)
             self._staging = None
             self.received = self._held
+
+    def check_staged(self) -> bool:
+        """Read a part of what is staged; ``True`` when all of it has been read.
+
+        Raises:
+            IntegrityError: a block of it is not what was written there.
+        """
+        disk, block = self._checked
+        if self._staging is None or disk == len(self._staging.sizes):
+            return True
+        self._staging.verify(disk, block, CHECKED_BLOCKS)
+        block += CHECKED_BLOCKS
+        self._checked = (disk, block) if block * BLOCK < self._staging.sizes[disk] else (disk + 1, 0)
+        return self._checked[0] == len(self._staging.sizes)
 
     def merge(self, blocks: int) -> bool:
         """Move at most so many blocks from the staging area into the replica. ``True`` when nothing is left in it and it

@@ -94,9 +94,8 @@ def choices(session: Session, mood: Mood, chance: random.Random) -> list[Option]
         found.extend(_of_machine(session, machine, mood, chance))
     factor = mood.factor.get
     lags = any(s[f.promised.at.head] > s[f.promised.at.passive] for f in session.factors.values() for s, *_ in f.candidates)
-    caused = sum(isinstance(c, Fault) for c in session.commands)
     here = _lifecycles(session)
-    if caused < mood.faults and len(session.faults) < mood.at_once:
+    if session.caused < mood.faults and len(session.faults) < mood.at_once:
         for fault in FAULTS:
             if fault not in session.faults and (fault != "gateway" or session.has_gateway()):
                 rare = 0.4 if fault in STRUCK_ONCE else 1.0

@@ -283,3 +283,21 @@ def test_what_a_failed_resynchronisation_staged_is_in_nobodys_way(
         for number in range(8):
             at = number * BLOCK
             assert lab.read("m", "recovery", 0, at, BLOCK) == lab.read("m", "primary", 0, at, BLOCK)
+
+
+def test_what_goes_bad_in_the_staging_area_is_compared_anew(new_lab: Build) -> None:
+    lab = required(new_lab, "v2a")
+    target = lab._simulation.coordinators["m"].sides["recovery"].target
+    assert lab.request("m", "RepairReplication") is None
+    while target._staging is None or not any(target._staging._versions):
+        assert lab.step()
+    disk = next(number for number, versions in enumerate(target._staging._versions) if versions)
+    assert target._staging.damage(disk, next(iter(target._staging._versions[disk])), random.Random(1))
+    assert lab.settle()
+    assert lab.status("m").resync == "none"
+    everything_is_there(lab)
+
+
+def everything_is_there(lab: Lab) -> None:
+    for disk in range(2):
+        assert lab.read("m", "recovery", disk, 0, BLOCKS * BLOCK) == lab.read("m", "primary", disk, 0, BLOCKS * BLOCK)
