@@ -262,6 +262,7 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
         campaign(
             job.topology,
             BundledDriver,
+            "portfolio",
             seed=job.seed,
             max_seconds=job.max_seconds,
             promised=promised,
