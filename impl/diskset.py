@@ -32,7 +32,7 @@ from typing import Any
 from .base_image import Base, BaseImage, DiskView
 from .codec import BlockCipher
 from .disk import Disk, RealDisk
-from .errors import UsageError
+from .errors import IntegrityError, UsageError
 from .slots import SlotFile
 from .values import BLOCK
 
@@ -383,21 +383,34 @@ class DiskSet:
             for _, slot in self._versions[disk].get(block, ()):
                 self._slots.read(slot)
 
-    def move_to(self, below: DiskSet, blocks: int) -> bool:
-        """Move at most so many written blocks to the disks that this overlay shows; what is shown does not change.
+    def spoil(self, disk: int, block: int) -> None:
+        """What the live view had to hold here is lost: reading it is an error, until it is written anew."""
+        self.write(disk, block, ZERO)
+        slot = self._find(disk, block, None)
+        assert slot is not None
+        self._slots.spoil(slot)
+
+    def move_to(self, below: DiskSet, blocks: int) -> tuple[bool, bool]:
+        """Move at most so many written blocks to the disks that this overlay shows; what is shown does not change. A block that
+        has gone bad is as unreadable there.
 
         Returns:
-            Whether blocks are left.
+            Whether blocks are left, and whether any was bad.
         """
+        lost = False
         for disk, versions in enumerate(self._versions):
             while versions and blocks:
                 block = next(iter(versions))
-                below.write(disk, block, self.read(disk, block * BLOCK, BLOCK))
+                try:
+                    below.write(disk, block, self.read(disk, block * BLOCK, BLOCK))
+                except IntegrityError:
+                    below.spoil(disk, block)
+                    lost = True
                 self._slots.let_go(slot for _, slot in versions.pop(block))
                 if self._careful:
                     self._changed.add((disk, block))
                 blocks -= 1
-        return any(self._versions)
+        return any(self._versions), lost
 
     def remove(self, overlay: DiskSet) -> None:
         """Delete an overlay with everything that was written to it."""

@@ -11,8 +11,9 @@ Rules:
   stays until that failover has switched. If the new log cannot be trusted either, the comparison begins again from zero;
 * *merging*: once the staging area holds a prefix, all of it is read; where a block has gone bad meanwhile, the
   comparison begins again. Then its blocks are moved into the replica, a bounded number at a time. The points' cuts keep
-  them readable meanwhile. It needs the target's site alone and can be interrupted by nothing else: after a loss of
-  power it goes on where it was, since moving a block twice does no harm;
+  them readable meanwhile. If one goes bad even then, it is as unreadable in the replica, the old points stay, and a
+  resynchronisation is required again. Merging needs the target's site alone and can be interrupted by nothing else: after
+  a loss of power it goes on where it was, since moving a block twice does no harm;
 * the last block, the end of all old points and the one fresh point are a single event: points become {new} at once.
 
 A job that copies for another reason (enabling, reverse replication, the failback that copies) has promised nothing yet:
@@ -75,9 +76,14 @@ class ResyncSteps(ReplicationControl):
         target = self.sides[side].target
         if not target.merge(MERGE_BLOCKS):
             return StepResult.AGAIN
+        self.record.resync = "none"
+        if target.spoiled:
+            # The old points stay: of the new one, a block could not be read.
+            target.spoiled = False
+            self.distrust()
+            return StepResult.DONE
         target.delete_points()
         self.cut(side, now)
-        self.record.resync = "none"
         return StepResult.DONE
 
     def cancel_resync(self) -> None:

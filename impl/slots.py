@@ -152,6 +152,10 @@ class SlotFile:
             )
         return stored if self._cipher is None else self._cipher.decrypt(slot, stored)
 
+    def spoil(self, slot: int) -> None:
+        """What was to be stored here is lost: reading it is an error."""
+        self._sums[slot] ^= 0xFFFFFFFF
+
     def damage(self, slot: int, rng: random.Random) -> None:
         """The disk under the file goes bad: one bit of a slot turns."""
         stored = bytearray(self._disk.read(self._file, BLOCK, slot * BLOCK))

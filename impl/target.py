@@ -36,7 +36,7 @@ __all__ = ["MasterTarget", "ReplicaHost", "ReplicationTarget", "StorageAccount"]
 CRASH_CONSISTENT = "crash-consistent"
 CHECKED_BLOCKS = 16_384
 """Places of which one step reads what is staged there: 64 MiB of a disk."""
-_KEPT = ("accepting", "received", "after", "reply_to")
+_KEPT = ("accepting", "received", "after", "reply_to", "spoiled")
 
 
 class ReplicationTarget:
@@ -54,6 +54,8 @@ class ReplicationTarget:
         self.after = 0
         self.points: list[Point] = []
         self.last_ack: Ack | None = None
+        self.spoiled = False
+        """Whether a block went bad while it was merged: the replica has to be compared again."""
         self.thins = False
         """Whether old points are thinned before retention removes them."""
         self.tentative: dict[str, Point] = {}
@@ -137,7 +139,9 @@ class ReplicationTarget:
         is gone: then the replica holds everything received.
         """
         if self._staging is not None:
-            if self._staging.move_to(self._disks, blocks):
+            left, lost = self._staging.move_to(self._disks, blocks)
+            self.spoiled = self.spoiled or lost
+            if left:
                 return False
             self._held = self.received
             self.drop_staging()

@@ -298,6 +298,29 @@ def test_what_goes_bad_in_the_staging_area_is_compared_anew(new_lab: Build) -> N
     everything_is_there(lab)
 
 
+@pytest.mark.parametrize("flow", ALL)
+def test_what_goes_bad_while_it_is_merged_is_called_for_again_and_the_points_stay(new_lab: Build, flow: str) -> None:
+    lab = required(new_lab, flow)
+    target = lab._simulation.coordinators["m"].sides["recovery"].target
+    before = [(p.id, lab.read("m", p.id, 0, 0, BLOCKS * BLOCK)) for p in lab.status("m").points]
+    assert lab.request("m", "RepairReplication") is None
+    until(lab, "merging")
+    staged = target._staging
+    assert staged is not None
+    disk = next(number for number, versions in enumerate(staged._versions) if versions)
+    place = next(iter(staged._versions[disk]))
+    assert staged.damage(disk, place, random.Random(1))
+    assert lab.settle()
+    assert (lab.status("m").job, lab.status("m").resync) == (None, "required")
+    assert [(p.id, lab.read("m", p.id, 0, 0, BLOCKS * BLOCK)) for p in lab.status("m").points] == before
+    with pytest.raises(IntegrityError):
+        lab.read("m", "recovery", disk, place * BLOCK, BLOCK)
+    assert lab.request("m", "RepairReplication") is None
+    assert lab.settle()
+    assert lab.status("m").resync == "none"
+    everything_is_there(lab)
+
+
 def everything_is_there(lab: Lab) -> None:
     for disk in range(2):
         assert lab.read("m", "recovery", disk, 0, BLOCKS * BLOCK) == lab.read("m", "primary", disk, 0, BLOCKS * BLOCK)

@@ -117,6 +117,16 @@ def test_a_variable_that_depends_on_content_is_refused() -> None:
         build_model("world", "test", _World, [leak], {})
 
 
+def test_a_fairness_that_depends_on_content_is_refused() -> None:
+    @internal(fair_when=lambda _t, w: w.seen)
+    def count(_t: object, w: _World) -> Step:
+        """Count."""
+        return Step(changes=[w.total.becomes(w.total + 1)])
+
+    with pytest.raises(ValueError, match="fairness of count depends on content"):
+        build_model("world", "test", _World, [count], {})
+
+
 def test_a_mark_may_depend_on_a_mark() -> None:
     @internal()
     def copy(_t: object, w: _World) -> Step:
