@@ -343,7 +343,7 @@ class Model:
             for guard, names in zip(action.guards, asked, strict=True):
                 if bad := names & marks:
                     raise _content(f"the guard {guard.code or guard.written} of {action.name}", bad)
-            if bad := constants_of(action.fair_when) & marks:
+            if bad := frozenset(constants_of(action.fair_when)) & marks:
                 raise _content(f"the fairness of {action.name}", bad)
             for name, names in becomes.items():
                 if name not in marks and (bad := names & marks):
