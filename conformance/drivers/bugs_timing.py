@@ -150,7 +150,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "job-not-taken-up-again", FAMILY, "medium",
         "A job that waits for a fault to end is not taken up again when it has ended.",
-        ("V2A-27", "H2S-19"), ("P16", "P19"), FLOWS, 5, mixed(_NotTakenUpAgain, COORDINATORS),
+        ("V2A-27", "H2S-19"), ("P9", "P16", "P19"), FLOWS, 5, mixed(_NotTakenUpAgain, COORDINATORS),
     ),
     Bug(
         "copy-times-out-as-done", FAMILY, "medium",
