@@ -89,7 +89,8 @@ def machine_for(
         @rule(fault=st.sampled_from(FAULTS))
         @precondition(lambda self: len(self.session.faults) < 2)
         def fault(self, fault: str) -> None:
-            self.take(Fault(fault))
+            if fault != "gateway" or self.session.has_gateway():
+                self.take(Fault(fault))
 
         @rule(draw=st.data())
         @precondition(lambda self: bool(self.session.faults))
