@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,19 @@ def _restored_job(row: Mapping[str, Any] | None) -> Job | None:
         return None
     chosen = row["chosen"]
     return Job(**{**row, "chosen": None if chosen is None else Point(**chosen)})
+
+
+def _refuse_other_images(machine: str, now: Sequence[Any], before: Sequence[Any]) -> None:
+    """Both: size and sample of each image. A block that cannot be read tells nothing."""
+    if [size for size, _ in now] != [size for size, _ in before]:
+        sizes = [", ".join(str(size) for size, _ in rows) for rows in (now, before)]
+        raise UsageError(f"machine '{machine}': images of {sizes[0]} bytes given; {sizes[1]} expected")
+    for number, ((_, found), (_, expected)) in enumerate(zip(now, before, strict=True)):
+        if any(None not in pair and pair[0] != pair[1] for pair in zip(found, expected, strict=True)):
+            raise UsageError(
+                f"machine '{machine}': the image of disk {number} is not the one that the system was begun with, or was changed "
+                "since; give that one"
+            )
 
 
 class Keeper:
@@ -186,6 +199,11 @@ class Keeper:
         """An event has failed in the middle: what is in memory is not to be trusted, and is never kept."""
         self.stopped = True
 
+    def refuse_if_stopped(self) -> None:
+        """StoppedError once the system has stopped: nothing in memory is told any more, and nothing is kept."""
+        if self.stopped:
+            raise StoppedError(f"{self._folder}: the system has stopped, since an event could not be kept; resume it")
+
     def commit(self) -> None:
         """Make everything that has happened since the last time durable.
 
@@ -193,8 +211,7 @@ class Keeper:
             OSError: that was not possible. What is durable is whole; the system has stopped, and has to be resumed.
             StoppedError: the system has stopped before.
         """
-        if self.stopped:
-            raise StoppedError(f"{self._folder}: the system has stopped, since an event could not be kept; resume it")
+        self.refuse_if_stopped()
         try:
             self._commit()
         except BaseException:
@@ -241,10 +258,21 @@ class Keeper:
         """The machines that were kept."""
         return sorted(key.split("/")[1] for key in self._kept[VAULT] if key.startswith("m/") and key.endswith("/record"))
 
-    @property
-    def made_of(self) -> dict[str, Any]:
-        """What the system that is resumed was made of: see :meth:`watch`."""
-        return dict(self._row(VAULT, "made-of"))
+    def expect(self, given: Mapping[str, Any]) -> None:
+        """A system is resumed with what it was begun with (see :meth:`watch`): other blocks would be read through its slots, with
+        sums that fit.
+
+        Raises:
+            UsageError: it is of another flow, or has other machines or images.
+        """
+        kept = self._row(VAULT, "made-of")
+        if kept["flow"] != given["flow"]:
+            told = f"holds a system of the flow '{kept['flow']}'; the topology is of '{given['flow']}'; give its own"
+            raise UsageError(f"{self._folder}: {told}")
+        if list(kept["images"]) != list(given["images"]):
+            raise UsageError(f"machines {', '.join(given['images'])} given; {', '.join(kept['images'])} expected")
+        for machine, before in kept["images"].items():
+            _refuse_other_images(machine, given["images"][machine], before)
 
     def _row(self, place: str, key: str) -> Any:
         return json.loads(self._kept[place][key])

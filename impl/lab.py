@@ -23,7 +23,7 @@ from .control import Side
 from .coordinator import ConfigurationServer, Coordinator, Provider
 from .disk import new_file
 from .diskset import BaseImage, DiskSet
-from .errors import StoppedError, UsageError
+from .errors import UsageError
 from .extents import ExtentSpace
 from .fleet import Fleet
 from .flows import flow_of
@@ -73,26 +73,6 @@ def _refuse_images_within(workdir: Path, machines: Mapping[str, Sequence[Path]])
         for image in images:
             if Path(image).resolve().is_relative_to(workdir.resolve()):
                 raise UsageError(f"machine '{machine}': image {image} lies in the work folder {workdir}; move it out of there")
-
-
-def _refuse_another(kept: Mapping[str, Any], given: Mapping[str, Any], workdir: Path) -> None:
-    """A system is resumed with what it was begun with: other blocks would be read through its slots, with sums that fit."""
-    if kept["flow"] != given["flow"]:
-        told = f"holds a system of the flow '{kept['flow']}'; the topology is of '{given['flow']}'; give its own"
-        raise UsageError(f"{workdir}: {told}")
-    if list(kept["images"]) != list(given["images"]):
-        raise UsageError(f"machines {', '.join(given['images'])} given; {', '.join(kept['images'])} expected")
-    for machine, before in kept["images"].items():
-        now = given["images"][machine]
-        if [size for size, _ in now] != [size for size, _ in before]:
-            sizes = [", ".join(str(size) for size, _ in rows) for rows in (now, before)]
-            raise UsageError(f"machine '{machine}': images of {sizes[0]} bytes given; {sizes[1]} expected")
-        for number, ((_, found), (_, expected)) in enumerate(zip(now, before, strict=True)):
-            if any(None not in pair and pair[0] != pair[1] for pair in zip(found, expected, strict=True)):
-                raise UsageError(
-                    f"machine '{machine}': the image of disk {number} is not the one that the system was begun with, or was "
-                    "changed since; give that one"
-                )
 
 
 class Lab:
@@ -205,7 +185,7 @@ class Lab:
         if self._keeper is None:
             self._workdir.mkdir(parents=True, exist_ok=True)
         elif self._resumes:
-            _refuse_another(self._keeper.made_of, made_of, self._workdir)
+            self._keeper.expect(made_of)
             self._keeper.discard(self._workdir, set())
             self._keeper.restore_vault(self._vault)
         for role, site in {g.role: g.site for g in self.flow.gateways.values()}.items():
@@ -284,8 +264,8 @@ class Lab:
         self._simulation.add(coordinator, receivers)
 
     def _machine(self, machine: str) -> Coordinator:
-        if self.stopped:
-            raise StoppedError(f"{self._workdir}: the system has stopped, since an event could not be kept; resume it")
+        if self._keeper is not None:
+            self._keeper.refuse_if_stopped()
         found = self._simulation.coordinators.get(machine)
         if found is None:
             known = ", ".join(sorted(self._simulation.coordinators))
