@@ -18,10 +18,9 @@ Rules
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 import attrs
@@ -41,7 +40,7 @@ from siteproof.model.engines.search import Path, Target, hunt, search
 from siteproof.model.engines.traces import trace_of
 from siteproof.model.engines.walk import Hunt, Walked, walked
 from siteproof.model.mutation import without_guard
-from siteproof.model.nodes import all_of
+from siteproof.model.nodes import all_of, constants_of
 from siteproof.model.readings import smt
 from siteproof.model.readings.python import CompiledModel, State, compile_model, compile_predicate
 from siteproof.model.readings.smt import Named
@@ -53,8 +52,8 @@ __all__ = ["Broken", "Dropped"]
 NEW_STATES = 20_000
 STARTS = 40
 """States in which only the precondition refuses, from which a walk begins."""
-NEAREST, NEARED = 2_000, 300_000
-"""States from which such states are looked for, and how many are entered on the way."""
+NEAREST, LAYERS, NEARED = 2_000, 4, 300_000
+"""States from which such states are looked for, of so many distances, and how many are entered on the way."""
 
 
 @attrs.frozen(eq=False)
@@ -338,9 +337,24 @@ class Dropped:
         found = [(state, run()) for state, run in islice(((s, r) for s, r in base.reached() if self.is_freed(s)), STARTS)]
         if found or not self.refused_alone:
             return found
-        distance = distance_to(base.model, [node for _, _, node in self.refused_alone])
-        nearest = heapq.nsmallest(NEAREST, base.reached(), key=lambda row: distance(row[0]))
+        conditions = [node for _, _, node in self.refused_alone]
+        distance = distance_to(base.model, conditions)
+        nearest = self._unlike(conditions, distance)
         return neared(base.hunted(base.past), distance, nearest, most=NEARED, enough=STARTS)
+
+    def _unlike(self, conditions: Iterable[Any], distance: Callable[[State], int]) -> list[tuple[State, Callable[[], Path]]]:
+        """States that were reached, as many at each of the least distances, and one only of those alike in all that `conditions`
+        speak of: else the nearest are all in one dead end."""
+        asked = frozenset().union(*map(constants_of, conditions))
+        places = [at for at, name in enumerate(self.base.model.names) if name in asked]
+        unlike: dict[tuple[int | bool, ...], tuple[State, Callable[[], Path]]] = {}
+        for state, run in self.base.reached():
+            unlike.setdefault(tuple(state[at] for at in places), (state, run))
+        found: dict[int, list[tuple[State, Callable[[], Path]]]] = {}
+        for state, run in unlike.values():
+            found.setdefault(distance(state), []).append((state, run))
+        layers = [found[far] for far in sorted(found)[:LAYERS]]
+        return [row for rows in zip_longest(*(rows[:NEAREST // LAYERS] for rows in layers)) for row in rows if row is not None]
 
     @cached_property
     def never(self) -> Goal:

@@ -100,6 +100,23 @@ def test_without_time_nothing_is_claimed() -> None:
             assert "time limit" in row.reason
 
 
+def test_what_nobody_but_a_person_found_is_proved_with_lemmas_that_are_kept() -> None:
+    rows = necessity_of_model(LEVEL, model_of(H2S), actions=["merge", "damage_change_log"], efforts=())
+    assert not [(row.action, row.number) for row in rows if row.need is Need.UNDETERMINED]
+    with_lemmas = {row.action: row.method for row in rows if row.lemmas}
+    assert with_lemmas == dict.fromkeys(("merge", "damage_change_log"), "plain induction with kept lemmas")
+
+
+def test_a_state_that_only_one_precondition_refuses_is_found_past_nearer_states_that_lead_nowhere() -> None:
+    """Most of what lacks one thing has been failed over already, and never lacks nothing again."""
+    of = level("protocol")
+    rows = necessity_of_model(of, of.build(V2A, load_topology(V2A).facts), actions=["cut_last_point"], kept={})
+    first = rows[0]
+    assert (first.need, first.promise) == (Need.NEEDED, "R1")
+    assert first.trace is not None
+    assert len(first.trace.steps) <= 12
+
+
 def test_in_a_crowd_a_precondition_is_dropped_for_every_machine_at_once() -> None:
     """A machine that was failed over to the common point goes on writing, and the two no longer agree."""
     of = level("group")
