@@ -15,7 +15,8 @@ Rules
 4. A claim that does not apply is *not applicable*, with the facts that make it so; a promise none of whose claims apply
    is so, too, and so are all claims of a level that says nothing about the flow.
 5. A claim that follows from the invariant is proved only if its premise was reached. Where the invariant shows that none
-   can reach it, the claim is not applicable; where nobody knows, undetermined, for it may say nothing.
+   can reach it, the claim is not applicable; where nobody knows, undetermined, for it may say nothing. A part of a conclusion
+   that presupposes what never holds, or was not reached, is told beside the verdict (`siteproof.model.premises`).
 6. A promise that is kept is written as a certificate, all its claims, and that is checked by two solvers, if a folder is
    given. What one of them does not confirm is *undetermined*, whatever was found before.
 """
@@ -36,15 +37,14 @@ from siteproof.model.engines.horn import infer
 from siteproof.model.engines.induction import Relation, impossible_actions, induct, proves, relations_of
 from siteproof.model.engines.obligations import Goal, goals_of, invariant_candidates
 from siteproof.model.engines.scope import Scope
-from siteproof.model.engines.search import Path as Run
 from siteproof.model.engines.search import SearchResult, Target, search
 from siteproof.model.engines.solvers import z3_version
 from siteproof.model.engines.traces import claim_text, counterexample, run_told, trace_of
-from siteproof.model.engines.walk import met
 from siteproof.model.engines.weakening import absences, plausible, sharpened, weakened
 from siteproof.model.errors import UsageError, near
 from siteproof.model.level import Level
 from siteproof.model.levels import level, levels, numbered, promise_ids
+from siteproof.model.premises import Premises
 from siteproof.model.readings.python import CompiledModel, compile_model
 from siteproof.model.readings.smt import Named, typing
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, Verdict, is_kept, worst
@@ -104,8 +104,6 @@ class _Race:
     tell: Progress
     deadline: float
     results: dict[str, ClaimResult] = attrs.field(factory=dict)
-    witnessed: dict[str, Run | None] = attrs.field(factory=dict)
-    never: set[str] = attrs.field(factory=set)
     invariant: tuple[Named, ...] = ()
     reasons: dict[str, list[str]] = attrs.field(factory=dict)
     finished: list[Scope] = attrs.field(factory=list)
@@ -119,6 +117,11 @@ class _Race:
     def relations(self) -> dict[str, Relation]:
         """The steps of the model, as induction asks about them."""
         return relations_of(self.model)
+
+    @cached_property
+    def premises(self) -> Premises:
+        """What the claims presuppose."""
+        return Premises(self.level, self.model, self.goals, self.tell, self.deadline)
 
     @property
     def left(self) -> float:
@@ -139,18 +142,14 @@ class _Race:
         """Remember why a claim is not settled yet; each engine says so in turn."""
         self.reasons.setdefault(key, []).append(text)
 
-    def look(self, scope: Scope, max_states: int | None, wanted: Sequence[Goal], unseen: Sequence[Goal] = ()) -> SearchResult:
-        """Search `scope` for what breaks one of `wanted` and for premises of `unseen`; refute what is broken.
+    def look(self, scope: Scope, max_states: int | None, wanted: Sequence[Goal]) -> SearchResult:
+        """Search `scope` for what breaks one of `wanted`; refute what is broken.
 
         A small scope may have missed a shorter counterexample, so the wide one is searched below its length.
         """
-        targets = [_violation(goal) for goal in wanted]
-        targets += [_premise(goal) for goal in unseen]
-        found = self.search(targets, scope, max_states=max_states)
+        found = self.search([_violation(goal) for goal in wanted], scope, max_states=max_states)
         if found.exhausted and wanted:
             self.finished.append(scope)  # what is wanted later was wanted now
-        for goal in unseen:
-            self.witnessed[goal.key] = found.found.get("?" + goal.key)
         broken = {goal: path for goal in wanted if (path := found.found.get("!" + goal.key)) is not None}
         wider = found if scope == self.level.wide or not broken else self.search(
             [_violation(goal) for goal in broken], self.level.wide, max_states=DEEP_STATES,
@@ -160,12 +159,6 @@ class _Race:
             best, where = (least, self.level.wide) if len(least) < len(path) else (path, scope)
             self.refute(goal, best, f"breadth-first search ({where})", found.seconds, len(best) <= wider.complete_depth + 1)
         return found
-
-    def walk(self) -> None:
-        """Note of each claim whether its premise is met on a walk, somewhat beyond the widest scope."""
-        self.tell("walking")
-        seen = met(self.model, [_premise(goal) for goal in self.goals], self.level.wide.widened(1))
-        self.witnessed = {goal.key: seen.get("?" + goal.key) for goal in self.goals}
 
     def search(self, targets: Sequence[Target], scope: Scope, *, max_states: int | None,
                max_depth: int | None = None) -> SearchResult:
@@ -226,13 +219,15 @@ class _Race:
         """Tell apart what induction has shown: claims that say something from those that may say nothing, and proofs from
         what is written in the actions."""
         shown = [goal for goal in self.goals if self.results[goal.key].verdict is Verdict.PROVED]
-        self.never = self.unreachable([goal for goal in shown if self.witnessed[goal.key] is None])
+        self.premises.settle(shown, self.invariant, self.largest, first=FIRST_STATES, deep=DEEP_STATES)
         scope = self.level.scopes[-1]
         written = proves(self.model, typing(self.model), shown, relations=self.relations)
         for goal in shown:
-            path = self.witnessed[goal.key]
+            path = self.premises.runs.get(goal.key)
             result = attrs.evolve(self.results[goal.key], witnessed=path is not None, witness=run_told(self.model, path or ()))
-            if goal.key in self.never:
+            if path is not None:
+                result = attrs.evolve(result, idle=self.premises.idle(goal))
+            if goal.key in self.premises.never:
                 result = attrs.evolve(result, verdict=Verdict.NOT_APPLICABLE, reason="its premise is unreachable (proved)")
             elif not result.witnessed:
                 result = attrs.evolve(result, verdict=Verdict.UNDETERMINED,
@@ -240,39 +235,6 @@ class _Race:
             elif written[goal.key].answer == "unsat":
                 result = attrs.evolve(result, verdict=Verdict.BY_CONSTRUCTION, method="preconditions and effects")
             self.results[goal.key] = result
-
-    def unreachable(self, goals: Sequence[Goal]) -> set[str]:
-        """Keys of the claims of which an invariant shows that no reachable state or step satisfies the premise: ours, ours
-        with what never occurs, or one that Spacer adds to it. Premises that a search reaches meanwhile are remembered."""
-        denied = [_denial(goal) for goal in goals]
-        never: set[str] = set()
-
-        def missing() -> list[Goal]:
-            return [goal for goal in goals if goal.key not in never and self.witnessed[goal.key] is None]
-
-        def ask(known: Sequence[Named]) -> None:
-            never.update(key for key, told in proves(self.model, known, denied).items() if told.answer == "unsat")
-
-        def reach(scopes: Sequence[Scope]) -> None:
-            for scope in scopes:
-                if self.left > 0 and (unseen := missing()):
-                    self.look(scope, DEEP_STATES, [], unseen)
-
-        ask(self.invariant)
-        if unseen := missing():
-            self.look(self.level.wide, FIRST_STATES, [], unseen)
-        reach(self.level.scopes[:2])
-        known = self.invariant
-        if missing() and self.left > 0:
-            known = self.largest([*absences(self.model), *sharpened(known)])
-            ask(known)
-        reach(self.level.scopes[2:])
-        for goal in missing():
-            if self.left > 1:
-                self.tell(f"Spacer: whether the premise of {goal.key} is reachable")
-                if infer(self.model, _denial(goal), known, max_seconds=min(10.0, self.left)).invariant is not None:
-                    never.add(goal.key)
-        return never
 
     def fall_back(self, candidates: Sequence[Named]) -> None:
         """What neither the first search nor induction has settled: cheap engines for all claims, then dear ones for those
@@ -354,7 +316,7 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     race = _Race(of, model, goals, on_progress or (lambda _text: None), began + time_limit)
     candidates = invariant_candidates(model, of.lemmas, everything)
     race.induct(candidates)
-    race.walk()
+    race.premises.walk()
     race.look(of.wide, FIRST_STATES, race.open)
     race.fall_back(candidates)
     race.weigh()
@@ -375,19 +337,9 @@ def prove_model(model: Model, promises: Collection[str] | None = None, *, on_pro
     return Outcome(tuple(rows), race.invariant, tuple(goal for goal in goals if goal.promise.id in kept))
 
 
-def _denial(goal: Goal) -> Goal:
-    """The claim that the premise of a claim never holds."""
-    return attrs.evolve(goal, built=attrs.evolve(goal.built, premise=z3.BoolVal(True), conclusion=z3.Not(goal.built.premise)))
-
-
 def _violation(goal: Goal) -> Target:
     """What refutes a claim."""
     return Target("!" + goal.key, z3.Not(goal.built.formula), goal.claim.is_step, goal.claim.on)
-
-
-def _premise(goal: Goal) -> Target:
-    """What satisfies the premise of a claim."""
-    return Target("?" + goal.key, goal.built.premise, goal.claim.is_step, goal.claim.on)
 
 
 def _reach(of: Level, verdict: Verdict) -> str:

@@ -55,7 +55,8 @@ class Trace:
 class ClaimResult:
     """The verdict on one claim. `reason` explains not applicable (the facts, or a premise proved unreachable) and
     undetermined (the bound or time-out). `witnessed` says whether a reachable state or step satisfies the claim's premise
-    (None: not looked for), and `witness` is a run to it, one text a step; it is not the shortest."""
+    (None: not looked for), and `witness` is a run to it, one text a step; it is not the shortest. `idle` names the parts of a
+    conclusion that presuppose what never holds, or was never reached: they say nothing, or may."""
 
     name: str
     verdict: Verdict
@@ -66,6 +67,7 @@ class ClaimResult:
     trace: Trace | None = None
     witnessed: bool | None = None
     witness: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
 
 
 @attrs.frozen

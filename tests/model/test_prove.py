@@ -87,8 +87,9 @@ def test_a_premise_that_was_never_reached_leaves_a_claim_undetermined(monkeypatc
 
     known = [lemma for lemma in LEVEL.lemmas if lemma.name != "nothing_follows_at_recovery"]
     monkeypatch.setattr("siteproof.model.prove.level", lambda _id: attrs.evolve(LEVEL, lemmas=tuple(known)))
-    monkeypatch.setattr("siteproof.model.prove.infer", nothing)
-    monkeypatch.setattr("siteproof.model.prove.absences", lambda _model: [])
+    for place in ("prove", "premises"):
+        monkeypatch.setattr(f"siteproof.model.{place}.infer", nothing)
+        monkeypatch.setattr(f"siteproof.model.{place}.absences", lambda _model: [])
     monkeypatch.setattr("siteproof.model.prove.DEEP_STATES", 1_000)
     outcome = prove_model(model_of("hyper-v-vmm-to-azure"), ["P12"])
     told = {c.name: c for c in outcome.promises[0].claims}["at recovery, replication goes in reverse"]
