@@ -7,6 +7,7 @@ Rules
 2. The parent only collects and renders. Whatever arrives before an interruption is in the report; what was asked for and is
    missing is named there, and such a report is never green.
 3. A worker that dies or fails spoils its own flow and no other.
+   A flow that the bundled implementation does not have is proved and explored; that nothing was run is told as missing.
 4. Everything that is written lies in temporary folders and in the draft of the report; both are removed or moved at the end.
 """
 
@@ -41,6 +42,9 @@ __all__ = ["PARTS", "UNPLANNED", "FlowJob", "Progress", "check_flows"]
 PARTS = {"proof": "the proofs", "exploration": "the exploration", "campaign": "the campaign",
          "image": "the round trip on the image"}
 
+RUNS = ("campaign", "image")
+"""The parts for which an implementation is run."""
+
 STAGES = {"proof": "proving", "exploration": "exploring", "campaign": "running", "image": "round trip on the image"}
 
 EXPLORED_WRITES, EXPLORED_FAILOVERS = 1, 1
@@ -54,7 +58,7 @@ UNPLANNED = "forward.unplanned_failover"
 @attrs.frozen
 class FlowJob:
     """What one worker does. `source` is a built-in id or a file; `proofs` is where certificates go; `impossible` asks for the two
-    runs of the assumptions page, which one flow shows for all."""
+    runs of the assumptions page, which one flow shows for all; `untested` says why nothing can be run, "" if something can."""
 
     topology: Topology
     source: str
@@ -64,6 +68,7 @@ class FlowJob:
     seed: int
     max_seconds: float
     impossible: bool = False
+    untested: str = ""
 
 
 @attrs.frozen
@@ -100,8 +105,9 @@ class _Flow:
     def report(self, interrupted: bool) -> FlowReport:
         proof: ProofReport | None = self.got.get("proof")
         campaigns: list[CampaignResult] = [self.got[part] for part in ("campaign", "image") if part in self.got]
-        wanted = PARTS if interrupted or self.error else ()
+        wanted = [part for part in PARTS if not (self.job.untested and part in RUNS)] if interrupted or self.error else []
         missing = tuple(self._missing(part) for part in wanted if part not in self.got)
+        missing += (f"a run of an implementation: {self.job.untested}",) if self.job.untested else ()
         return FlowReport(
             self.job.topology,
             self.got.get("actions", ()),
@@ -256,6 +262,8 @@ def _parts(job: FlowJob, tell: Callable[[str, str], None]) -> Iterator[tuple[str
     limits = Limits(EXPLORED_WRITES, EXPLORED_FAILOVERS, witnesses=False)
     yield "exploration", explore(job.topology, limits, among=["promise"],
                                  on_progress=lambda text: tell(STAGES["exploration"], text))
+    if job.untested:
+        return
     promised = promised_for(job.topology)
     yield (
         "campaign",

@@ -17,7 +17,8 @@ or a file by its path relative to this one. Its own `format` and `id` it always 
 key; a text, number or list replaces that of the extended file; an entry of `[[links]]` is merged into the link with the same
 `from`, `to`, `port` and `carries` (one without a port agrees with one without a port), or added. A component or link goes
 away by `removed = true`, which takes along nothing else: the links of a removed component have to be removed as well. What
-was extended may extend again, but not in a circle. Below every topology lie the decisions of `specs/decisions.toml`, facts
+was extended may extend again, but not in a circle. A fact that a file changes does not keep the reason that the other file
+gave for its own value: it has the file's reason, or none. Below every topology lie the decisions of `specs/decisions.toml`, facts
 that are alike in all flows and their reasons; a topology may overrule them. Only the merged whole has to be a topology; a
 problem is told with the file, line and key where its value stands.
 
@@ -245,8 +246,10 @@ def parse_topology(text: str, file: str, folder: Path | None = None, overlays: I
     own = SpecFile.parse(text, file)
     whole = _on_its_base(own, folder, ())
     for upper in overlays:
+        _check_links_meant(upper, whole)
         whole = upper.over(whole, IDENTITY, REMOVABLE)
         whole.finish()
+    _give_reasons(whole, _decisions())
     spec = whole.over(_decisions(), IDENTITY, REMOVABLE)
     top = spec.top
     top.check_format(FORMAT)
@@ -307,6 +310,8 @@ OWN: Final = ("format", "id")
 REMOVABLE: Final = ("components", "links")
 IDENTITY: Final[Mapping[str, Sequence[str]]] = MappingProxyType({"links": ("from", "to", "port", "carries")})
 """The keys by which a link of a file is known to be a link of the extended file."""
+UNREASONED: Final[Mapping[str, Any]] = MappingProxyType({"kind": "decision", "requirements": [], "reason": "No reason is given."})
+"""What stands for the reason of a changed fact where the file that changes it gives none."""
 
 
 def _on_its_base(spec: SpecFile, folder: Path | None, seen: tuple[str, ...]) -> SpecFile:
@@ -323,11 +328,44 @@ def _on_its_base(spec: SpecFile, folder: Path | None, seen: tuple[str, ...]) -> 
     base = _on_its_base(SpecFile.parse(text, file), inner, (*seen, place))
     base.top.check_format(FORMAT)
     base.data = {key: value for key, value in base.data.items() if key not in OWN}
+    _check_links_meant(spec, base)
+    _give_reasons(spec, base)
     merged = spec.over(base, IDENTITY, REMOVABLE)
     merged.finish()
     order = (*OWN, *(key for key in merged.data if key not in (*OWN, "extends")))
     merged.data = {key: merged.data[key] for key in order if key in merged.data}
     return merged
+
+
+def _check_links_meant(spec: SpecFile, base: SpecFile) -> None:
+    """Complain of a link that is neither one of the base nor a whole one: whoever wrote it meant to change one."""
+    links = spec.data.get("links")
+    theirs = [link for link in base.data.get("links", ()) if isinstance(link, dict)]
+    for at, link in enumerate(links if isinstance(links, list) else ()):
+        if not isinstance(link, dict) or "removed" in link or "protocol" in link:
+            continue
+        if not any(all(one.get(key) == link.get(key) for key in IDENTITY["links"]) for one in theirs):
+            ends = {link.get("from"), link.get("to")}
+            alike = [_in_words(one) for one in theirs if ends & {one.get("from"), one.get("to")}]
+            spec.complain(("links", at), f"a change of the link {_in_words(link)}, which there is not",
+                          f"one of {'; '.join(alike or map(_in_words, theirs))}",
+                          "correct from, to, port or carries; a new link says its protocol, direction and paths as well")
+
+
+def _in_words(link: Mapping[str, Any]) -> str:
+    port = f", port {link['port']}" if "port" in link else ""
+    return f"{link.get('from', '?')} → {link.get('to', '?')} ({link.get('carries', 'nothing')}{port})"
+
+
+def _give_reasons(spec: SpecFile, base: SpecFile) -> None:
+    """A fact that `spec` changes and gives no reason for has none, and not that of the value before."""
+    why = spec.data.get("why", {})
+    for path in FACTS:
+        table, _, key = path.partition(".")
+        old, new = (one.data.get(table) for one in (base, spec))
+        if isinstance(old, dict) and isinstance(new, dict) and isinstance(why, dict) and path not in why:
+            if key in old and key in new and old[key] != new[key]:
+                spec.data["why"] = why = {**why, path: dict(UNREASONED)}
 
 
 def _base(spec: SpecFile, name: str, folder: Path | None) -> tuple[str, str, str, Path | None] | None:

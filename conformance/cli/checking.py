@@ -61,7 +61,7 @@ def check(
     check_writable("--junit", junit)
     sources = names or list(builtin_topologies())
     topologies = [load_topology(source) for source in sources]
-    check_supported(topologies)
+    check_alone(topologies)
     folder = ReportFolder.begin(place)
     try:
         with _image(image, len(sources)) as (disk, work):
@@ -71,7 +71,8 @@ def check(
             seed = secrets.randbits(31) if session.seed is None else session.seed
             shows = next((n for n, topology in enumerate(topologies) if topology.facts[UNPLANNED]), None)
             jobs = [
-                FlowJob(topology, source, str(folder.draft / "proofs"), disk, str(work), seed, seconds, n == shows)
+                FlowJob(topology, source, str(folder.draft / "proofs"), disk, str(work), seed, seconds, n == shows,
+                        unsupported(topology))
                 for n, (topology, source) in enumerate(zip(topologies, sources, strict=True))
             ]
             with _Display(session, topologies) as display:
@@ -128,24 +129,37 @@ def machine_facts() -> dict[str, str]:
     }
 
 
-def check_supported(topologies: list[Topology]) -> None:
-    """A flow that the bundled implementation does not have is refused before any work."""
-    from siteproof.impl.errors import TopologyError
-    from siteproof.impl.flows import flow_of
-    from siteproof.impl.loader import parse_topology
-
+def check_alone(topologies: list[Topology]) -> None:
+    """A flow that is named twice is refused before any work."""
     ids = [topology.id for topology in topologies]
     for topology in topologies:
         if ids.count(topology.id) > 1:
             raise UsageError(f"the topology {topology.id} twice", "every topology once", "leave one of them out")
-        try:
-            flow_of(parse_topology(tomllib.loads(topology.text), topology.file or topology.id))
-        except TopologyError as error:
+
+
+def unsupported(topology: Topology) -> str:
+    """Why the bundled implementation does not run a flow; "" where it does."""
+    from siteproof.impl.errors import TopologyError
+    from siteproof.impl.flows import flow_of
+    from siteproof.impl.loader import parse_topology
+
+    try:
+        flow_of(parse_topology(tomllib.loads(topology.text), topology.file or topology.id))
+    except TopologyError as error:
+        return str(error)
+    return ""
+
+
+def check_supported(topologies: list[Topology]) -> None:
+    """A flow that the bundled implementation does not have is refused before any work, by commands that run it."""
+    check_alone(topologies)
+    for topology in topologies:
+        if why := unsupported(topology):
             raise UsageError(
-                str(error),
+                why,
                 "a flow that the bundled implementation has",
-                f"prove it alone: siteproof prove {shlex.quote(topology.file or topology.id)}",
-            ) from None
+                f"prove it alone: siteproof prove {shlex.quote(topology.file or topology.id)}; or run a driver of your own",
+            )
 
 
 @contextlib.contextmanager

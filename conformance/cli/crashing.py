@@ -14,6 +14,7 @@ import attrs
 from rich.table import Table
 from rich.text import Text
 
+from siteproof.conformance.cli.checking import check_supported
 from siteproof.conformance.cli.shared import Session
 from siteproof.conformance.cli.workers import side_by_side
 from siteproof.conformance.drivers.bundled import topology_of
@@ -24,7 +25,7 @@ from siteproof.conformance.drivers.bundled_walks import WALKS, walks
 from siteproof.conformance.exits import Exit
 from siteproof.impl.flows import flow_of
 from siteproof.impl.loader import Topology
-from siteproof.model.topology import builtin_topologies
+from siteproof.model.topology import builtin_topologies, load_topology
 
 __all__ = ["crash"]
 
@@ -100,6 +101,7 @@ def _explored(job: _Job, settings: _Settings, tell: Callable[[str], None]) -> _D
 
 def crash(session: Session, names: Sequence[str], quick: bool, pairs: int, drawn: int, full_disk: bool, jobs: int | None) -> Exit:
     """Run every history of every flow, and `drawn` more of each, on `jobs` processes. 1 when a word was not kept, else 0."""
+    check_supported([load_topology(name) for name in names])
     settings = _Settings(session.seed or 0, quick, pairs, drawn, full_disk)
     flows = [(name, topology_of(name)) for name in names or builtin_topologies()]
     todo = [_Job(name, number, history.name) for name, topology in flows

@@ -36,7 +36,7 @@ def diff(session: Session, first: str, second: str, proofs: bool, properties: li
     read = facts_read(a) | facts_read(b)
     session.out.print("", changes_story(rows, read), "")
     both = compared(*(_prove(session, topology, source, chosen, limit) for topology, source in ((a, first), (b, second))))
-    session.out.print(verdicts_story(both, a.id if a.id != b.id else first, b.id if a.id != b.id else second))
+    session.out.print(verdicts_story(both, a.id if a.id != b.id else first, b.id if a.id != b.id else second, chosen))
     code = _of_both(both)
     session.emit("siteproof.diff/1", code, {
         "a": _of(a), "b": _of(b), "differences": rows, "unread": [row.path for row in rows if row.path not in read],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -78,6 +79,8 @@ def prove(
     _check_meant(overrides, topologies)
     chosen = chosen_promises(properties) or None
     changed = _changed(topologies, names or list(builtin_topologies()), overrides, overlays)
+    if certificates is not None:
+        _check_kept(certificates, topologies, chosen)
     with certificate_folder(certificates) if certificates is not None else nullcontext():
         reviews, reports = _prove_all(session, topologies, _Settings(chosen, certificates, limit, changed))
     code = overall(of_proof(report) for report in reports)
@@ -87,6 +90,28 @@ def prove(
         "reports": reports, "before": [review.both.before for review in reviews],
         "changes": [review.told for review in reviews]})
     return code
+
+
+def _check_kept(place: Path, topologies: list[Topology], chosen: list[str] | None) -> None:
+    """Refuse to replace a certificate by one that shows less: it is made anew, for the promises that are asked for."""
+    if chosen is None:
+        return
+    for topology in topologies:
+        earlier = [id for found in sorted((place / topology.id).glob("*/manifest.json")) for id in _promises_in(found)]
+        if lost := [id for id in dict.fromkeys(earlier) if id not in chosen]:
+            raise UsageError(
+                f"--certificates {place}, where certificates of {topology.id} show {join(lost)} as well",
+                "a folder in which nothing is lost",
+                "choose another folder, or ask for these, too: " + " ".join(f"--property {id}" for id in lost),
+            )
+
+
+def _promises_in(manifest: Path) -> list[str]:
+    """The promises of a certificate; none where it cannot be read, since that one shows nothing."""
+    try:
+        return [str(id) for id in json.loads(manifest.read_text("utf-8"))["promises"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 @attrs.frozen
@@ -153,7 +178,8 @@ def _prove_all(session: Session, topologies: list[Topology], settings: _Settings
             session.out.print(text(topology.title, "bold"), text(f"  {topology.id}", "dim"), sep="", end="\n\n")
             session.out.print(changes_story(rows, read), "")
             built_in = topology.id in builtin_topologies() and topology.file == f"{topology.id}.toml"
-            session.out.print(verdicts_story(found, "as documented" if built_in else "as it is", "what if"), "")
+            session.out.print(verdicts_story(
+                found, "as documented" if built_in else "as it is", "what if", settings.chosen), "")
             reviews.append(_Review(found, rows, read))
             reports.append(found.after)
     return reviews, reports

@@ -25,9 +25,10 @@ from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.data import emitted
 from siteproof.conformance.report.terminal import COLOURS, text
 from siteproof.conformance.report.values import count
+from siteproof.conformance.report.words import join
 from siteproof.model.requirement_trace import CarrierRow, RequirementRow, Standing, Status, coverage, requirement_trace
 from siteproof.model.requirements import FLOWS
-from siteproof.model.topology import load_topology
+from siteproof.model.topology import builtin_topologies, load_topology
 
 __all__ = ["list_requirements"]
 
@@ -68,6 +69,10 @@ def list_requirements(session: Session, names: Sequence[str], uncovered: bool) -
     wanted = (Status.UNCOVERED, Status.VIOLATED) if uncovered else tuple(Status)
     shown = [(id, title, [row for row in part if row.status in wanted]) for id, title, part in groups]
     session.out.print(Group(*(_group(title, part, id) for id, title, part in shown if part), _total(rows)))
+    if own := [title for id, title, _ in groups if id and id not in builtin_topologies()]:
+        session.out.print(text(
+            f"{join(own)}: not one of the documented flows, so only what the documents ask of every flow is held against it; what"
+            " they ask of the flow that it extends is listed for that one.", "dim"))
     code = _code(rows, uncovered)
     session.emit("siteproof.list/1", code, {
         "list": "requirements",

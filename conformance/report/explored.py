@@ -87,7 +87,7 @@ def _level(row: Exploration, details: bool) -> list[RenderableType]:
         shut = sum(one.impossible for one in row.witnesses)
         settled = _found(Found.UNDETERMINED if row.unsettled else Found.HOLDS)
         table.add_row(text("every action is taken or proved impossible"), settled,
-                      text(f"{taken} taken, {shut} impossible, {len(row.unsettled)} open", "dim"))
+                      text(f"{taken} taken{_beyond(row)}, {shut} impossible, {len(row.unsettled)} open", "dim"))
     if row.assumptions is not None:
         good = row.assumptions.satisfiable and row.assumptions.fair_states > 0
         table.add_row(text("the assumptions can hold together"), _found(Found.HOLDS if good else Found.BROKEN),
@@ -107,6 +107,13 @@ def _level(row: Exploration, details: bool) -> list[RenderableType]:
             counts.add_row(name, text(action.kind, "dim"), f"{action.possible:,}", f"{action.taken:,}")
         parts += [Text(), counts]
     return parts
+
+
+def _beyond(row: Exploration) -> str:
+    """How many actions are not among those that the exploration itself took: a walk or another search did, past its bound."""
+    seen = {action.action for action in row.actions if action.taken}
+    beyond = sum(one.trace is not None and one.action not in seen for one in row.witnesses)
+    return f" ({beyond} of them by a walk or a search beyond what was explored)" if beyond else ""
 
 
 def _impossible(witnesses: Sequence[ActionWitness]) -> list[RenderableType]:
@@ -220,7 +227,7 @@ def necessity_story(report: NecessityReport, *, traces: bool) -> RenderableType:
         parts += [Text(), Text.assemble((level, "bold"), (of, "dim"), (same, "dim")), table]
     told = [f"{report.count(need)} {need.value}{needed_of(report) if need is Need.NEEDED else ''}" for need in Need
             if report.count(need)]
-    parts.append(text(f"{join(told)}; took {duration(report.seconds)}.", "dim"))
+    parts.append(text(f"{join(told)}; its levels took {duration(report.seconds)} one after the other.", "dim"))
     for besides in dict.fromkeys(row.reason for row in report.rows if row.need is Need.NOT_NEEDED and row.reason):
         parts.append(text(f"! {besides}", "yellow"))
     for row in report.rows:

@@ -75,8 +75,9 @@ def _basis(row: Difference) -> RenderableType:
     return Group(*(text(part, "dim") for part in parts if part))
 
 
-def verdicts_story(both: WhatIf, before: str, after: str) -> RenderableType:
-    """Promises lost and gained, all verdicts under the headings `before` and `after`, and how each lost one is lost."""
+def verdicts_story(both: WhatIf, before: str, after: str, asked: Sequence[str] | None = None) -> RenderableType:
+    """Promises lost and gained, all verdicts under the headings `before` and `after`, and how each lost one is lost. `asked`: the
+    promises that alone were asked for, None for all."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for title in ("", "promise", "level", before, after, ""):
         table.add_column(title)
@@ -87,7 +88,7 @@ def verdicts_story(both: WhatIf, before: str, after: str) -> RenderableType:
         assert told is not None
         table.add_row(text(told.id, "bold"), text(told.title), text(told.level, "dim"), _word(then), _word(now),
                       _moved(then, now, both))
-    return Group(_headline(both), Padding(table, (1, 0, 0, 0)), *_losses(both))
+    return Group(_headline(both, asked), Padding(table, (1, 0, 0, 0)), *_losses(both))
 
 
 def _rows(report: ProofReport) -> dict[tuple[str, str], PromiseResult]:
@@ -108,13 +109,14 @@ def _moved(then: PromiseResult | None, now: PromiseResult | None, both: WhatIf) 
     return Text(f"← {word}", "bold red" if word == "lost" else "bold")
 
 
-def _headline(both: WhatIf) -> Text:
+def _headline(both: WhatIf, asked: Sequence[str] | None) -> Text:
+    of = f"of {join(list(asked))}, which alone {'was' if len(asked) == 1 else 'were'} asked for, " if asked else ""
     if not both.lost and not both.gained:
-        return Text("no promise is lost and none is gained", "bold")
+        return Text.assemble(of, (f"{'none' if asked else 'no promise'} is lost and none is gained", "bold"))
     parts = [(f"lost: {join(both.lost)}", "bold red") if both.lost else ("no promise is lost", "bold"),
              ("; ", ""),
              (f"gained: {join(both.gained)}", "bold green") if both.gained else ("none is gained", "bold")]
-    return Text.assemble(*parts)
+    return Text.assemble(of, *parts)
 
 
 def _losses(both: WhatIf) -> Iterator[RenderableType]:

@@ -69,7 +69,8 @@ def verdict_lines(report: RunReport) -> RenderableType:
     told = headline(report)
     mark = {"good": "✓", "bad": "✗", "unsure": "?", "broken": "!"}[told.tone]
     lines = [Text.assemble((mark + " ", COLOURS[told.tone]), (one_line(told.title), "bold"))]
-    return Group(*lines, *(text("  " + line, "dim") for line in told.lines))
+    missing = (f"Missing in {flow.id}: {join(list(flow.unfinished))}" for flow in report.flows if flow.unfinished)
+    return Group(*lines, *(text("  " + line, "dim") for line in (*told.lines, *missing)))
 
 
 def final_table(report: RunReport) -> Table:

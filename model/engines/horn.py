@@ -40,6 +40,13 @@ class HornResult:
     seconds: float
 
 
+def _why(error: z3.Z3Exception) -> str:
+    """z3 gives its own words as bytes; of a time-out it says that somebody canceled."""
+    word = error.args[0] if error.args else ""
+    told = word.decode(errors="replace") if isinstance(word, bytes) else str(word)
+    return "its time was up" if told in ("canceled", "timeout") else told or "no reason given"
+
+
 def infer(model: Model, goal: Goal, known: Sequence[Named], *, max_seconds: float = 20.0) -> HornResult:
     """Look for conjuncts that, added to the inductive invariant `known`, prove `goal`."""
     began = time.perf_counter()
@@ -51,7 +58,7 @@ def infer(model: Model, goal: Goal, known: Sequence[Named], *, max_seconds: floa
         answer = fixedpoint.query(bad())
         cover = fixedpoint.get_cover_delta(-1, reach) if answer == z3.unsat else None
     except z3.Z3Exception as error:
-        return HornResult(None, f"Spacer gave up: {error}", time.perf_counter() - began)
+        return HornResult(None, f"Spacer gave up: {_why(error)}", time.perf_counter() - began)
     finally:
         alarm.cancel()
     if answer == z3.sat:

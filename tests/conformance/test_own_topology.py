@@ -96,15 +96,30 @@ def test_a_finding_is_replayed_and_explained_here_and_from_another_folder(
 
 
 @pytest.mark.parametrize("verb", [["run", "--driver", "bundled", "--max-time", "5s", "--topology"],
-                                  ["run", "--driver", "bundled+no-fence-on-return", "--topology"], ["check"]])
+                                  ["run", "--driver", "bundled+no-fence-on-return", "--topology"], ["crash", "--quick"]])
 def test_the_bundled_implementation_refuses_it_in_one_line(
-    own: str, verb: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    own: str, verb: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*verb, own]) == 4
     (line,) = lines(capsys)
     assert "flow 'own-dr' is not implemented" in line
-    assert line.endswith(f"to mend: prove it alone: siteproof prove {own}")
-    assert not (tmp_path / "siteproof-report").exists()
+    assert line.endswith(f"to mend: prove it alone: siteproof prove {own}; or run a driver of your own")
+
+
+def test_a_check_proves_it_and_says_that_nothing_was_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").write_text(f'format = 1\nid = "own-dr"\nextends = "{V2A}"\ntitle = "Own DR"\n', encoding="utf-8")
+    assert main(["check", "own.toml", "--report", "report"]) == 2
+    assert "Missing in own-dr: a run of an implementation" in " ".join(capsys.readouterr().out.split())
+    (flow,) = json.loads((tmp_path / "report" / "report.json").read_text("utf-8"))["flows"]
+    assert flow["topology"]["id"] == "own-dr"
+    assert [row["verdict"] for row in flow["proof"]["promises"]].count("proved") > 10
+    assert flow["campaigns"] == []
+    (missing,) = flow["unfinished"]
+    assert missing.startswith("a run of an implementation: flow 'own-dr' is not implemented")
+    assert (tmp_path / "report" / "index.html").is_file()
 
 
 def test_a_file_with_the_id_of_a_built_in_flow_is_not_taken_for_it(

@@ -95,7 +95,7 @@ def test_what_no_promise_looks_at_is_said_to_be_so(capsys: pytest.CaptureFixture
     words = capsys.readouterr().out
     assert "24 → 12" in words
     assert "No promise looks at components.vcenter.optional and policy.retention_hours" in words
-    assert "no promise is lost and none is gained" in words
+    assert "of P25, which alone was asked for, none is lost and none is gained" in words
 
 
 def test_a_change_that_changes_nothing_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +182,7 @@ def test_diff_ends_with_0_when_both_break_the_same(tmp_path: Path, capsys: pytes
     other.write_text('format = 1\nid = "other"\nextends = "silent.toml"\n[policy]\nretention_hours = 4\n', encoding="utf-8")
     assert main(["diff", str(file), str(other), "--property", "P25"]) == 0
     words = capsys.readouterr().out
-    assert "no promise is lost and none is gained" in words
+    assert "of P25, which alone was asked for, none is lost and none is gained" in words
     assert "policy.retention_hours  2 → 4" in words
 
 
@@ -198,3 +198,13 @@ def test_text_of_a_topology_cannot_style_the_terminal(tmp_path: Path, capsys: py
     words = capsys.readouterr().out
     assert "[bold]x[/bold]" in words
     assert "\x1b" not in words
+
+
+def test_a_certificate_is_not_replaced_by_one_that_shows_less(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = str(tmp_path / "proofs")
+    assert main(["prove", V2A, "--property", "P25", "--certificates", place, "-q"]) == 0
+    assert main(["prove", V2A, "--property", "P24", "--certificates", place, "-q"]) == 4
+    told = capsys.readouterr().err
+    assert "show P25 as well" in told
+    assert "ask for these, too: --property P25" in told
+    assert main(["prove", V2A, "--property", "P24", "--property", "P25", "--certificates", place, "-q"]) == 0

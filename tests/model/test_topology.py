@@ -486,8 +486,10 @@ def test_a_component_and_its_links_are_removed() -> None:
         ("[policy_limits.retention_hours]\nmaximum = 12\n", f"{V2A}.toml", "policy.retention_hours", "24"),
         ('[[links]]\nfrom = "process-server"\nto = "storage-account"\nport = 443\ncarries = "data"\nencrypted = false\n',
          "own.toml", "links[1].encrypted", "over the internet"),
-        ('[[links]]\nfrom = "vcenter"\nto = "vault"\ncarries = "control"\n', "own.toml", "links[1].protocol", "missing"),
-        ('links = [{ from = "vcenter", to = "vault" }]\n', "own.toml", "links[1].protocol", "missing"),
+        ('[[links]]\nfrom = "vcenter"\nto = "vault"\ncarries = "control"\n', "own.toml", "links[1]",
+         "a change of the link vcenter → vault (control), which there is not"),
+        ('links = [{ from = "vcenter", to = "vault" }]\n', "own.toml", "links[1]", "vcenter → vault (nothing)"),
+        ('[[links]]\nfrom = "vcenter"\nto = "vault"\nprotocol = "https"\n', "own.toml", "links[1].carries", "missing"),
         ("links = 1\n", "own.toml", "links", "1"),
         ("places = 1\n", "own.toml", "places", "1"),
         ("[forward]\nunplanned_failover = 2\n", "own.toml", "forward.unplanned_failover", "2"),
@@ -502,6 +504,37 @@ def test_a_problem_is_told_where_its_value_stands(more: str, file: str, key: str
     last = key.split(".")[-1]
     line = lines[problem.line - 1]
     assert last.partition("[")[0] in line or (problem.found.startswith("nothing") and line.startswith(("[[links]]", "links =")))
+
+
+def test_a_link_that_is_not_there_is_told_with_those_that_are() -> None:
+    link = '[[links]]\nfrom = "process-server"\nto = "storage-account"\ncarries = "data"\nencrypted = false\n'
+    [problem] = _problems(HEAD + link)
+    assert "process-server → storage-account (data, port 443)" in problem.expected
+    assert "vcenter" not in problem.expected
+
+
+@pytest.mark.parametrize(("base", "changed"), [(V2A, "alarm.while_paused"), ("own.toml", "alarm.while_paused")])
+def test_a_changed_fact_does_not_keep_the_reason_of_the_value_before(tmp_path: Path, base: str, changed: str) -> None:
+    (tmp_path / "own.toml").write_text(HEAD, encoding="utf-8")
+    table, _, key = changed.partition(".")
+    value = str(not load_topology(V2A).facts[changed]).lower()
+    file = tmp_path / "other.toml"
+    text = f'format = 1\nid = "other"\nextends = "{base}"\n[{table}]\n{key} = {value}\n'
+    file.write_text(text, encoding="utf-8")
+    assert load_topology(file).why[changed].reason == "No reason is given."
+    file.write_text(text + f'[why."{changed}"]\nkind = "decision"\nrequirements = []\nreason = "Ours."\n', encoding="utf-8")
+    assert load_topology(file).why[changed].reason == "Ours."
+
+
+def test_a_fact_that_is_said_again_keeps_its_reason() -> None:
+    value = str(load_topology(V2A).facts["alarm.while_paused"]).lower()
+    own = parse_topology(HEAD + f"[alarm]\nwhile_paused = {value}\n", "own.toml")
+    assert own.why == load_topology(V2A).why
+
+
+@pytest.mark.parametrize("id", builtin_topologies())
+def test_no_built_in_topology_changes_a_fact_without_a_reason(id: str) -> None:
+    assert not [reason.fact for reason in load_topology(id).reasons if reason.reason == "No reason is given."]
 
 
 def test_format_and_id_are_never_taken_from_the_extended_topology() -> None:
