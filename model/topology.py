@@ -345,8 +345,8 @@ def _check_links_meant(spec: SpecFile, base: SpecFile) -> None:
         if not isinstance(link, dict) or "removed" in link or "protocol" in link:
             continue
         if not any(all(one.get(key) == link.get(key) for key in IDENTITY["links"]) for one in theirs):
-            ends = {link.get("from"), link.get("to")}
-            alike = [_in_words(one) for one in theirs if ends & {one.get("from"), one.get("to")}]
+            ends = [end for end in (link.get("from"), link.get("to")) if isinstance(end, str)]
+            alike = [_in_words(one) for one in theirs if one.get("from") in ends or one.get("to") in ends]
             spec.complain(("links", at), f"a change of the link {_in_words(link)}, which there is not",
                           f"one of {'; '.join(alike or map(_in_words, theirs))}",
                           "correct from, to, port or carries; a new link says its protocol, direction and paths as well")
