@@ -215,6 +215,24 @@ def test_writes_are_in_the_trace_unless_it_says_that_they_are_unseen(tmp_path: P
     assert judged(tmp_path / "t.ndjson", opened(HYPER_V, unseen=["writes"]), *rows).outcome is Outcome.CONFORMS
 
 
+@pytest.mark.parametrize(
+    ("received", "loss", "field"),
+    [(0, 1, None), (1, 0, None), (1, 1, "counts"), (0, 0, "counts"), (7, 1, "received"), (1, 7, "loss"), (7, 7, "received")],
+)
+def test_of_two_counts_that_contradict_each_other_neither_is_accused(
+    received: int, loss: int, field: str | None, tmp_path: Path
+) -> None:
+    write = {"kind": "write", "machine": "m0", "side": "primary", "block": 0, "answer": "done"}
+    seen = looked(failover="unplanned", job=None, received=received, loss=loss)
+    found = judged(tmp_path / "t.ndjson", *BEGUN, write, asked("UnplannedFailover"), {"kind": "settle"}, seen).divergence
+    assert (found.field if found else None) == field
+    if found is not None and field == "counts":
+        assert found.found == f"received {received}, loss {loss}"
+        assert "received 0, loss 1" in found.expected
+        assert "received 1, loss 0" in found.expected
+        assert f"{received} and {loss}, cannot both be true" in found.sentence
+
+
 @pytest.mark.parametrize(("fields", "accepted"), [({"failover": "planned"}, True), ({"failover": "unplanned"}, False)])
 def test_one_known_field_is_judged(fields: Row, accepted: bool, tmp_path: Path) -> None:
     verdict = judged(tmp_path / "t.ndjson", *BEGUN, asked("PlannedFailover", None), looked(job=None, **fields))
