@@ -127,6 +127,8 @@ def run(
             session.out.print(text(f"{flow.id}: {missing}", "yellow"))
     if folder is not None:
         session.out.print(text(f"Report: {short_path(page)}"))
+        if folder.kept:
+            session.out.print(text(f"Kept with it: {count(folder.kept, 'counterexample')} of earlier reports", "dim"))
     elif any(flow.counterexamples for flow in report.flows):
         session.out.print(text("Give --out DIR to keep the counterexample as a file that replays.", "dim"))
     code = Exit.INTERRUPTED if interrupted else report.exit

@@ -13,7 +13,7 @@ from pathlib import Path
 from siteproof.conformance.driver import Driver, guarded_factory, load_driver_class
 from siteproof.model.errors import UsageError, near
 
-__all__ = ["driver_factory", "drivers", "factory_here", "flows_of", "is_bundled"]
+__all__ = ["driver_factory", "drivers", "factory_here", "flows_of", "is_bundled", "needs_folder"]
 
 _BUNDLED = re.compile(r"bundled(?:([+~])(.*))?\Z", re.DOTALL)
 _SORTS = {
@@ -48,6 +48,11 @@ def flows_of(factory: Callable[[], Driver]) -> tuple[str, ...]:
 def is_bundled(name: str) -> bool:
     """Whether the system under test is the bundled implementation, with or without something put in."""
     return _BUNDLED.match(name) is not None
+
+
+def needs_folder(name: str) -> bool:
+    """Whether a driver is looked for in the folder that one stands in: a module or a command of the user's own."""
+    return ":" in name and not name.startswith(("http://", "https://"))
 
 
 def driver_factory(name: str) -> Callable[[], Driver]:
