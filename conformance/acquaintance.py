@@ -38,6 +38,7 @@ from siteproof.conformance.case import (
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import BLOCK
 from siteproof.conformance.driver import UNKNOWN, Capabilities, Guarded, Observation, Rejected
+from siteproof.conformance.drivers.registry import check_flow
 from siteproof.conformance.errors import DriverError
 from siteproof.conformance.exits import Exit, overall
 from siteproof.conformance.session import DriverFactory, Session, base_for
@@ -132,6 +133,11 @@ class Acquaintance:
             yield _failed("handshake", error)
             return
         can = self.can = guarded.capabilities
+        try:
+            check_flow(self.name, can.flows, self.promised.name)
+        except DriverError as error:
+            yield _failed("handshake", error)
+            return
         yield self._fine("handshake", f"{can.name}, version {can.version}")
         first: list[Observation] = []
         yield from self._round(guarded, first)

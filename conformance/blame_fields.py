@@ -3,9 +3,13 @@
 Rules
 1. Fields are looked at in order: those of the lifecycle before content, those that report counts after it.
 2. After a refusal any change is the refusal's fault (P11). Both sides running comes before whatever else their fields say.
+3. What was received and what was lost are two parts of one sum. Where each of them alone could be true and both together not,
+   it is not known which one is false: both are shown, and neither is accused.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from siteproof.conformance.blame_common import Found, values_told
 from siteproof.conformance.driver import UNKNOWN, Rejected
@@ -15,6 +19,7 @@ from siteproof.conformance.sight import ALERT, Node, Sight
 
 __all__ = ["LIFECYCLE", "REPORTED", "wrong_allowed", "wrong_field", "wrong_resync"]
 
+_RECEIVED, _LOSS = 5, 6
 LIFECYCLE, REPORTED = (4, 1, 3, 10, 11, 0, 2, 8, 9), (5, 6, 7)
 """In which order the plain fields (positions in `_SHOWN`) are looked at: before content, and after it."""
 
@@ -53,11 +58,15 @@ def wrong_field(
         seen.test,
         seen.resync,
     ]
+    counted = [factor.promised.shown(n[0])[_RECEIVED : _LOSS + 1] for n in nodes] if _RECEIVED in order else []
     for i in order:
         if found[i] is UNKNOWN:
             continue
         left = [n for n in nodes if factor.promised.shown(n[0])[i] == found[i]]
         if not left:
+            told_both = i == _LOSS and found[_RECEIVED] is not UNKNOWN and not isinstance(_answer(event), Rejected)
+            if told_both and any(loss == found[_LOSS] for _, loss in counted):
+                return _sum(machine, found[_RECEIVED], found[_LOSS], counted)
             return _field(machine, event, i, found, {factor.promised.shown(n[0])[i] for n in nodes})
         nodes[:] = left
     return None
@@ -80,6 +89,27 @@ def wrong_allowed(factor: Factor, machine: str, sight: Sight, nodes: list[Node])
         )
     nodes[:] = left
     return None
+
+
+def _answer(event: Event | None) -> object:
+    return None if event is None else event.answer
+
+
+def _sum(machine: str, received: object, loss: object, allowed: Iterable[tuple[object, ...]]) -> Found:
+    """What was received and what was lost, each of which could be true, cannot both be."""
+
+    def told(pair: Iterable[object]) -> str:
+        return ", ".join(f"{name} {number}" for name, number in zip(_SHOWN[_RECEIVED : _LOSS + 1], pair, strict=True))
+
+    return Found(
+        "counts",
+        told((received, loss)),
+        values_told(map(told, allowed)),
+        "P2",
+        "received and loss",
+        f"The numbers of received and of lost writes that {machine} reports, {received} and {'none' if loss is None else loss}, "
+        "cannot both be true.",
+    )
 
 
 def _field(machine: str, event: Event | None, i: int, found: list[object], due: set[object]) -> Found:

@@ -7,7 +7,7 @@ Rules
    is. Coverage counts those in which the oracle was sure of the lifecycle state.
 2. The denominator is explored, not guessed: all switches of the model that can be reached within a stated scope (one
    write on a branch, one fault at a time, no cached writes). What is feasible only beyond the scope and is covered all
-   the same is added to both.
+   the same is added to both, and how much that is, is told beside: so the denominator may grow from run to run.
 3. What a driver cannot be asked (operations and faults that it does not have) is not feasible with it; `how` names it.
 4. All-actions: actions of the model that were taken in some explanation of a run, over those that are reachable in the
    scope. Requirement coverage: the requirements of the flow's own family, and general ones, that those actions stand for.
@@ -165,11 +165,12 @@ class Ledger:
         whole = explore(self.promised, frozenset(ALL[0]), frozenset(ALL[1])).actions | acts
         due = set().union(*(requirements[a] for a in whole)) if whole else set[str]()
         met = set().union(*(requirements[a] for a in acts)) if acts else set[str]()
+        beyond = len(possible) - len(feasible.actions), len(self.switches - feasible.switches)
+        here, there = (how + (f"; and {n} met beyond that" if n else "") for n in beyond)
+        met_all = len(feasible.switches | self.switches)
         return (
-            Coverage("all-actions", len(acts), len(possible), how, tuple(sorted(possible - acts))[:20]),
-            Coverage(
-                "all-transitions (0-switch)", len(self.switches), len(feasible.switches | self.switches), how, tuple(missing[:20])
-            ),
+            Coverage("all-actions", len(acts), len(possible), here, tuple(sorted(possible - acts))[:20]),
+            Coverage("all-transitions (0-switch)", len(self.switches), met_all, there, tuple(missing[:20])),
             Coverage("requirement", len(met), len(due), carried, tuple(sorted(due - met))[:20]),
         )
 

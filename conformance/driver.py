@@ -22,6 +22,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
@@ -402,6 +403,9 @@ def load_driver_class(name: str) -> Callable[[], Driver]:
         lacks = "no module before the colon" if not module_name else "no class after the colon"
         example = f"{module_name or 'package.module'}:{class_name or 'YourDriver'}"
         raise UsageError(f"the driver {name!r}, which has {lacks}", "module:Class", f"write it like --driver {example}")
+    if module_name.endswith(".py"):
+        module = ".".join(Path(module_name).with_suffix("").parts)
+        raise UsageError(f"the driver {name!r}, which names a file", "module:Class", f"did you mean {module}:{class_name}?")
     expected = "module:Class, where the class has the methods of siteproof.conformance.driver.Driver"
     try:
         found: Any = importlib.import_module(module_name)
@@ -419,7 +423,11 @@ def load_driver_class(name: str) -> Callable[[], Driver]:
     for part in class_name.split("."):
         if not hasattr(found, part):
             classes = [n for n, c in vars(found).items() if isinstance(c, type) and c.__module__ == module_name]
-            raise DriverError(name, f"the module {module_name} has no {class_name}", expected, near(class_name, classes))
+            mend = near(class_name, classes) if classes else "name a class that it has"
+            mine, other = Path(*module_name.split(".")).with_suffix(".py"), getattr(found, "__file__", None)
+            if mine.exists() and (other is None or not mine.samefile(other)):
+                mend = f"rename {mine}: another module of that name comes before it ({other or 'a part of Python'})"
+            raise DriverError(name, f"the module {module_name} has no {class_name}", expected, mend)
         found = getattr(found, part)
     if not callable(found):
         raise DriverError(name, f"{class_name} is a {type(found).__name__}", "a class")

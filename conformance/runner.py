@@ -25,6 +25,7 @@ from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.coverage import Ledger
 from siteproof.conformance.engines.engine import Engine
 from siteproof.conformance.engines.registry import ENGINES, engine_kind
+from siteproof.conformance.report.values import count
 from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, StepRecord
 from siteproof.conformance.session import DriverFactory, Recorder, Session, base_for
 from siteproof.conformance.tally import Tally, Watched
@@ -161,6 +162,11 @@ def campaign(
     base = base_for(scenario)
     told = began
     counterexample: Counterexample | None = None
+    swept, notes = 0, tuple[str, ...]()
+
+    def made() -> tuple[int, tuple[str, ...]]:
+        """What the engine says of the cases that count."""
+        return int(getattr(player, "swept", 0)), player.notes()
 
     def tell(kind: str, text: str = "", found: Divergence | None = None, result: CampaignResult | None = None) -> None:
         if on_event is not None:
@@ -192,15 +198,21 @@ def campaign(
             tell("divergence", session.divergence.sentence, session.divergence)
             recorder = None
             counterexample = _told(session, driver, level, start, base, driver_name, shrink, tell)
-            opened.tally = Tally(Ledger(level))
+            swept, notes = made()
+            opened.tally = beside = Tally(Ledger(level))
             if shrink and not counterexample.repeats:
                 counterexample = _shortest(counterexample, player, opened, driver, level, start, base, driver_name, tell)
+                if beside.cases:
+                    more = f"{count(beside.cases, 'more case')} with {count(beside.steps, 'step')}"
+                    notes += (f"then {more} in search of a shorter counterexample; they are not counted above",)
             break
         if time.monotonic() - told > EVENT_EVERY:
             told = time.monotonic()
             tell("progress")
-    seconds, swept = time.monotonic() - began, int(getattr(player, "swept", 0))
-    played = Played(tally, counterexample, start, seconds, image, swept, player.notes())
+    seconds = time.monotonic() - began
+    if counterexample is None:
+        swept, notes = made()
+    played = Played(tally, counterexample, start, seconds, image, swept, notes)
     if on_played is not None:
         on_played(played)
     result = concluded(played, level, known.id, driver_name, engine)

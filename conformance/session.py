@@ -52,6 +52,7 @@ from siteproof.conformance.driver import (
     Observation,
     answer_to_json,
 )
+from siteproof.conformance.drivers.registry import check_flow
 from siteproof.conformance.errors import DriverError
 from siteproof.conformance.judgement import event_of, said, usual_point, why_not_explained
 from siteproof.conformance.oracle import NEVER, Event, Factor, Overflow
@@ -153,13 +154,7 @@ class Session:
                 f"at most {can.machines} machines with {can.disks} disks",
                 "choose a smaller scenario",
             )
-        if can.flows and self.promised.name not in can.flows:
-            raise DriverError(
-                can.name,
-                f"the flow {self.promised.name}",
-                "one that it says it has: " + ", ".join(sorted(can.flows)),
-                "choose it with --topology",
-            )
+        check_flow(can.name, can.flows, self.promised.name)
 
     # --------------------------------------------------------------------------------------------------------- steps
 

@@ -260,7 +260,12 @@ def run(
         typer.Option(metavar="DIR", help="Keep the shortest way to every state here, and go on where earlier runs have stopped."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a report folder with counterexamples, and a pytest file for each.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write a report folder with counterexamples, and a pytest file for each. It replaces an earlier report there, "
+            "whose counterexamples are kept.",
+        ),
     ] = None,
     record: Annotated[
         Path | None,

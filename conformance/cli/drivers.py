@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from importlib import resources
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from rich.text import Text
@@ -12,7 +14,7 @@ from rich.text import Text
 from siteproof.conformance.acquaintance import Acquaintance, Finding, Standing, exit_of, flows_of
 from siteproof.conformance.cli.running import no_prints
 from siteproof.conformance.cli.shared import Session
-from siteproof.conformance.drivers.registry import factory_here
+from siteproof.conformance.drivers.registry import check_flow, factory_here
 from siteproof.conformance.drivers.remote import Remote
 from siteproof.conformance.drivers.wire import schema as wire_schema
 from siteproof.conformance.errors import DriverError
@@ -21,7 +23,7 @@ from siteproof.conformance.report.terminal import text
 from siteproof.conformance.runner import promised_for
 from siteproof.conformance.session import DriverFactory
 from siteproof.model.errors import UsageError
-from siteproof.model.topology import load_topology
+from siteproof.model.topology import builtin_topologies, load_topology
 
 __all__ = ["check", "new", "schema"]
 
@@ -66,11 +68,14 @@ def check(session: Session, driver: str, topology: str | None) -> Exit:
 
 
 def _flow(factory: DriverFactory, driver: str) -> str:
-    """The flow to get acquainted in, where none was asked for. A handshake that fails is told with everything else."""
+    """The flow to get acquainted in, where none was asked for. A handshake that fails is told with everything else. Raises
+    `DriverError` where it claims none that is built in."""
     try:
-        return next(iter(flows_of(factory, driver)), USUAL_FLOW)
+        claimed = flows_of(factory, driver)
     except DriverError:
         return USUAL_FLOW
+    check_flow(driver, claimed)
+    return next((flow for flow in claimed if flow in builtin_topologies()), USUAL_FLOW)
 
 
 def _show(session: Session, finding: Finding) -> None:
@@ -98,6 +103,12 @@ def new(session: Session, name: str, language: str) -> Exit:
         raise UsageError(f"driver new {name}", "a name of small letters, digits and underscores", "write it like my_system")
     source = _LANGUAGES[language]
     file = Path(name + Path(source).suffix)
+    if language == "python" and not file.exists() and (other := _importable(name)):
+        raise UsageError(
+            f"driver new {name}, the name of a module that Python has already ({other})",
+            "a name that no other module has, since that one would be taken for your driver",
+            f"choose another, such as my_{name}",
+        )
     own = "".join(part.capitalize() for part in name.split("_"))
     told = resources.files("siteproof.conformance.skeletons").joinpath(source).read_text(encoding="utf-8")
     told = told.replace("ToyDriver", own + "Driver").replace("toy:", name + ":").replace("toy.pl", file.name)
@@ -118,6 +129,14 @@ def new(session: Session, name: str, language: str) -> Exit:
     )
     session.emit("siteproof.driver-new/1", Exit.OK, {"file": str(file), "driver": called.strip("'")})
     return Exit.OK
+
+
+def _importable(name: str) -> str:
+    """Where a module of this name is that would be imported before one in this folder; empty where there is none."""
+    if name in sys.builtin_module_names:
+        return "built in"
+    spec = PathFinder.find_spec(name, [place for place in sys.path if place and Path(place) != Path.cwd()])
+    return "" if spec is None else spec.origin or "a folder of modules"
 
 
 def schema(session: Session) -> Exit:

@@ -24,7 +24,7 @@ from siteproof.conformance.cli.hands import Where
 from siteproof.conformance.cli.proving import told, topologies_of
 from siteproof.conformance.cli.shared import Session, check_writable, parse_duration, version
 from siteproof.conformance.corpus import Corpus
-from siteproof.conformance.drivers.registry import factory_here, flows_of, is_bundled
+from siteproof.conformance.drivers.registry import check_flow, factory_here, flows_of, is_bundled
 from siteproof.conformance.engines.registry import DEFAULT, engine_kind
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.explain import explain_steps
@@ -75,7 +75,7 @@ def run(
     with no_prints():
         factory = factory_here(driver)
         if not names:
-            topologies = _claimed(session, factory, topologies)
+            topologies = _claimed(session, driver, factory, topologies)
     folder = ReportFolder.begin(out, "--out") if out is not None else None
     flows: list[FlowReport] = []
     interrupted = False
@@ -127,6 +127,8 @@ def run(
             session.out.print(text(f"{flow.id}: {missing}", "yellow"))
     if folder is not None:
         session.out.print(text(f"Report: {short_path(page)}"))
+        if folder.kept:
+            session.out.print(text(f"Kept with it: {count(folder.kept, 'counterexample')} of earlier reports", "dim"))
     elif any(flow.counterexamples for flow in report.flows):
         session.out.print(text("Give --out DIR to keep the counterexample as a file that replays.", "dim"))
     code = Exit.INTERRUPTED if interrupted else report.exit
@@ -134,9 +136,10 @@ def run(
     return code
 
 
-def _claimed(session: Session, factory: DriverFactory, topologies: list[Topology]) -> list[Topology]:
+def _claimed(session: Session, driver: str, factory: DriverFactory, topologies: list[Topology]) -> list[Topology]:
     """Those flows that a driver claims; which ones it does not is told."""
     flows = flows_of(factory)
+    check_flow(driver, flows)
     skipped = [topology.id for topology in topologies if flows and topology.id not in flows]
     if skipped and not session.quiet:
         print(f"siteproof: skipped, since the driver does not claim them: {', '.join(skipped)}", file=sys.stderr, flush=True)

@@ -23,7 +23,7 @@ from siteproof.conformance.runner import promised_for
 from siteproof.conformance.traces.check import CaseVerdict, TraceVerdict, source_beside
 from siteproof.conformance.traces.check import check as judge
 from siteproof.conformance.traces.jobs import import_jobs
-from siteproof.conformance.traces.values import Reader
+from siteproof.conformance.traces.reading import Reader
 from siteproof.model.errors import UsageError, near
 from siteproof.model.topology import load_topology
 
@@ -79,7 +79,8 @@ def _tell(session: Session, file: Path, case: CaseVerdict) -> None:
         where = f"{short_path(file)}, line {case.line}: {found.machine}, {found.field}: found {found.found}"
         out.print(text(f"{where}; the model allows {found.expected}", "red"), soft_wrap=True)
         asked = f" ({', '.join(found.requirements)})" if found.requirements else ""
-        out.print(text(f"Breaks {found.promise}, {found.promise_title}{asked}; rejected by: {found.conjunct}."), soft_wrap=True)
+        breaks = "Breaks" if case.outcome is Outcome.VIOLATION else "It would break"
+        out.print(text(f"{breaks} {found.promise}, {found.promise_title}{asked}; rejected by: {found.conjunct}."), soft_wrap=True)
     for order in case.orders:
         out.print(text(f"  tried: {order}", "dim"), soft_wrap=True)
     if case.recorded:
@@ -90,6 +91,7 @@ def _tell(session: Session, file: Path, case: CaseVerdict) -> None:
 def _beside(verdict: TraceVerdict) -> list[str]:
     """What a reader has to know beside the verdict."""
     lines = [f"assumed: {text}" for text in dict.fromkeys(t for case in verdict.cases for t in case.assumed)]
+    lines += [f"not told: {text}" for case in verdict.cases for text in case.gaps]
     skipped = sum(case.skipped for case in verdict.cases)
     if skipped:
         lines.append(f"{count(skipped, 'entry', 'entries')} skipped: the driver could not do them")

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
 from siteproof.conformance.driver import Driver, guarded_factory, load_driver_class
+from siteproof.conformance.errors import DriverError
 from siteproof.model.errors import UsageError, near
+from siteproof.model.topology import builtin_topologies
 
-__all__ = ["driver_factory", "drivers", "factory_here", "flows_of", "is_bundled"]
+__all__ = ["check_flow", "driver_factory", "drivers", "factory_here", "flows_of", "is_bundled", "needs_folder"]
 
 _BUNDLED = re.compile(r"bundled(?:([+~])(.*))?\Z", re.DOTALL)
 _SORTS = {
@@ -45,9 +47,34 @@ def flows_of(factory: Callable[[], Driver]) -> tuple[str, ...]:
         driver.stop()
 
 
+def check_flow(name: str, claimed: Collection[str], flow: str | None = None) -> None:
+    """See that a driver that claims these flows claims `flow`; without one, any that is built in. Raises `DriverError`.
+
+    An id that is not built in may be that of a user's own topology; one that is near to what was asked is a slip of the pen, and
+    the handshake's fault."""
+    if not claimed or (flow in claimed if flow is not None else set(claimed) & set(builtin_topologies())):
+        return
+    wanted = (flow,) if flow is not None else tuple(builtin_topologies())
+    for strange in sorted(set(claimed) - set(builtin_topologies())):
+        meant = bool(get_close_matches(strange, wanted))
+        if meant or flow is None:
+            raise DriverError(
+                name, f"the flow {strange} in its handshake, which is not built in",
+                "ids of flows: built-in ones (siteproof list topologies), or that of a file that --topology names",
+                f"correct flows in the handshake: {near(strange, wanted)}" if meant else "give --topology the file of your own",
+            )  # fmt: skip
+    expected = "one that it says it has: " + ", ".join(sorted(claimed))
+    raise DriverError(name, f"the flow {flow}", expected, "choose it with --topology")
+
+
 def is_bundled(name: str) -> bool:
     """Whether the system under test is the bundled implementation, with or without something put in."""
     return _BUNDLED.match(name) is not None
+
+
+def needs_folder(name: str) -> bool:
+    """Whether a driver is looked for in the folder that one stands in: a module or a command of the user's own."""
+    return ":" in name and not name.startswith(("http://", "https://"))
 
 
 def driver_factory(name: str) -> Callable[[], Driver]:

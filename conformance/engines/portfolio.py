@@ -21,6 +21,7 @@ import attrs
 from siteproof.conformance.case import Scenario
 from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.engines.engine import Engine, Opener
+from siteproof.conformance.report.values import count
 from siteproof.conformance.session import Session
 
 __all__ = ["SHARES", "Portfolio"]
@@ -164,6 +165,8 @@ class Portfolio:
         used = [(id, m) for id, m in self.members.items() if m.cases]
         if not used:
             return ()
-        told = "; ".join(f"{id} {m.cases:,} cases, {m.steps:,} steps, {m.new:,} new transitions" for id, m in used)
+        told = "; ".join(
+            f"{id} {count(m.cases, 'case')}, {count(m.steps, 'step')}, {count(m.new, 'new transition')}" for id, m in used
+        )
         found = f"; found by {self.found}" if self.found else ""
         return (f"portfolio: {told}{found}", *(note for _, m in used if m.engine is not None for note in m.engine.notes()))

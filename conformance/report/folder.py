@@ -5,7 +5,9 @@ Rules
    an error before any work is done. Folders of certificates have a marker of their own.
 2. A report is written into a new folder beside its place and moved there when it is complete, so that a reader never meets
    half of one. The old one is removed after the new one stands.
-3. Everything in it is relative, so the folder can be moved, zipped and mailed.
+3. A counterexample is a finding, and outlives the report that it was found for: those of the old report are kept, with their
+   tests. Where the new one has another of the same name, the old one is numbered: `<flow>-earlier-1.json`.
+4. Everything in it is relative, so the folder can be moved, zipped and mailed.
 
     index.html   report.json   proofs/<flow>/…   counterexamples/<flow>.json   counterexamples/test_<flow>.py   .siteproof-report
 """
@@ -13,6 +15,8 @@ Rules
 from __future__ import annotations
 
 import contextlib
+import filecmp
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +30,7 @@ __all__ = ["CERTIFICATES", "MARKER", "PlaceError", "ReportFolder", "certificate_
 
 MARKER = ".siteproof-report"
 CERTIFICATES = ".siteproof-certificates"
+FOUND = "counterexamples"
 
 
 class PlaceError(SiteproofError):
@@ -48,6 +53,8 @@ class ReportFolder:
     place: Path
     draft: Path
     option: str = "--report"
+    kept: int = 0
+    """Counterexamples of earlier reports that `publish` has kept."""
 
     @classmethod
     def begin(cls, place: Path, option: str = "--report") -> ReportFolder:
@@ -62,7 +69,7 @@ class ReportFolder:
             raise PlaceError(option, place, error.strerror or "no reason given") from None
         draft.chmod(0o755)
         (draft / MARKER).write_text("This folder is written by siteproof and replaced by its next report.\n", encoding="utf-8")
-        for name in ("proofs", "counterexamples"):
+        for name in ("proofs", FOUND):
             (draft / name).mkdir()
         return cls(place, draft, option)
 
@@ -70,6 +77,7 @@ class ReportFolder:
         """Put the report in its place; answers the page's path."""
         _check_ours(self.place, self.option, MARKER, "an earlier report")
         if self.place.exists():
+            self._keep()
             old = Path(tempfile.mkdtemp(prefix=f".{self.place.name}.old.", dir=self.place.parent))
             self.place.rename(old / "report")
             self.draft.rename(self.place)
@@ -77,6 +85,21 @@ class ReportFolder:
         else:
             self.draft.rename(self.place)
         return self.place / "index.html"
+
+    def _keep(self) -> None:
+        """Take the counterexamples of the old report, and their tests, into the new one."""
+        old, new = self.place / FOUND, self.draft / FOUND
+        files = [file for file in old.iterdir() if file.is_file()] if old.is_dir() else []
+        for file in sorted(files, key=lambda file: ((new / file.name).exists(), file.name)):  # names that are free first
+            target = new / file.name
+            between = "_" if file.suffix == ".py" else "-"  # a test is a module, whose name has no hyphen
+            for number in itertools.count(1):
+                if not target.exists() or filecmp.cmp(file, target, shallow=False):
+                    break
+                target = target.with_name(f"{file.stem}{between}earlier{between}{number}{file.suffix}")
+            if not target.exists():
+                shutil.copy2(file, target)
+                self.kept += file.suffix == ".json"
 
     def discard(self) -> None:
         """Leave nothing behind."""

@@ -9,14 +9,18 @@ Rules
 
 from __future__ import annotations
 
+import functools
 import re
+import shlex
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from siteproof.conformance.drivers.registry import needs_folder
 from siteproof.conformance.report import whole_model, words
 from siteproof.conformance.report.assumptions import assumptions
 from siteproof.conformance.report.diagram import ARROWS, draw_components, link_words
@@ -36,8 +40,9 @@ WAY_HOME = "P19"
 """The promise that is explored, not proved."""
 
 
-def render_html(report: RunReport) -> str:
-    """The whole page. Links to certificates and counterexamples are relative to the page's folder."""
+def render_html(report: RunReport, place: Path = Path()) -> str:
+    """The whole page. Links to certificates and counterexamples are relative to the page's folder; `place` is that folder, as
+    seen from where the run was started."""
     promises = {p.id for flow in report.flows if flow.proof for p in flow.proof.promises}
     promises |= {WAY_HOME for flow in report.flows if flow.exploration}
     return (
@@ -48,6 +53,7 @@ def render_html(report: RunReport) -> str:
             headline=words.headline(report),
             promise_ids=sorted(promises, key=numbered),
             assumptions=_pages(assumptions()),
+            again=functools.partial(_again, place),
             arrows=ARROWS,
             Verdict=Verdict,
         )
@@ -104,6 +110,14 @@ def _environment() -> Environment:
     }
     environment.globals |= {name: getattr(whole_model, name) for name in whole_model.__all__}
     return environment
+
+
+def _again(place: Path, file: str, driver: str) -> tuple[str, str]:
+    """Where a counterexample is replayed from, and its name there. A driver of the user's own is found where the run was
+    started."""
+    if needs_folder(driver):
+        return "the folder that the run was started in", shlex.quote(str(place / file))
+    return "this folder", shlex.quote(file)
 
 
 def _pages(text: str) -> dict[str, str]:

@@ -29,7 +29,8 @@ def publish(folder: ReportFolder, report: RunReport) -> tuple[Path, RunReport]:
     """Write everything and put the folder in its place. Answers the page's path, and the report with the names of the
     counterexamples' files."""
     told = attrs.evolve(report, flows=tuple(_with_files(folder.draft, flow) for flow in report.flows))
-    (folder.draft / "index.html").write_text(render_html(told), encoding="utf-8")
+    place = folder.place.relative_to(Path.cwd()) if folder.place.is_relative_to(Path.cwd()) else folder.place
+    (folder.draft / "index.html").write_text(render_html(told, place), encoding="utf-8")
     document = {"schema": SCHEMA, "siteproof": report.version, "exit": int(report.exit), **run_json(told)}
     (folder.draft / "report.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     page = folder.publish()

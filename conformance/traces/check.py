@@ -11,7 +11,8 @@ Rules
    (this accepts more than it should, never less).
 4. Where writes are unseen, counts of writes and contents say nothing and are not judged. Where faults are unseen, any may have
    struck or been healed at any time.
-5. What was not told was not judged, and is counted. A trace in which nothing was told is inconclusive.
+5. What was not told was not judged, and is counted. A trace in which nothing was told is inconclusive. Where a gap, or what was
+   before the trace, may explain an entry, nobody is accused (`siteproof.conformance.traces.untold`).
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ from siteproof.conformance.case import SIDES, Operate, Settle, StartMachine, Wri
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.driver import UNKNOWN, Observation, answer_to_json
 from siteproof.conformance.results import Divergence, Outcome, StepRecord
-from siteproof.conformance.traces.machine import ORDERS, Machine
-from siteproof.conformance.traces.values import Entry, Reader, TraceCase
+from siteproof.conformance.traces.machine import ORDERS, judged
+from siteproof.conformance.traces.reading import Reader
+from siteproof.conformance.traces.untold import named
+from siteproof.conformance.traces.values import Entry, TraceCase, TraceError
+from siteproof.model.errors import UsageError
 
 __all__ = ["CaseVerdict", "TraceVerdict", "check", "check_case", "source_beside"]
 
@@ -55,6 +59,8 @@ class CaseVerdict:
     judged: bool = True
     skipped: int = 0
     assumed: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+    """Lines at which something may not be told, with what is known of it."""
     recorded: str | None = None
     orders: tuple[str, ...] = ()
     """Where entries overlap and nothing explains them: every order that was tried, and where it ended."""
@@ -84,10 +90,14 @@ def check(
     untold: Counter[str] = Counter()
     judged = False
     for number, case in enumerate(reader.cases(), 1):
-        verdict = check_case(case, promised(case.scenario.topology), number)
+        try:
+            level = promised(case.scenario.topology)
+        except UsageError as error:
+            raise TraceError(reader.file, case.line, error.found, error.expected, error.mend) from error
+        verdict = check_case(case, level, number)
         entries, looks, judged = entries + verdict.entries, looks + verdict.looks, judged or verdict.judged
         untold.update(verdict.untold)
-        if number == 1 or verdict.outcome is not Outcome.CONFORMS or verdict.skipped or verdict.assumed:
+        if number == 1 or verdict.outcome is not Outcome.CONFORMS or verdict.skipped or verdict.assumed or verdict.gaps:
             kept.append(verdict)
         if on_case is not None:
             on_case(verdict)
@@ -110,14 +120,15 @@ def check(
 def check_case(case: TraceCase, promised: Promised, number: int = 1, *, orders: int = ORDERS) -> CaseVerdict:
     """Judge one case. `orders` bounds the trials of each knot of overlapping entries."""
     entries = case.entries
-    verdicts = [Machine(case, machine, promised, orders).judge() for machine in case.scenario.machines]
+    verdicts = [judged(case, machine, promised, orders) for machine in case.scenario.machines]
     recorded = None if case.found is None else _told_found(case.found)
     untold, looks = _untold(case)
-    wrong = min((v for v in verdicts if v.rejected is not None), key=lambda v: v.rejected or 0, default=None)
+    wrong = min((v for v in verdicts if v.rejected is not None), key=lambda v: (not v.accuses, v.rejected), default=None)
     base = CaseVerdict(
         number, case.scenario.topology, Outcome.CONFORMS, "every entry is explained by the model", len(entries), len(entries),
         looks=looks, untold=untold, judged=_judged(case), skipped=sum(e.skipped for e in entries),
         assumed=tuple(dict.fromkeys(e.assumed for e in entries if e.assumed)), recorded=recorded,
+        gaps=tuple(named([e]) for e in entries if e.gap),
     )  # fmt: skip
     if wrong is not None and wrong.rejected is not None:
         entry = entries[wrong.rejected]
@@ -128,7 +139,7 @@ def check_case(case: TraceCase, promised: Promised, number: int = 1, *, orders: 
         if entry.assumed:
             reason = f"line {entry.line}: what the trace assumes is not possible in this flow ({entry.assumed})"
             return attrs.evolve(found, outcome=Outcome.INCONCLUSIVE, reason=reason)
-        if wrong.divergence is not None:
+        if wrong.accuses and wrong.divergence is not None:
             return attrs.evolve(found, outcome=Outcome.VIOLATION, reason=wrong.divergence.sentence)
         return attrs.evolve(found, outcome=Outcome.INCONCLUSIVE, reason=f"line {entry.line}: {wrong.reason}")
     if recorded:

@@ -8,7 +8,10 @@ Rules
    more is known, because it is promised (P1): the machine is still where it was.
 3. Workload, faults, recovery points and contents are not in a list. The trace says so, and nothing of them is judged.
 4. A list begins in the middle of a machine's life. What its first job needs is put before it, marked as assumed.
-5. A job of another kind, without a machine or a time, or of a recovery plan is passed over, counted and named. Never silently.
+5. A job of another kind, without a machine or a time, or of a recovery plan is passed over, counted and named. Never silently: it
+   may have changed a machine, so it stands in the trace as a gap, in the case of its machine. Where it names none, or is a
+   plan's, that is in every case. A job of something that is no machine of the list, such as a server, concerns none. Without a
+   time it may have been at any time; so may the jobs of pages that are missing.
 6. Names of scenarios are not fixed by the public schema. `SCENARIOS` has those we know; others can be named by the user.
 """
 
@@ -92,26 +95,43 @@ class _Job:
     errors: str = ""
 
 
+@attrs.frozen
+class _Passed:
+    """A job that is passed over, and why; `machine`: whose it may be, None for any; `start`, `end`: where they are told."""
+
+    reason: str
+    name: str = ""
+    machine: str | None = None
+    start: float | None = None
+    end: float | None = None
+    known: bool = False
+    """Whether it is one job of ours; else it may have been more than one operation."""
+    missing: bool = False
+    """Whether it stands for jobs that are not in the list."""
+
+
 def import_jobs(file: Path, topology: str, own: Mapping[str, str] | None = None) -> Imported:
     """Turn a job list into a trace of `topology`. `own` has further scenario names with their operations. Raises `TraceError`
     when the file is no job list."""
     names = {**SCENARIOS, **{name.lower(): operation for name, operation in (own or {}).items()}}
     rows, notes = _rows(file)
     jobs: list[_Job] = []
-    passed: Counter[str] = Counter()
+    passed = [_Passed(note, missing=True) for note in notes]
     for row in rows:
         told = _job(row, names)
-        if isinstance(told, str):
-            passed[told] += 1
+        if isinstance(told, _Passed):
+            passed.append(told)
         else:
             jobs.append(told)
     jobs.sort(key=lambda job: (job.start, job.end is None, job.end or 0.0))
     machines = tuple(dict.fromkeys(job.machine for job in jobs))
     lines: list[dict[str, Any]] = [{"kind": KIND, "format": FORMAT, "by": "siteproof trace import", "note": f"from {file.name}"}]
     for machine in machines:
-        lines += _case(machine, [job for job in jobs if job.machine == machine], topology)
+        concerned = [one for one in passed if one.machine in (machine, None)]
+        lines += _case(machine, [job for job in jobs if job.machine == machine], concerned, topology)
     lines.append({"kind": "end"})
-    return Imported(tuple(lines), machines, len(jobs), dict(passed), tuple(notes))
+    counted = Counter(one.reason for one in passed[len(notes) :])
+    return Imported(tuple(lines), machines, len(jobs), dict(counted), tuple(notes))
 
 
 def _rows(file: Path) -> tuple[list[Any], list[str]]:
@@ -130,32 +150,43 @@ def _rows(file: Path) -> tuple[list[Any], list[str]]:
     return rows, ["the list goes on (it has a nextLink): jobs of later pages are missing from the trace"] if more else []
 
 
-def _job(row: Any, names: Mapping[str, str]) -> _Job | str:
+def _job(row: Any, names: Mapping[str, str]) -> _Job | _Passed:
     """A job of ours, or why it is passed over."""
     if not isinstance(row, dict):
-        return "no job, but something else"
+        return _Passed("no job, but something else")
     told = row.get("properties") if isinstance(row.get("properties"), dict) else row
     assert isinstance(told, dict)
-    scenario = str(told.get("scenarioName") or "")
+    name, scenario, target = str(row.get("name") or ""), str(told.get("scenarioName") or ""), told.get("targetObjectName")
     operation = names.get(scenario.lower())
+    planned = "plan" in str(told.get("targetInstanceType") or "").lower()
+    machine = target if isinstance(target, str) and target and not planned else None
+    start, end, unreadable = _times(told)
+    state = str(told.get("state") or "").lower().replace(" ", "")
+    reason = ""
     if operation is None:
-        return f"of the scenario {scenario!r}" if scenario else "without a scenarioName"
-    if "plan" in str(told.get("targetInstanceType") or "").lower():
-        return "of a recovery plan, whose machines have no jobs of their own"
-    machine = told.get("targetObjectName")
-    if not isinstance(machine, str) or not machine:
-        return "without a targetObjectName"
+        reason = f"of the scenario {scenario!r}" if scenario else "without a scenarioName"
+    elif planned:
+        reason = "of a recovery plan, whose machines have no jobs of their own"
+    elif machine is None:
+        reason = "without a targetObjectName"
+    elif unreadable:
+        reason = unreadable
+    elif state not in (*_DONE, *_UNDONE, *_RUNS):
+        reason = f"in the state {told.get('state')!r}"
+    if reason or operation is None or machine is None or start is None:
+        return _Passed(reason, name, machine, start, end, operation is not None)
+    return _Job(name, machine, operation, state, start, end, _errors(told))
+
+
+def _times(told: dict[str, Any]) -> tuple[float | None, float | None, str]:
+    """When a job ran, and what is wrong with that. Of times that contradict each other neither is taken."""
     try:
         start = seconds_of(str(told.get("startTime")))
         end = seconds_of(str(told["endTime"])) if told.get("endTime") else None
     except ValueError:
-        return "without a startTime that is a time" if not told.get("startTime") else "with a time that cannot be read"
-    if end is not None and end < start:
-        return "with an end before its start"
-    state = str(told.get("state") or "").lower().replace(" ", "")
-    if state not in (*_DONE, *_UNDONE, *_RUNS):
-        return f"in the state {told.get('state')!r}"
-    return _Job(str(row.get("name") or ""), machine, operation, state, start, end, _errors(told))
+        wrong = "with a time that cannot be read" if told.get("startTime") else "without a startTime that is a time"
+        return None, None, wrong
+    return (None, None, "with an end before its start") if end is not None and end < start else (start, end, "")
 
 
 def _errors(told: dict[str, Any]) -> str:
@@ -168,8 +199,8 @@ def _errors(told: dict[str, Any]) -> str:
     return "; ".join(text for text in found if text)
 
 
-def _case(machine: str, jobs: list[_Job], topology: str) -> list[dict[str, Any]]:
-    """One machine's jobs as a case."""
+def _case(machine: str, jobs: list[_Job], passed: list[_Passed], topology: str) -> list[dict[str, Any]]:
+    """One machine's jobs as a case; `passed`: those that may have been its own, too."""
     lines: list[dict[str, Any]] = [
         {
             "kind": "case",
@@ -210,8 +241,17 @@ def _case(machine: str, jobs: list[_Job], topology: str) -> list[dict[str, Any]]
             seen["active"] = active
         if seen:
             told.append((job.end, 2 * number + 1, {"kind": "look", "at": job.end, "seen": {machine: seen}, **note}))
+    told += [(row["start"], -1, row) for row in (_gap(one, machine, first.start) for one in passed)]
     told += [(at, 2 * len(jobs), row) for at, row in _at_once(jobs, sorted(at for at, _, _ in told))]
     return lines + [row for _, _, row in sorted(told, key=lambda one: one[:2])]
+
+
+def _gap(passed: _Passed, machine: str, first: float) -> dict[str, Any]:
+    """A job that was passed over, as something that is not told. Without a time it may have been at any."""
+    about = passed.reason if passed.missing else f"{f'job {passed.name}' if passed.name else 'a job'} {passed.reason}"
+    row: dict[str, Any] = {"kind": "gap", "machine": machine, "start": first if passed.start is None else passed.start}
+    row |= ({"end": passed.end} if passed.end is not None else {}) | ({"operations": 1} if passed.known else {})
+    return row | {"about": about}
 
 
 def _at_once(jobs: list[_Job], times: list[float]) -> Iterator[tuple[float, dict[str, Any]]]:

@@ -5,6 +5,9 @@ Rules
    directly or through others, are a *knot*; its command and what was seen after it are two moments of an entry
    (`siteproof.conformance.concurrent`).
 2. Writes keep the order of the file. Where a knot with overlapping writes is not explained, that is said, and nobody is accused.
+3. What the trace leaves open (`siteproof.conformance.traces.untold`) comes in only where nothing else explains an entry. From a
+   gap's beginning to its end it may act before each moment, so it needs no place in the orders; that accepts more than it
+   should where a gap overlaps other entries, never less.
 """
 
 from __future__ import annotations
@@ -25,9 +28,10 @@ from siteproof.conformance.judgement import event_of, why_not_explained
 from siteproof.conformance.oracle import Event, Factor, Overflow
 from siteproof.conformance.results import Divergence
 from siteproof.conformance.sight import Sight
-from siteproof.conformance.traces.values import Entry, TraceCase
+from siteproof.conformance.traces import untold
+from siteproof.conformance.traces.values import HIDDEN, Entry, TraceCase
 
-__all__ = ["ORDERS", "Found", "Machine", "what_it_knows"]
+__all__ = ["ORDERS", "Found", "Machine", "judged", "what_it_knows"]
 
 ORDERS = 5_000
 """Trials (of one entry after some others) between the ends of two overlapping entries."""
@@ -37,14 +41,21 @@ TOLD_ORDERS = 24
 
 @attrs.frozen
 class Found:
-    """A machine's verdict: the index of the entry that was rejected, how many entries of the case were accepted, and why:
-    a divergence, or, where nothing can be said, a reason."""
+    """A machine's verdict: the index of the entry that was rejected, how many entries of the case were accepted, and why: a
+    divergence. Where nothing can be said all the same, `reason` says why. `until`: the last entry that overlaps the
+    rejected one."""
 
     rejected: int | None = None
     accepted: int = 0
     divergence: Divergence | None = None
     reason: str = ""
     orders: tuple[str, ...] = ()
+    until: int = 0
+
+    @property
+    def accuses(self) -> bool:
+        """Whether it is a violation."""
+        return self.divergence is not None and not self.reason
 
 
 @attrs.frozen
@@ -84,14 +95,20 @@ def _moment(entry: Entry) -> float | None:
 
 
 class Machine:
-    """One machine of a case."""
+    """One machine of a case. `gaps`: whether something may have happened in them; `before`: whether it may before the case."""
 
-    def __init__(self, case: TraceCase, machine: str, promised: Promised, orders: int) -> None:
+    def __init__(
+        self, case: TraceCase, machine: str, promised: Promised, orders: int, *, gaps: bool = False, before: bool = False
+    ) -> None:
         self.case, self.machine, self.promised, self.orders = case, machine, promised, orders
         scenario: Scenario = case.scenario
         self.journal = Journal(machine, Base(scenario.blocks), scenario.disks)
         self.records: dict[int, WriteRecord] = {}
         self.blind = "writes" in case.unseen
+        self.gaps = [entry for entry in case.entries if gaps and machine in entry.gap]
+        """Those that may still act."""
+        self.before, self.open = before, 0
+        """`open`: operations that gaps may hide while the knot at hand happens."""
         self.factors = [
             Factor(
                 promised,
@@ -105,6 +122,7 @@ class Machine:
 
     def judge(self) -> Found:
         for knot in self._knots():
+            since, self.open = self._opens(knot)
             for index, entry in knot:
                 if isinstance(entry.command, Write) and entry.command.machine == self.machine:
                     command = entry.command
@@ -112,13 +130,25 @@ class Machine:
                         command.disk, command.block, entry.branch, in_copy=command.side not in SIDES, now=_moment(entry)
                     )
             try:
+                for factor in self.factors:
+                    untold.anything(factor, since)
                 found = self._plain(*knot[0]) if len(knot) == 1 else self._tangled(knot)
             except Overflow:
                 index = knot[0][0]
                 return Found(index, index, None, "the explanations grew beyond the bound")
             if found is not None:
-                return found
+                return attrs.evolve(found, until=knot[-1][0])
         return Found()
+
+    def _opens(self, knot: list[tuple[int, Entry]]) -> tuple[int, int]:
+        """How many operations gaps may hide since the last knot, and before each moment of this one. A gap that was over before
+        it hides no more."""
+        begun = [gap for gap in self.gaps if not all(_ended(entry, gap) for _, entry in knot)]
+        over = [gap for gap in begun if all(_ended(gap, entry) for _, entry in knot)]
+        self.gaps = [gap for gap in self.gaps if gap not in over]
+        before, self.before = self.before, False
+        since = sum(gap.hidden for gap in over) + before * HIDDEN
+        return min(HIDDEN, since), min(HIDDEN, sum(gap.hidden for gap in begun if gap not in over))
 
     def _concerns(self, entry: Entry) -> bool:
         if entry.skipped:
@@ -170,6 +200,7 @@ class Machine:
 
     def _step(self, factor: Factor, node: Node) -> Divergence | None:
         """Let `factor` take in a node; what is wrong, or None."""
+        untold.anything(factor, self.open)
         event = self._event(factor, node.index, node.entry) if node.acts else None
         sight = self._sight(factor, node.entry if node.looks else attrs.evolve(node.entry, seen={}, command=None))
         if node.looks and isinstance(node.entry.command, Settle) and node.entry.answer is False:
@@ -184,10 +215,12 @@ class Machine:
 
     def _plain(self, index: int, entry: Entry) -> Found | None:
         """An entry that overlaps no other one."""
-        node = Node(index, entry, acts=True, looks=True)
+        whole = Node(index, entry, acts=True, looks=True)
+        apart = (Node(index, entry, True, False), Node(index, entry, False, True))
         left, wrong = [], None
         for factor in self.factors:
-            found = self._step(factor, node)
+            steps = (self._step(factor, node) for node in (apart if self.open and entry.command is not None else (whole,)))
+            found = next((one for one in steps if one is not None), None)
             if found is None:
                 left.append(factor.fork())
             else:
@@ -237,6 +270,28 @@ class Machine:
     def _writes_overlap(self, knot: list[tuple[int, Entry]]) -> bool:
         writes = [self.case.entries[index] for index, _ in knot if index in self.records]
         return any(not _ended(a, b) for i, a in enumerate(writes) for b in writes[i + 1 :])
+
+
+def judged(case: TraceCase, machine: str, promised: Promised, orders: int) -> Found:
+    """A machine's verdict, with what the trace leaves open."""
+    found = Machine(case, machine, promised, orders).judge()
+    judged = [entry for entry in case.entries[: found.until + 1] if not entry.gap]
+    gaps = [one for one in case.entries if machine in one.gap and not all(_ended(entry, one) for entry in judged)]
+    if found.accuses and gaps:
+        again = Machine(case, machine, promised, orders, gaps=True).judge()
+        if again.rejected is None:
+            assert found.divergence is not None
+            reason = f"{found.divergence.sentence} What is not told may explain it: {untold.named(gaps)}"
+            return attrs.evolve(found, reason=reason)
+        found = again
+    if found.accuses and not untold.begins(case, machine, found.until):
+        again = Machine(untold.ago(case), machine, promised, orders, gaps=True, before=True).judge()
+        if again.rejected is None:
+            assert found.divergence is not None
+            hint = untold.how_to_begin(case, machine, promised)
+            return attrs.evolve(found, reason=f"{found.divergence.sentence} But {hint}")
+        found = again
+    return found
 
 
 def _time(seconds: float | None) -> float:

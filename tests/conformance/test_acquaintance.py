@@ -214,6 +214,22 @@ def test_a_flow_that_a_driver_does_not_name_is_refused() -> None:
         run_case(Case(Scenario(FLOW), ()), elsewhere, promised(FLOW))
 
 
+class Mistyped(ToyDriver):
+    def handshake(self) -> Capabilities:
+        return attrs.evolve(super().handshake(), flows=frozenset({"scout-to-secondary"}))
+
+
+@pytest.mark.parametrize("verb", [["driver", "check"], ["run", "--max-cases", "1", "--driver"]])
+@pytest.mark.parametrize("flow", [[], ["--topology", FLOW]])
+def test_a_mistyped_flow_is_the_handshakes_fault(verb: list[str], flow: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*verb, f"{__name__}:Mistyped", *flow]) == 3
+    captured = capsys.readouterr()
+    told = " ".join((captured.out + captured.err).split())
+    assert "found the flow scout-to-secondary in its handshake, which is not built in" in told
+    assert f"to mend: correct flows in the handshake: did you mean {FLOW}" in told
+    assert told.count("scout-to-secondary in its handshake") == 1
+
+
 def test_the_acquaintance_on_the_command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     name = f"{__name__}:Refuses"

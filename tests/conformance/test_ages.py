@@ -18,8 +18,8 @@ from siteproof.conformance.engines.random import RandomEngine
 from siteproof.conformance.results import Divergence
 from siteproof.conformance.session import Session
 from siteproof.conformance.traces.check import check
+from siteproof.conformance.traces.reading import Reader
 from siteproof.conformance.traces.record import TraceWriter
-from siteproof.conformance.traces.values import Reader
 from siteproof.impl.retention import to_prune
 from siteproof.impl.values import Point
 from tests.conformance.driving import FLOWS, promised

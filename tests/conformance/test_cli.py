@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -427,6 +430,52 @@ def test_a_report_of_ours_is_replaced(tmp_path: Path) -> None:
         (folder.draft / "index.html").write_text(word, encoding="utf-8")
         assert folder.publish().read_text(encoding="utf-8") == word
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_later_report_keeps_the_counterexamples_of_earlier_ones(tmp_path: Path) -> None:
+    from siteproof.conformance.report.folder import ReportFolder
+
+    kept = []
+    for found in ("one", None, "two", "two", "three"):
+        folder = ReportFolder.begin(tmp_path / "out")
+        for name in ("flow.json", "test_flow.py") if found is not None else ():
+            (folder.draft / "counterexamples" / name).write_text(str(found), encoding="utf-8")
+        (folder.draft / "index.html").write_text("", encoding="utf-8")
+        folder.publish()
+        kept.append(folder.kept)
+    there = {file.name: file.read_text(encoding="utf-8") for file in (tmp_path / "out" / "counterexamples").iterdir()}
+    assert there == {
+        "flow.json": "three", "flow-earlier-1.json": "one", "flow-earlier-2.json": "two",
+        "test_flow.py": "three", "test_flow_earlier_1.py": "one", "test_flow_earlier_2.py": "two",
+    }  # fmt: skip
+    assert kept == [0, 1, 1, 1, 2]
+
+
+def test_the_page_tells_a_replay_that_works_as_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("careless.py").write_text(
+        "from siteproof.conformance.driver import Accepted\n"
+        "from siteproof.conformance.drivers.model import ModelDriver\n\n\n"
+        "class Careless(ModelDriver):\n"
+        "    def execute(self, machine, operation, point):\n"
+        "        super().execute(machine, operation, point)\n"
+        "        return Accepted()\n",
+        encoding="utf-8",
+    )
+    flow = "hyper-v-to-secondary-site"
+    told = {}
+    for driver, cases in (("careless:Careless", "20"), ("bundled+reverse-without-commit", "60")):
+        run = ["run", "--driver", driver, "--topology", flow, "--seed", "3", "--max-cases", cases, "--out", "it was found"]
+        assert main(run) == 1
+        page = html.unescape(Path("it was found/index.html").read_text(encoding="utf-8"))
+        told[driver] = re.search(r"See it again, from ([^<]*)</h4>\s*<pre>siteproof (replay .*)", page)
+    own, built_in = told.values()
+    assert own is not None
+    assert built_in is not None
+    assert own[1] == "the folder that the run was started in"
+    assert main(shlex.split(own[2].replace(".json", "-earlier-1.json"))) == 1
+    assert built_in[1] == "this folder"
+    monkeypatch.chdir("it was found")
+    assert main(shlex.split(built_in[2])) == 1
 
 
 def test_what_a_proof_leaves_out_of_a_promise_is_told_beside_its_verdict(capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,6 +153,8 @@ def test_nonsense_is_no_verdict(driver: type, told: str) -> None:
         ("bundled~no-fence-on-return", "write bundled+no-fence-on-return"),
         (":Wrong", "no module before the colon"),
         ("bad:", "no class after the colon"),
+        ("harbour.py:HarbourDriver", "did you mean harbour:HarbourDriver?"),
+        ("labs/harbour.py:HarbourDriver", "did you mean labs.harbour:HarbourDriver?"),
     ],
 )
 def test_a_name_that_selects_no_driver_is_a_mistake_on_the_command_line(name: str, told: str) -> None:
@@ -173,6 +175,15 @@ def test_a_driver_that_cannot_be_loaded_is_an_error_of_the_driver(name: str, tol
     with pytest.raises(DriverError) as error:
         driver_factory(name)
     assert told in str(error.value)
+
+
+def test_a_module_of_ones_own_that_is_not_the_one_imported_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DriverError, match="to mend: name a class that it has"):
+        driver_factory("keyword:Driver")
+    Path("keyword.py").write_text("class Driver: ...\n", encoding="utf-8")
+    with pytest.raises(DriverError, match=r"rename keyword\.py: another module of that name comes before it \(.*keyword"):
+        driver_factory("keyword:Driver")
 
 
 def test_names_select_drivers() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from functools import partial
 
 import pytest
@@ -14,6 +15,7 @@ from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.coverage import explore
 from siteproof.conformance.driver import Observation
 from siteproof.conformance.drivers.model import ModelDriver, Style
+from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.engines import portfolio
 from siteproof.conformance.engines.graph import Move
 from siteproof.conformance.engines.hypothesis_machine import ConformanceViolation, machine_for
@@ -213,3 +215,28 @@ def test_the_hypothesis_machine_passes_and_fails_like_a_test() -> None:
                     phases=(Phase.generate,))
     with pytest.raises(ConformanceViolation, match="Broken: P"):
         run_state_machine_as_test(machine_for(FLOWS[1], buggy, promised=promised(FLOWS[1])), settings=many)
+
+
+def test_what_the_engines_say_is_what_was_counted_and_the_search_for_a_shorter_case_stands_beside_it() -> None:
+    def told(text: str) -> tuple[int, int]:
+        found = re.findall(r"(\d+) (?:more )?cases?(?:,| with) (\d+) steps?", text)
+        return sum(int(cases) for cases, _ in found), sum(int(steps) for _, steps in found)
+
+    driver = driver_factory("bundled+reverse-without-commit")
+    result = campaign(FLOWS[1], driver, "portfolio", 3, math.inf, 60, machines=1, promised=promised(FLOWS[1]))
+    assert result.counterexample is not None
+    engines, *_, more = result.notes
+    assert told(engines) == (result.cases, result.steps)
+    assert more.endswith("in search of a shorter counterexample; they are not counted above")
+    assert min(told(more)) > 0
+
+
+def test_a_denominator_that_has_grown_says_by_how_much() -> None:
+    few, many = (
+        campaign(FLOWS[0], ModelDriver, "random", 7, math.inf, cases, machines=1, promised=promised(FLOWS[0])).coverage
+        for cases in (1, 60)
+    )
+    for before, after in zip(few[:2], many[:2], strict=True):
+        sizes = {one.feasible - int((re.findall(r"; and (\d+) met beyond that", one.how) or [0])[0]) for one in (before, after)}
+        assert len(sizes) == 1
+    assert "met beyond that" in many[0].how

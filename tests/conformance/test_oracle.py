@@ -87,6 +87,7 @@ class Lying(ModelDriver):
         ({"points": ()}, "points"),
         ({"received": 3}, "received"),
         ({"loss": 0}, "loss"),
+        ({"received": 3, "loss": 0}, "received"),
         ({"alerts": ("StaleSideFenced",)}, "alerts"),
         ({"allowed_operations": ("Commit",)}, "allowed_operations"),
         ({"failover_point": "rp-1"}, "failover_point"),

@@ -67,6 +67,15 @@ def test_a_name_that_is_no_name_is_refused(name: str, capsys: pytest.CaptureFixt
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.parametrize("name", ["json", "sys", "siteproof", "rich"])
+def test_a_name_that_another_module_has_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["driver", "new", name]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the name of a module that Python has already" in line
+    assert f"choose another, such as my_{name}" in line
+    assert not list(Path.cwd().iterdir())
+
+
 CASE = Case(
     Scenario(FLOW, disks=2),
     (

@@ -12,7 +12,8 @@ from siteproof.conformance.cli import main
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.traces.check import CaseVerdict, check_case
 from siteproof.conformance.traces.jobs import Imported, import_jobs
-from siteproof.conformance.traces.values import Reader, TraceError
+from siteproof.conformance.traces.reading import Reader
+from siteproof.conformance.traces.values import TraceError
 from tests.conformance.driving import FLOWS, promised
 
 SAMPLE = Path(__file__).parent / "jobs.json"
@@ -113,6 +114,52 @@ def test_a_job_that_runs_was_accepted_and_nothing_more(tmp_path: Path) -> None:
 def test_what_cannot_be_taken_is_counted_and_named(row: dict[str, Any], reason: str, tmp_path: Path) -> None:
     found, _ = imported(tmp_path, row, job("TestFailover"))
     assert (found.taken, dict(found.passed_over)) == (1, {reason: 1})
+
+
+DRILL = (job("PlannedFailover", end="09:10"), job("ReverseReplicate", start="09:30", end="09:31"))
+STRANGE = job("FinishIt", start="09:20", end="09:25")
+
+
+@pytest.mark.parametrize(
+    "passed",
+    [
+        STRANGE,
+        job("FinishIt", start="09:20", end=None, state="InProgress"),
+        job("Commit", start="09:20", end="09:25", state="Exploded"),
+        job("Commit", startTime="soon"),
+        job("Commit", start="09:20", end="09:25", targetObjectName="a plan", targetInstanceType="RecoveryPlan"),
+        job("Commit", start="09:20", end="09:25", targetObjectName=None),
+    ],
+)
+def test_a_job_that_is_passed_over_is_a_gap_that_accuses_nobody(passed: dict[str, Any], tmp_path: Path) -> None:
+    assert imported(tmp_path, *DRILL)[1][0].outcome is Outcome.VIOLATION
+    found, (verdict,) = imported(tmp_path, DRILL[0], passed, DRILL[1])
+    (gap,) = (line for line in found.lines if line["kind"] == "gap")
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.divergence is not None
+    assert "What is not told may explain it: line" in verdict.reason
+    assert gap["about"] in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("passed", "machine"),
+    [
+        ({**STRANGE["properties"], "startTime": "2017-03-04T10:20:00Z", "endTime": "2017-03-04T10:25:00Z"}, "after the reversal"),
+        (job("RegisterDra", start="09:20", end="09:25", targetObjectName="vmm"), "of a server"),
+        (job("Commit", "Exploded", start="08:20", end="08:25"), "one job before the failover"),
+    ],
+)
+def test_what_a_gap_cannot_explain_is_a_violation(passed: dict[str, Any], machine: str, tmp_path: Path) -> None:
+    _, (verdict,) = imported(tmp_path, DRILL[0], passed, DRILL[1])
+    assert verdict.outcome is Outcome.VIOLATION, machine
+
+
+def test_pages_that_are_missing_are_a_gap(tmp_path: Path) -> None:
+    (tmp_path / "jobs.json").write_text(json.dumps({"value": DRILL, "nextLink": "https://more"}), encoding="utf-8")
+    found = import_jobs(tmp_path / "jobs.json", HYPER_V)
+    (gap,) = (line for line in found.lines if line["kind"] == "gap")
+    assert "end" not in gap
+    assert gap["about"] in found.notes
 
 
 def test_a_scenario_can_be_named_and_its_operation_must_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,8 +21,9 @@ from siteproof.conformance.engines.random import RandomEngine
 from siteproof.conformance.results import Divergence, Outcome
 from siteproof.conformance.session import DriverFactory, Session
 from siteproof.conformance.traces.check import CaseVerdict, check, check_case
+from siteproof.conformance.traces.reading import Reader
 from siteproof.conformance.traces.record import TraceWriter
-from siteproof.conformance.traces.values import Reader, TraceError
+from siteproof.conformance.traces.values import TraceError
 from tests.conformance.driving import FLOWS, promised
 from tests.seeds import seed_for
 
@@ -214,6 +215,24 @@ def test_writes_are_in_the_trace_unless_it_says_that_they_are_unseen(tmp_path: P
     assert judged(tmp_path / "t.ndjson", opened(HYPER_V, unseen=["writes"]), *rows).outcome is Outcome.CONFORMS
 
 
+@pytest.mark.parametrize(
+    ("received", "loss", "field"),
+    [(0, 1, None), (1, 0, None), (1, 1, "counts"), (0, 0, "counts"), (7, 1, "received"), (1, 7, "loss"), (7, 7, "received")],
+)
+def test_of_two_counts_that_contradict_each_other_neither_is_accused(
+    received: int, loss: int, field: str | None, tmp_path: Path
+) -> None:
+    write = {"kind": "write", "machine": "m0", "side": "primary", "block": 0, "answer": "done"}
+    seen = looked(failover="unplanned", job=None, received=received, loss=loss)
+    found = judged(tmp_path / "t.ndjson", *BEGUN, write, asked("UnplannedFailover"), {"kind": "settle"}, seen).divergence
+    assert (found.field if found else None) == field
+    if found is not None and field == "counts":
+        assert found.found == f"received {received}, loss {loss}"
+        assert "received 0, loss 1" in found.expected
+        assert "received 1, loss 0" in found.expected
+        assert f"{received} and {loss}, cannot both be true" in found.sentence
+
+
 @pytest.mark.parametrize(("fields", "accepted"), [({"failover": "planned"}, True), ({"failover": "unplanned"}, False)])
 def test_one_known_field_is_judged(fields: Row, accepted: bool, tmp_path: Path) -> None:
     verdict = judged(tmp_path / "t.ndjson", *BEGUN, asked("PlannedFailover", None), looked(job=None, **fields))
@@ -236,6 +255,109 @@ def test_an_assumption_that_is_impossible_is_no_violation(tmp_path: Path) -> Non
     verdict = judged(tmp_path / "t.ndjson", opened(FLOWS[0]), asked("Commit", assumed="it had failed over"))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.assumed == ("it had failed over",)
+
+
+REVERSED = asked("ReverseReplicate", at=30)
+FAILED_OVER = (asked("PlannedFailover", at=10), looked(job=None, failover="planned", at=20))
+
+
+@pytest.mark.parametrize(
+    ("gap", "outcome"),
+    [
+        ({"at": 25}, Outcome.INCONCLUSIVE),
+        ({"machine": "m0", "start": 25, "end": 35, "about": "the night shift"}, Outcome.INCONCLUSIVE),
+        ({"at": 25, "operations": 1}, Outcome.INCONCLUSIVE),
+        ({"start": 5, "end": 15, "operations": 1}, Outcome.VIOLATION),
+        ({"at": 40}, Outcome.VIOLATION),
+    ],
+)
+def test_a_gap_explains_what_came_after_it_and_nothing_before(gap: Row, outcome: Outcome, tmp_path: Path) -> None:
+    rows = [asked("EnableProtection", at=0), *FAILED_OVER, REVERSED, {"kind": "gap", **gap}]
+    rows.sort(key=lambda row: row.get("at", row.get("start", 0)))
+    verdict = judged(tmp_path / "t.ndjson", opened(HYPER_V), *rows)
+    assert verdict.outcome is outcome, verdict
+    assert len(verdict.gaps) == 1
+    assert verdict.divergence is not None
+
+
+def test_a_gap_that_nothing_needs_conforms_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gap = {"kind": "gap", "about": "the night shift"}
+    file = written(tmp_path / "t.ndjson", HEAD, *BEGUN, gap, asked("PlannedFailover"), END)
+    assert main(["trace", "check", str(file)]) == 0
+    assert "not told: line 5 (the night shift)" in capsys.readouterr().out
+
+
+def test_what_no_operation_in_a_gap_explains_is_a_violation(tmp_path: Path) -> None:
+    at_once = (looked(running={"primary": True, "recovery": True}, active="recovery"),)
+    verdict = judged(tmp_path / "t.ndjson", *BEGUN, {"kind": "gap"}, looked(protection="protected", direction="reverse"))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    spread = {"kind": "write", "machine": "m0", "side": "primary", "block": 1, "answer": "done"}
+    lost = {**looked(active="primary"), "read": {"m0": {"primary": {"writes": {"7": 1}}}}}
+    verdict = judged(tmp_path / "t.ndjson", *BEGUN, {"kind": "gap"}, spread, lost, *at_once)
+    assert verdict.outcome is Outcome.VIOLATION
+    assert verdict.accepted == 4
+
+
+PROTECTED = looked(protection="protected", active="primary", job=None)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        (PROTECTED, asked("PlannedFailover")),
+        (asked("PlannedFailover"),),
+        (looked(failover="committed", active="recovery"), asked("ReverseReplicate")),
+        (looked(protection="protected", resync="required"),),
+    ],
+)
+def test_a_trace_that_begins_in_mid_life_accuses_nobody_and_tells_the_line_to_add(first: tuple[Row, ...], tmp_path: Path) -> None:
+    verdict = judged(tmp_path / "t.ndjson", opened(HYPER_V), *first)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    told = re.search(r"add before line 3: ({.*?})", verdict.reason)
+    assert told is not None
+    row = json.loads(told[1])
+    assert row["assumed"]
+    if first[0] == PROTECTED:
+        assert judged(tmp_path / "t.ndjson", opened(HYPER_V), row, *first).outcome is Outcome.CONFORMS
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (looked(protection="none"), looked(protection="protected")),
+        (PROTECTED, asked("PlannedFailover"), looked(job=None, failover="planned"), asked("ReverseReplicate")),
+        (asked("EnableProtection"), asked("Commit")),
+    ],
+)
+def test_what_nothing_before_it_explains_is_a_violation(rows: tuple[Row, ...], tmp_path: Path) -> None:
+    assert judged(tmp_path / "t.ndjson", opened(HYPER_V), *rows).outcome is Outcome.VIOLATION
+
+
+def test_a_recorded_case_begins_at_its_beginning(tmp_path: Path) -> None:
+    rows = (opened(HYPER_V), asked("PlannedFailover"), {"kind": "case-end", "found": {}})
+    assert judged(tmp_path / "t.ndjson", *rows).outcome is Outcome.VIOLATION
+
+
+def test_what_is_half_a_line_can_be_mended_as_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path / "t.ndjson", HEAD, *BEGUN, asked("PlannedFailover", note="Ausfall"))
+    whole = file.read_bytes().replace(b"Ausfall", "Übung".encode())
+    for size in (30, 4, whole[::-1].index("Ü".encode()[:1])):  # the last cuts a character in two
+        file.write_bytes(whole[:-size])
+        assert main(["trace", "check", str(file)]) == 4
+        told = capsys.readouterr().err
+        assert 'put {"kind": "end"} in the place of line 5' in told
+        *lines, _half = file.read_bytes().split(b"\n")
+        file.write_bytes(b"\n".join([*lines, b'{"kind": "end"}', b""]))
+        assert main(["trace", "check", str(file)]) == 0
+        capsys.readouterr()
+
+
+def test_a_mistyped_topology_is_told_with_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path / "t.ndjson", HEAD, *BEGUN, opened("hyper-v-to-secondary-sit"), {"kind": "settle"}, END)
+    assert main(["trace", "check", str(file)]) == 4
+    (one,) = capsys.readouterr().err.splitlines()
+    assert "t.ndjson, line 5: found the topology" in one
+    assert "did you mean hyper-v-to-secondary-site" in one
 
 
 def test_a_trace_in_which_nothing_is_told_is_inconclusive(tmp_path: Path) -> None:
@@ -274,6 +396,9 @@ def _cut(text: str) -> str:
         (lambda text: text.replace('"kind": "settle"', '"kind": "settle", "seen": {"m0": {"job": "Nap"}}'), 4, "'Nap'"),
         (lambda text: text.replace('"kind": "settle"', '"kind": "settle", "seen": {"m0": {"jab": null}}'), 4, "'jab'"),
         (lambda text: text.replace('"kind": "settle"', '"kind": "settle", "at": "noon"'), 4, "'noon'"),
+        (lambda text: text.replace('"kind": "settle"', '"kind": "gap", "operations": 7'), 4, "operations 7"),
+        (lambda text: text.replace('"kind": "settle"', '"kind": "gap", "machine": "m7"'), 4, "'m7'"),
+        (lambda text: text.replace('"kind": "settle"', '"kind": "gap", "seen": {}'), 4, "'seen'"),
         (lambda text: text.replace('"kind": "settle"', '"kind": "settle", "answer": []'), 4, "[]"),
         (lambda text: text.replace('"kind": "settle"', '"kind": "look", "read": {"m0": {"p1": 3}}'), 4, "content 3 of p1"),
         (lambda text: text.replace('{"kind": "settle"', '["kind", "settle"]\n{"kind": "settle"'), 4, "list"),
