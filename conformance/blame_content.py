@@ -4,6 +4,8 @@ Rules
 1. A write that was discarded and is found again is always P20, whatever place it is found in; one that was made in a test
    failover's copy, and is found elsewhere, always P6.
 2. What is found is compared with the nearest history: the one with the fewest blocks that differ.
+3. A failover is to blame for what it did not bring. What the machine's disk lacks of the writes that it has acknowledged since
+   is P21, whatever failover there was before.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ def wrong_content(factor: Factor, machine: str, sight: Sight, nodes: list[Node])
     at = factor.promised.at
     if sight.disk is not None and not any(factor.holds(n, sight) for n in nodes):
         logs = {n[1].prefix(int(n[0][at.head])) for n in nodes}
-        failover = sight.seen.failover
-        promise = {"planned": "P1", "unplanned": "P2"}.get(str(failover), "P21")
+        promise = {"planned": "P1", "unplanned": "P2"}.get(str(sight.seen.failover), "P21")
+        epoch = min((int(n[0][at.epoch]) for n in nodes), default=0)
         return _wrong(
             factor,
             machine,
@@ -38,6 +40,7 @@ def wrong_content(factor: Factor, machine: str, sight: Sight, nodes: list[Node])
             logs,
             promise,
             f"the disk of {machine} at its active side",
+            since=epoch,
         )
     for point in sight.new or ():
         logs = {factor.branch(n) for n in nodes}
@@ -85,8 +88,11 @@ def wrong_copy(factor: Factor, machine: str, sight: Sight, nodes: list[Node]) ->
     return _wrong(factor, machine, "content of the test copy", sight.copy, logs, "P6", what)
 
 
-def _wrong(factor: Factor, machine: str, field: str, view: View, logs: set[Log], promise: str, what: str) -> Found:
-    """Content that is no prefix: compare with the nearest history and name the first block that differs."""
+def _wrong(
+    factor: Factor, machine: str, field: str, view: View, logs: set[Log], promise: str, what: str, *, since: int = 0
+) -> Found:  # fmt: skip
+    """Content that is no prefix: compare with the nearest history and name the first block that differs. `since`: the branch that
+    began with the last failover, if there was one."""
     journal = factor.journal
     whole = field.startswith("content of point")
 
@@ -123,7 +129,10 @@ def _wrong(factor: Factor, machine: str, field: str, view: View, logs: set[Log],
             "no resurrection",
             f"Write {first}, which a failover discarded or a crash lost, is back on {what}.",
         )
-    missing = journal.told(nearest.content.get(bad.address)) if bad is not None else "a write"
+    lacked = nearest.content.get(bad.address) if bad is not None else None
+    missing = journal.told(lacked) if bad is not None else "a write"
+    if promise in ("P1", "P2") and not view.rubbish and lacked and journal.records[lacked].tag.branch == since:
+        promise = "P21"
     if view.rubbish:
         sentence = f"{what[0].upper()}{what[1:]} holds {found}: it is damaged."
     elif promise == "P6":

@@ -206,8 +206,11 @@ def _survivor(bug: BugScore) -> Text:
     blamed = f"; {' and '.join(bug.blamed)} blamed instead" if bug.blamed else ""
     errors = f"; it broke: {bug.errors[0]}" if bug.errors else ""
     return Text.assemble(
-        ("survivor ", "bold red"), (bug.bug, "bold"), f" ({bug.family}, {bug.difficulty}): {what} of {bug.trials}{blamed}{errors}"
-    )
+        ("survivor ", "bold red"), (bug.bug, "bold"), f" ({bug.family}, {bug.difficulty}): {what} of {bug.trials}"
+        f"{blamed}{errors}",
+        *(f"\n  alone: siteproof run --driver bundled+{bug.bug} --topology {t.flow} --engine {t.engine} --seed {t.seed}"
+          for t in bug.undetected[:1]),
+    )  # fmt: skip
 
 
 def _end(

@@ -233,6 +233,6 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "points-follow-the-replica", FAMILY, "easy",
         "A recovery point is a name only: the next changes go straight into the blocks that it stands for.",
-        ("V2A-37", "H2S-20"), ("P4",), FLOWS, 4, mixed(_CutsNothing, TARGETS),
+        ("V2A-37", "H2S-20"), ("P2", "P4"), FLOWS, 4, mixed(_CutsNothing, TARGETS),
     ),
 )  # fmt: skip

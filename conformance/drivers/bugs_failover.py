@@ -273,7 +273,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "commit-keeps-points", FAMILY, "easy",
         "Commit leaves the other recovery points advertised, and somebody fails over to one of them a week later.",
-        ("V2A-47", "H2S-29"), ("P7",), FLOWS, 6, {**mixed(_CommitKeepsPoints, COORDINATORS), **mixed(_PointsStay, TARGETS)},
+        ("V2A-47", "H2S-29"), ("P4", "P7"), FLOWS, 6, {**mixed(_CommitKeepsPoints, COORDINATORS), **mixed(_PointsStay, TARGETS)},
     ),
     Bug(
         "commit-done-on-one-side", FAMILY, "hard",

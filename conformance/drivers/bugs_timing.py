@@ -206,6 +206,6 @@ BUGS: tuple[Bug, ...] = (
         "acknowledged-before-applied", FAMILY, "easy",
         "The target acknowledges a batch on arrival and applies it when the next one comes; a quiet machine's last writes "
         "wait.",
-        ("V2A-28", "H2S-20"), ("P1", "P2", "P4", "P8"), FLOWS, 4, mixed(_AcknowledgesTooEarly, TARGETS),
+        ("V2A-28", "H2S-20"), ("P1", "P2", "P4", "P8", "P19"), FLOWS, 4, mixed(_AcknowledgesTooEarly, TARGETS),
     ),
 )  # fmt: skip

@@ -47,6 +47,7 @@ class BugScore:
     blamed: tuple[str, ...]
     """Promises that were blamed and are not those of the bug."""
     errors: tuple[str, ...]
+    undetected: tuple[BugTrial, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -147,6 +148,7 @@ def _bug(bug: Bug, trials: Sequence[BugTrial]) -> BugScore:
         bug.shortest,
         tuple(sorted({t.promise for t in trials if t.promise is not None and not t.detected})),
         tuple(dict.fromkeys(t.error for t in trials if t.error)),
+        tuple(t for t in trials if not t.detected),
     )
 
 

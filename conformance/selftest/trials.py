@@ -122,17 +122,19 @@ def plan(
     quick: bool = False,
 ) -> list[Task]:
     """All trials, the subjects in turn. The flows of a subject take turns from trial to trial, and which comes first is a matter
-    of the subject's place in the list, so that a single trial of each meets many flows."""
+    of the subject's place among all that there are, so that a single trial of each meets many flows, and a subject that is tried
+    alone meets the same."""
+    place_of = {one.id: place for every in (BUGS, VARIANTS) for place, one in enumerate(every)}
     tasks = []
     for number in range(trials):
         for engine in engines:
             for place, bug in enumerate(bugs):
-                flow = bug.flows[(place + number) % len(bug.flows)]
+                flow = bug.flows[(place_of.get(bug.id, 0) + number) % len(bug.flows)]
                 own = _seed(seed, "bug", bug.id, flow, engine, number)
                 shrinks = not quick or place % SHRUNK == 0
                 tasks.append(Task("bug", bug.id, flow, engine, number, own, max_seconds, None, quick, shrinks))
-            for place, variant in enumerate(variants):
-                flow = variant.flows[(place + number) % len(variant.flows)]
+            for variant in variants:
+                flow = variant.flows[(place_of.get(variant.id, 0) + number) % len(variant.flows)]
                 own = _seed(seed, "variant", variant.id, flow, engine, number)
                 tasks.append(Task("variant", variant.id, flow, engine, number, own, math.inf, variant_cases))
     return tasks

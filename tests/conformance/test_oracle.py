@@ -10,6 +10,7 @@ from siteproof.conformance.case import Case, Command, Fault, Operate, Scenario, 
 from siteproof.conformance.content import BLOCK
 from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observation, Rejected, Unknown
 from siteproof.conformance.drivers.model import ModelDriver, Style
+from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.oracle import Factor
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import run_case
@@ -298,3 +299,18 @@ def test_a_resynchronisation_during_an_unplanned_failover_is_accused(
     assert found is not None
     due = "answer" if how == "accepted" else "resync"
     assert (found.field, found.step) == (due, len(case.commands) - (1 if how == "accepted" else 2))
+
+
+@pytest.mark.parametrize(("last", "promise"), [(True, "P21"), (False, "P2")])
+def test_a_failover_is_not_to_blame_for_writes_that_were_acknowledged_since(last: bool, promise: str) -> None:
+    """A disk that lacks a write of its own, and one that lacks what the failover had to bring."""
+    flow = "hyper-v-site-to-azure"
+    bug = "plain-write-overtakes-the-cache" if last else "points-follow-the-replica"
+    before = () if last else (Write("m0", "primary", 0), Settle())
+    point = "latest" if last else "point:0"
+    after = (Write("m0", "recovery", 2, cached=True), Write("m0", "recovery", 2)) if last else ()
+    case = Case(Scenario(flow), (Operate("m0", "EnableProtection"), Settle(), *before,
+                                 Operate("m0", "UnplannedFailover", point), Settle(), *after))
+    found = run_case(case, driver_factory(f"bundled+{bug}"), promised(flow)).divergence
+    assert found is not None
+    assert (found.field, found.promise) == ("content at recovery", promise)
