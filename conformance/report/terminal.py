@@ -25,17 +25,16 @@ from siteproof.conformance.report.words import (
     duration,
     headline,
     join,
-    named,
     plain,
-    readable,
     removals,
     solvers,
-    told_value,
     topology_of,
+    wrong_in_words,
 )
 from siteproof.conformance.results import CampaignResult, Counterexample
 from siteproof.model.catalogue import catalogue
 from siteproof.model.errors import one_line
+from siteproof.model.readings.words import named
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, TraceStep, Verdict, is_kept
 
 __all__ = [
@@ -209,7 +208,7 @@ def refutation_story(promise: PromiseResult, claim: ClaimResult, trace: Trace) -
     shortest = "the fewest possible" if trace.shortest else "not shown to be the fewest"
     return Panel(
         Group(
-            text(readable(trace.conclusion)),
+            text(trace.conclusion),
             Text(),
             rows,
             Text(),
@@ -255,8 +254,7 @@ def counterexample_story(found: Counterexample) -> RenderableType:
         here = step.index == wrong.step
         parts: list[RenderableType] = [text(step.text, "bold red" if here else "")]
         if here:
-            found_here, allowed = told_value(wrong.found), told_value(wrong.expected)
-            parts.append(text(f"{wrong.field} is {found_here}; the model allows {allowed}", "red"))
+            parts.append(text(wrong_in_words(wrong), "red"))
         if number < len(notes):
             parts.append(text(notes[number], "dim"))
         rows.add_row(str(number + 1), Group(*parts))
