@@ -221,7 +221,7 @@ def _stories(flow: FlowReport) -> Iterator[object]:
     for promise in flow.refuted:
         claim = next((c for c in promise.claims if c.verdict is Verdict.REFUTED and c.trace is not None), None)
         if claim is not None and claim.trace is not None:
-            yield refutation_story(promise, claim, claim.trace)
+            yield refutation_story(promise, claim.trace)
     told = set()
     for found in flow.counterexamples:
         what = (found.divergence.promise, found.divergence.field)

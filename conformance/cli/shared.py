@@ -102,7 +102,10 @@ _JSON = Annotated[
     ),
 ]
 _SEED = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Decides everything that is left to chance.", rich_help_panel="Shared options")
+    int | None,
+    typer.Option(
+        "--seed", min=0, metavar="N", help="Decides everything that is left to chance.", rich_help_panel="Shared options"
+    ),
 ]
 _QUIET = Annotated[
     bool, typer.Option("--quiet", "-q", help="No output but errors; the exit code tells.", rich_help_panel="Shared options")

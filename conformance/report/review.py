@@ -132,7 +132,7 @@ def _losses(both: WhatIf) -> Iterator[RenderableType]:
                 words = f"✗ {row.id} {row.title}: “{claim.name}” is refuted by the steps of {same}"
                 yield Padding(Group(text(words, "bold red"), text(trace.conclusion)), (1, 0, 0, 0))
             else:
-                yield Padding(refutation_story(row, claim, trace), (1, 0, 0, 0))
+                yield Padding(refutation_story(row, trace), (1, 0, 0, 0))
             told.append((row, trace))
             if more:
                 named = ", ".join(f"“{one.name}” ({count(len(path.steps), 'step')})" for one, path in more)

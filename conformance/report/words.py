@@ -64,9 +64,10 @@ TONES: dict[Enum, str] = {
 
 
 FINDINGS: dict[str, tuple[str, str]] = {
-    "broken": ("✗", "bad"), "undetermined": ("?", "unsure"), "holds in the scope": ("◇", "good"), "not applicable": ("–", "calm"),
+    "broken": ("✗", "bad"), "undetermined": ("?", "unsure"), "holds in the scope": ("○", "good"), "not applicable": ("–", "calm"),
 }
-"""Mark and tone of what an exploration has found. What holds in a scope is not proved, and has not the mark of it."""
+"""Mark and tone of what an exploration has found. What holds in a scope is neither proved nor by construction, and
+has the mark of neither."""
 
 
 def tone_of(code: Exit) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +18,7 @@ import pytest
 
 from siteproof.conformance.cli import checking, main
 from siteproof.conformance.cli.shared import Session, parse_duration
+from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.folder import certificate_folder
 from siteproof.conformance.report.values import FlowReport
 from siteproof.model.errors import UsageError
@@ -289,6 +292,37 @@ def test_every_promise_that_can_be_named_is_listed(capsys: pytest.CaptureFixture
     assert {id for id, row in rows.items() if row["judged"] == "proved"} == set(promise_ids())
     assert all(row["promise"].endswith(".") for row in rows.values())
     assert all((row["judged"] == "proved") == bool(row["claims"]) for row in rows.values())
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_promises_are_listed_in_lines_as_wide_as_the_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["list", "properties"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 150
+    assert max(map(len, lines)) <= width
+    assert lines[0].split()[0] == "P1"
+
+
+def test_help_is_wrapped_once_and_shows_no_types(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for verb in (["check"], ["crash"], ["list"], ["hrl"], ["lab", "run"], ["driver", "new"]):
+        assert main([*verb, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert not re.search(r"<(bool|str|int|path|list)", shown)
+        prose = shown.partition("╭")[0].splitlines()[3:]
+        paragraphs = "\n".join(line.strip() for line in prose).strip().split("\n\n")
+        for first, second in ((a, b) for part in paragraphs for a, b in pairwise(part.splitlines())):
+            assert len(first) + len(second.split()[0]) >= 77, "a line ends where the next word would not fit"
+
+
+@pytest.mark.parametrize("group", [[], ["lab"], ["trace"], ["driver"]])
+def test_every_group_of_verbs_tells_all_exit_codes(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*group, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert set(map(int, re.findall(r"(?:·|codes:)\s+(\d+) ", shown))) == set(Exit)
 
 
 @pytest.mark.parametrize("given", ["p999", "p19"])

@@ -20,7 +20,7 @@ from siteproof.conformance.report.diagram import draw_components
 from siteproof.conformance.report.html import markdown, render_html
 from siteproof.conformance.report.junit import junit, write_junit
 from siteproof.conformance.report.pytest_file import pytest_file, pytest_name
-from siteproof.conformance.report.terminal import final_table
+from siteproof.conformance.report.terminal import final_table, refutation_story
 from siteproof.conformance.report.values import FlowReport, RunReport
 from siteproof.conformance.report.whole_model import moments_of_run, promise_groups, seen_steps
 from siteproof.conformance.report.words import concerned, duration, headline, join, told_value, wrong_in_words
@@ -605,10 +605,27 @@ def test_the_final_table_counts_promises_and_names_those_that_are_not_kept(width
     assert "P12" not in green
     assert "not kept" not in green
     assert max(len(line) for line in green.splitlines()) <= width
+    assert {"hyper-v-to-secondary-site", "vmware-to-azure"} <= {line.split()[0] for line in green.splitlines()}
+    assert ("certified: 5/5" in green) is (width < 90)
     mixed = shown(with_first(sample_run(red=True), proof=several_levels()))
     assert "? P3" in mixed
     assert "P1 " not in mixed
     assert re.search(r"✗ P3", shown(sample_run(red=True)))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_refutation_says_its_verdict_and_its_claim_at_any_width(width: int) -> None:
+    proof = sample_run(red=True).flows[0].proof
+    assert proof is not None
+    promise = next(one for one in proof.promises if one.verdict is Verdict.REFUTED)
+    trace = next(claim.trace for claim in promise.claims if claim.trace is not None)
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(refutation_story(promise, trace))
+    title, *inside = capture.get().splitlines()
+    assert f"{promise.id} refuted: " in title
+    assert trace.conclusion.split()[0] in " ".join(inside)
+    assert max(len(line) for line in (title, *inside)) <= width
 
 
 def write_samples(folder: Path) -> None:
