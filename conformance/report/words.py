@@ -181,24 +181,29 @@ def _tone(report: RunReport) -> str:
 
 
 def _title(report: RunReport, proved: bool, campaigns: list[CampaignResult]) -> str:
-    refuted = [f"{id} in {flow.title}" for flow in report.flows for id in dict.fromkeys(row.id for row in flow.refuted)]
-    violated = [f"{row.id} in {flow.title}" for flow in report.flows for row in flow.violated]
+    refuted = "; ".join(_in_flow(flow, (row.id for row in flow.refuted)) for flow in report.flows if flow.refuted)
+    violated = "; ".join(_in_flow(flow, (row.id for row in flow.violated)) for flow in report.flows if flow.violated)
     broken = [flow.title for flow in report.flows if flow.outcome is Outcome.VIOLATION]
     if report.exit not in (Exit.OK, Exit.VIOLATION, Exit.INCONCLUSIVE):
         return "The run could not be carried through."
     if refuted and broken:
-        return f"Refuted: {join(refuted)}. And the system under test breaks its promises."
+        return f"Refuted: {refuted}. And the system under test breaks its promises."
     if refuted:
-        return f"Refuted: {join(refuted)}."
+        return f"Refuted: {refuted}."
     if broken:
         return f"The system under test breaks a promise in {join(broken)}."
     if violated:
-        return f"Not met: {join(violated)}."
+        return f"Not met: {violated}."
     if report.exit is Exit.INCONCLUSIVE or report.partial:
         return "Nothing wrong was found, but not everything was settled."
     if proved and campaigns:
         return "Every promise that applies is proved, and the implementation conforms."
     return "Every promise that applies is proved." if proved else "The system under test conforms."
+
+
+def _in_flow(flow: FlowReport, ids: Iterable[str]) -> str:
+    """Promises or requirements, and the flow that they are of."""
+    return f"{join(list(dict.fromkeys(ids)))} in {flow.title}"
 
 
 def _flow_error(flow: FlowReport) -> str:
