@@ -462,7 +462,7 @@ def lab_run(
     return playing.lab_run(session, scenario, work)
 
 
-@app.command(epilog="Example: siteproof hrl work/web/primary-disk0-000003.hrl")
+@app.command(epilog="Example: siteproof hrl play/lab/web/primary-disk0-000002.hrl")
 @shared
 def hrl(
     session: Session,
