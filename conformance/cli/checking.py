@@ -112,8 +112,8 @@ def with_matrices(session: Session, flows: list[FlowReport]) -> tuple[list[FlowR
 
 
 def now() -> str:
-    """This moment, as reports show it."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    """This moment, in ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def machine_facts() -> dict[str, str]:

@@ -67,6 +67,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "duration": words.duration,
         "plain": words.plain,
+        "moment": words.moment,
         "named": named,
         "told_value": words.told_value,
         "mark": words.MARKS.__getitem__,

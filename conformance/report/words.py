@@ -31,6 +31,7 @@ __all__ = [
     "duration",
     "headline",
     "join",
+    "moment",
     "plain",
     "removals",
     "solvers",
@@ -107,6 +108,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(started: str) -> str:
+    """A moment in ISO 8601 as people write it, to the minute: `2026-11-27 22:23 UTC`."""
+    return f"{started[:10]} {started[11:16]} UTC"
 
 
 def join(parts: list[str] | tuple[str, ...]) -> str:

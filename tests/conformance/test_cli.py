@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 
 from siteproof.conformance.cli import checking, main
-from siteproof.conformance.cli.shared import Session, parse_duration
+from siteproof.conformance.cli.shared import Session, check_writable, parse_duration
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.folder import certificate_folder
 from siteproof.conformance.report.values import FlowReport
@@ -243,13 +243,29 @@ def test_foreign_folders_are_left_alone_and_the_option_is_named(
         (["check", "--report"], "--report"),
     ],
 )
-def test_a_place_that_cannot_be_written_ends_with_3(
+def test_a_place_that_cannot_be_written_is_an_option_to_be_mended(
     arguments: list[str], option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    assert main([*arguments, "file/x"]) == 3
+    assert main([*arguments, "file/x"]) == 4
     (line,) = told(capsys)
     assert line.startswith(f"siteproof: {option} ")
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "missing/x", "."])
+def test_a_file_that_cannot_be_written_is_told_before_the_work(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["list", "bugs", "--json"], ["run", "--driver", "model", "--topology", HYPER_V, "--record"]):
+        assert main([*arguments, place]) == 4
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert arguments[-1] in captured.err
+
+
+def test_a_file_that_can_be_written_is_left_as_it_is_by_the_look(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("kept", encoding="utf-8")
+    for name in ("kept", "new"):
+        check_writable("--json", tmp_path / name)
+    assert [(one.name, one.read_text(encoding="utf-8")) for one in tmp_path.iterdir()] == [("kept", "kept")]
 
 
 def test_only_folders_of_ours_take_certificates(tmp_path: Path) -> None:

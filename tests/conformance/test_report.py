@@ -284,7 +284,7 @@ def sample_run(*, red: bool = False, partial: bool = False) -> RunReport:
     return RunReport(
         "0.1.0",
         "siteproof check",
-        "2026-11-23 06:42 UTC",
+        "2026-11-23T06:42:07Z",
         61.3,
         tuple(flows),
         {"Python": "3.11.7", "z3": "4.15.3"},
@@ -713,6 +713,8 @@ def test_junit_takes_what_is_wrong_for_failures_and_what_is_not_known_for_errors
     assert [one.get("message", "").partition(":")[0] for one in root.iter("skipped")] == ["not applicable"]
     assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("2", "4", "1")
     assert {p.get("name") for p in root.iter("property")} >= {"seed of portfolio", "command"}
+    assert {suite.get("timestamp") for suite in root.iter("testsuite")} == {"2026-11-23T06:42:07"}
+    assert "2026-11-23 06:42 UTC" in render_html(run)
 
 
 @pytest.mark.parametrize(("found", "tag"), [("broken", "failure"), ("undetermined", "error"), ("holds in the scope", None)])

@@ -12,7 +12,7 @@ from siteproof.impl.agent import MobilityService
 from siteproof.impl.control import StepResult
 from siteproof.impl.coordinator import Provider
 from siteproof.impl.diskset import DiskSet
-from siteproof.impl.errors import UsageError
+from siteproof.impl.errors import ScenarioError
 from siteproof.impl.flows import FLOWS
 from siteproof.impl.group import ReplicationGroup
 from siteproof.impl.inspection import inspect_file
@@ -291,8 +291,11 @@ def test_an_image_of_ones_own_is_never_written_to(tmp_path: Path) -> None:
     assert outcome.holds
     assert image.read_bytes() == before
     file.write_text(file.read_text().replace("mine.img", "none.img"), encoding="utf-8")
-    with pytest.raises(UsageError, match=r"none\.img: disk image cannot be opened"):
+    with pytest.raises(ScenarioError, match=r'disks.*image: found "none\.img", which cannot be opened \(No such file'):
         played(file, tmp_path / "none")
+    (tmp_path / "none.img").write_bytes(bytes(5000))
+    with pytest.raises(ScenarioError, match=r'disks.*image: found "none\.img" of 5,000 bytes; expected a positive multiple'):
+        load_scenario(file)
 
 
 GROUP = """
