@@ -202,7 +202,7 @@ def _named(top: Table, key: str) -> list[tuple[str, Table]]:
 
 def _image(disk: Table, folder: Path) -> Path:
     """An image of the user's: there, readable, and of a disk's size."""
-    named = disk.text("image")
+    named: str = disk.text("image")
     path = folder / named
     try:
         with path.open("rb") as file:

@@ -35,7 +35,7 @@ class _Shown:
     """What commands and groups have in common."""
 
     def __init__(self, *given: Any, help: str | None = None, **more: Any) -> None:
-        super().__init__(*given, help=flowing(help), **more)
+        super().__init__(*given, help=flowing(help), **more)  # type: ignore[call-arg]
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, without the types of flags and of arguments."""

@@ -92,12 +92,14 @@ class _Names:
         if not parts:
             return self.word(part.name)
         if kind in _EQUAL or kind == z3.Z3_OP_DISTINCT:
-            return self.equal(*parts, "is not" if kind == z3.Z3_OP_DISTINCT else "is")
+            return self.equal(parts[0], parts[1], "is not" if kind == z3.Z3_OP_DISTINCT else "is")
         if kind == z3.Z3_OP_NOT:
             inner = parts[0]
             if not inner.parts:
                 return self.denied(inner.name)
-            return self.equal(*inner.parts, "is not") if inner.kind == z3.Z3_OP_EQ else f"not ({self.phrase(inner)})"
+            if inner.kind == z3.Z3_OP_EQ:
+                return self.equal(inner.parts[0], inner.parts[1], "is not")
+            return f"not ({self.phrase(inner)})"
         if kind in _JOINED:
             return (" and " if kind == z3.Z3_OP_AND else " or ").join(self.joined(kind, parts))
         if kind == z3.Z3_OP_IMPLIES:
