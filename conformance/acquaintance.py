@@ -41,6 +41,7 @@ from siteproof.conformance.driver import UNKNOWN, Capabilities, Guarded, Observa
 from siteproof.conformance.drivers.registry import check_flow
 from siteproof.conformance.errors import DriverError
 from siteproof.conformance.exits import Exit, overall
+from siteproof.conformance.report.words import wrong_in_words
 from siteproof.conformance.session import DriverFactory, Session, base_for
 
 __all__ = ["Acquaintance", "Finding", "Standing", "exit_of", "flows_of"]
@@ -316,7 +317,7 @@ class Acquaintance:
         found = session.divergence
         if found is not None:
             when = f"after {describe(commands[found.step])}, " if 0 <= found.step < len(commands) else ""
-            text = f"{when}{found.field} is {found.found}; the model allows {found.expected}. {found.sentence}"
+            text = f"{when}{wrong_in_words(found)}. {found.sentence}"
             mend = f"{_section(found.field)}; siteproof run would call this a violation of {found.promise}"
             return self._wrong(Finding(subject, Standing.DIVERGES, text, mend), doing if found.step < at else "")
         return self._fine(subject, fine)

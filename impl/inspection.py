@@ -10,7 +10,9 @@ which part of the file is bad, what was found there, what was expected, and what
   where the range begins, and ``length`` says how long it is;
 * a log that says 0 as its end was never closed. That is no damage, but nothing in it can be listed without its journal;
 * beside a log its journal is read, if there is one: it alone tells the order of writes across disks, and its digests see
-  what the weak checksums of the format cannot.
+  what the weak checksums of the format cannot;
+* a file in which nothing of what every header has is in its place, and that has no journal, is no log at all: there is
+  nothing to resynchronise, somebody has named the wrong file.
 
 Requirements: GEN-13, V2A-29, H2S-21.
 """
@@ -121,12 +123,14 @@ def inspect_file(path: Path) -> Inspection:
     """Look into a log file, and into its journal if there is one beside it.
 
     Raises:
-        UsageError: the file cannot be opened, or is empty.
+        UsageError: the file cannot be opened, is empty, or is no log at all.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            result = inspect(data)
             journal = path.with_name(path.name + ".journal")
+            if not (journal.is_file() or _has_something_of_a_log(data)):
+                raise UsageError(f"{path}: it is not a change log, nothing in it has the format's signature; name an .hrl file")
+            result = inspect(data)
             if result.header is None or not journal.is_file():
                 return result
             raw = journal.read_bytes()
@@ -142,6 +146,11 @@ def inspect_file(path: Path) -> Inspection:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; name an .hrl file") from error
     except ValueError as error:
         raise UsageError(f"{path}: the file is empty; name an .hrl file") from error
+
+
+def _has_something_of_a_log(data: bytes | mmap.mmap) -> bool:
+    """Whether anything that every header has is in its place, as far as the file goes."""
+    return any(data[at : at + len(value)] == value[: len(data) - at] for at, _, value in hrl.CONSTANTS if at < len(data))
 
 
 def _header(data: bytes | mmap.mmap) -> tuple[FileHeader | None, Fault | None]:

@@ -43,7 +43,10 @@ def read_table(path: Path) -> Table:
     except OSError as error:
         raise ScenarioError(str(path), "", error.strerror or "no file", "a TOML file that can be read", "name one") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError(str(path), "", str(error), "TOML in UTF-8", "correct that line") from error
+        found, mend = str(error), "correct that line"
+        if found.startswith("Illegal character '\\n'"):
+            found, mend = found.replace("Illegal character '\\n'", "a string that does not end on its line"), "close the string"
+        raise ScenarioError(str(path), "", found, "TOML in UTF-8", mend) from error
     return Table(raw, str(path), "")
 
 

@@ -22,6 +22,7 @@ Paths are relative to the scenario's file. Unknown keys, names that are not decl
 from __future__ import annotations
 
 import importlib.resources
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -199,13 +200,30 @@ def _named(top: Table, key: str) -> list[tuple[str, Table]]:
     return [(name, group.table(name)) for name in group.names()]
 
 
+def _image(disk: Table, folder: Path) -> Path:
+    """An image of the user's: there, readable, and of a disk's size."""
+    named: str = disk.text("image")
+    path = folder / named
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        found = f'"{named}", which cannot be opened ({error.strerror})'
+        mend = "correct the path, which is relative to the scenario"
+        raise ScenarioError(disk.file, disk.key("image"), found, "a disk image", mend) from error
+    if size == 0 or size % 4096:
+        found = f'"{named}" of {size:,} bytes'
+        raise ScenarioError(disk.file, disk.key("image"), found, "a positive multiple of 4096 bytes", "pad the image with zeros")
+    return path
+
+
 def _machines(top: Table) -> dict[str, MachineSpec]:
     found = {}
     for name, table in _named(top, "machines"):
         disks = []
         for disk in table.tables("disks"):
             if "image" in disk:
-                disks.append(DiskSpec(image=Path(top.file).parent / disk.text("image")))
+                disks.append(DiskSpec(image=_image(disk, Path(top.file).parent)))
             else:
                 size = disk.size("size")
                 if size == 0 or size % 4096:

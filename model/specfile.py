@@ -39,6 +39,10 @@ class Spot:
     key: Key
 
 
+_OPEN_STRING = "Illegal character '\\n'"
+"""How the parser tells of a string that was not closed."""
+
+
 @define
 class SpecFile:
     """A specification file that is being read. `name` is shown to the user; `data` is the parsed TOML."""
@@ -57,13 +61,15 @@ class SpecFile:
         try:
             return cls(name=name, text=text, data=tomllib.loads(text))
         except RecursionError:
-            reason, line = "values nested too deeply", 1
+            reason, line, mend = "values nested too deeply", 1, "flatten them"
         except ValueError as error:  # TOMLDecodeError, or an integer with too many digits
-            reason = str(error)
+            reason, mend = str(error), "correct that line"
+            if reason.startswith(_OPEN_STRING):
+                reason, mend = reason.replace(_OPEN_STRING, "a string that does not end on its line"), "close the string"
             at = re.search(r"\(at line (\d+), column \d+\)", reason)
             end = max(1, len(text.splitlines()))
             line = min(int(at.group(1)), end) if at else end
-        raise SpecError([Problem(name, line, "syntax", f"text that is not TOML: {reason}", "a TOML 1.0 document", "correct it")])
+        raise SpecError([Problem(name, line, "syntax", f"text that is not TOML: {reason}", "a TOML 1.0 document", mend)])
 
     def spot_of(self, key: Key) -> Spot:
         """Where `key` stands: the line is its own, or else that of the innermost table around it."""

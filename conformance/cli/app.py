@@ -11,30 +11,19 @@ from typing import Annotated
 
 import typer
 
+from siteproof.conformance.cli.helping import finish, verbs
 from siteproof.conformance.cli.shared import Session, shared, version
 from siteproof.conformance.exits import Exit
 
 __all__ = ["app"]
 
-EXITS = """Exit codes: 0 conforms, all proved · 1 violation, refuted · 2 inconclusive, undetermined · 3 driver or environment
-error · 4 usage or specification error · 5 a bug of ours · 130 interrupted."""
-
-app = typer.Typer(
-    name="siteproof",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    epilog=EXITS,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-laboratory = typer.Typer(
-    help="The bundled implementation at work on disk images.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = verbs(name="siteproof")
+laboratory = verbs(help="The bundled implementation at work on disk images.")
+trace = verbs(help="Recorded runs: judge one, or make one from a list of jobs.")
+drivers_app = verbs(help="Connect a system of your own: a skeleton, what a driver lacks, the schema of the wire protocol.")
 app.add_typer(laboratory, name="lab")
+app.add_typer(trace, name="trace")
+app.add_typer(drivers_app, name="driver")
 
 Topologies = Annotated[
     list[str] | None,
@@ -318,10 +307,6 @@ def explain(
     return running.explain(session, file)
 
 
-trace = typer.Typer(name="trace", no_args_is_help=True, help="Recorded runs: judge one, or make one from a list of jobs.")
-app.add_typer(trace)
-
-
 @trace.command("check", epilog="Example: siteproof trace check run.ndjson")
 @shared
 def trace_check(
@@ -373,9 +358,9 @@ class Listing(StrEnum):
 @shared
 def list_(
     session: Session,
-    what: Annotated[Listing, typer.Argument(help="What to list.", show_default=False)],
+    what: Annotated[Listing, typer.Argument(metavar="WHAT", help=f"What to list: {', '.join(Listing)}.")],
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[TOPOLOGY]...", help="Only these topologies, built-in or your own.")
+        list[str] | None, typer.Argument(metavar="TOPOLOGY", help="Only these topologies, built-in or your own.")
     ] = None,
     uncovered: Annotated[
         bool, typer.Option("--uncovered", help="Only requirements that nothing carries yet; exit code 2 if there are any.")
@@ -455,7 +440,7 @@ def crash(
     """Crash the bundled implementation after every durable effect of short histories, and see that nothing is lost.
 
     Each time the system starts again on what a crash leaves, with all sites or with one of them dark for a while, and is judged
-    on content. All flows take some minutes; with --quick less than one.
+    on content. All flows take some minutes; with --quick one or two.
     """
     from siteproof.conformance.cli import crashing
 
@@ -482,7 +467,7 @@ def lab_run(
     return playing.lab_run(session, scenario, work)
 
 
-@app.command(epilog="Example: siteproof hrl work/web/primary-disk0-000003.hrl")
+@app.command(epilog="Example: siteproof hrl play/lab/web/primary-disk0-000002.hrl")
 @shared
 def hrl(
     session: Session,
@@ -496,16 +481,6 @@ def hrl(
     from siteproof.conformance.cli import logs
 
     return logs.hrl(session, file, everything)
-
-
-drivers_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    help="Connect a system of your own: a skeleton, what is missing in a driver, the schema of the wire protocol.",
-    epilog=EXITS,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(drivers_app, name="driver")
 
 
 @drivers_app.command("check", epilog="Example: siteproof driver check 'stdio:perl my_system.pl'")
@@ -563,3 +538,6 @@ def doctor(session: Session) -> Exit:
     from siteproof.conformance.cli import listing
 
     return listing.doctor(session)
+
+
+finish(app, laboratory, trace, drivers_app)

@@ -113,8 +113,8 @@ def with_matrices(session: Session, flows: list[FlowReport]) -> tuple[list[FlowR
 
 
 def now() -> str:
-    """This moment, as reports show it."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    """This moment, in ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def machine_facts() -> dict[str, str]:
@@ -235,7 +235,7 @@ def _stories(flow: FlowReport) -> Iterator[object]:
     for promise in flow.refuted:
         claim = next((c for c in promise.claims if c.verdict is Verdict.REFUTED and c.trace is not None), None)
         if claim is not None and claim.trace is not None:
-            yield refutation_story(promise, claim, claim.trace)
+            yield refutation_story(promise, claim.trace)
     told = set()
     for found in flow.counterexamples:
         what = (found.divergence.promise, found.divergence.field)

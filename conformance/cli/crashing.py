@@ -23,6 +23,7 @@ from siteproof.conformance.drivers.bundled_group_crashes import HISTORY, explore
 from siteproof.conformance.drivers.bundled_histories import History, drawn_history, histories
 from siteproof.conformance.drivers.bundled_walks import WALKS, walks
 from siteproof.conformance.exits import Exit
+from siteproof.conformance.report.values import count
 from siteproof.impl.flows import flow_of
 from siteproof.impl.loader import Topology
 from siteproof.model.topology import builtin_topologies, load_topology
@@ -109,20 +110,22 @@ def crash(session: Session, names: Sequence[str], quick: bool, pairs: int, drawn
     rows: list[dict[str, Any]] = []
     broken: list[Text] = []
     if not sys.stderr.isatty() and not session.quiet:
-        print(f"siteproof: {len(todo)} histories of {len(flows)} flows", file=sys.stderr, flush=True)
+        many = f"{count(len(todo), 'history', 'histories')} of {count(len(flows), 'flow')}"
+        print(f"siteproof: {many}", file=sys.stderr, flush=True)
     with session.progress.status("") as status:
         results = side_by_side(todo, _explored, settings, lambda line: status.update(line), jobs)
         for name, topology in flows:
             table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-            for column in ("history", "crash points", "restarts", "pairs", "failed effects", "broken", "seconds"):
-                table.add_column(column, justify="left" if column == "history" else "right", no_wrap=True)
+            asked = [*["pairs"] * bool(pairs), *["failed effects"] * full_disk]
+            for column in ("history", "crash points", "restarts", *asked, "broken", "seconds"):
+                table.add_column(column, justify="left" if column == "history" else "right", overflow="fold")
             for job in (job for job in todo if job.name == name):
                 done = next(results)
                 tally = done.tally
                 table.add_row(
                     job.history, f"{tally.points:,}", f"{tally.worlds:,}",
-                    f"{tally.second:,} of {tally.pairs:,}" if pairs else "",
-                    f"{done.failed:,}",
+                    *([f"{tally.second:,} of {tally.pairs:,}"] if pairs else []),
+                    *([f"{done.failed:,}"] if full_disk else []),
                     Text(f"{len(tally.findings):,}", "bold red" if tally.findings else "green"), f"{done.seconds:.1f}",
                 )  # fmt: skip
                 broken += _findings(topology, tally)
@@ -154,12 +157,12 @@ def crash(session: Session, names: Sequence[str], quick: bool, pairs: int, drawn
 def _findings(topology: Topology, tally: Tally) -> list[Text]:
     same = Counter((f.step, f.text, f.dark) for f in tally.findings)
     told = []
-    for key, count in same.most_common(SHOWN):
+    for key, times in same.most_common(SHOWN):
         first = next(f for f in tally.findings if (f.step, f.text, f.dark) == key)
         dark = "" if first.dark == "none" else f", the {first.dark} site dark for a while"
         told.append(Text.assemble(
             (f"{topology.id}, {first.history}: ", "bold"), f"{first.text}\n",
             f"  crash after effect {first.effect} ({first.name}) in step {first.step}, what was not forced: {first.crash}{dark}",
-            f"; {count:,} times" if count > 1 else "",
+            f"; {times:,} times" if times > 1 else "",
         ))  # fmt: skip
     return told

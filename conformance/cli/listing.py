@@ -20,6 +20,7 @@ from rich.text import Text
 from siteproof.conformance.cli.shared import Session, version
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.terminal import text
+from siteproof.conformance.report.values import count
 from siteproof.model.errors import UsageError
 
 __all__ = ["doctor", "listing"]
@@ -41,7 +42,9 @@ def listing(session: Session, what: str, names: Sequence[str] = (), uncovered: b
         meant = "requirements" if uncovered else "topologies"
         raise UsageError(f"list {what} {found}", f"list {what}, or list {meant} {found}", "leave out what follows")
     rows = _topologies(names) if what == "topologies" else _LISTS[what]()
-    if rows and "story" in rows[0]:
+    if what == "properties":
+        session.out.print(*_promised(rows, session.out.width), sep="\n")
+    elif rows and "story" in rows[0]:
         session.out.print(*_told(rows, session.out.width), sep="\n")
     else:
         session.out.print(_table(rows))
@@ -115,6 +118,16 @@ def _variants() -> Rows:
     from siteproof.conformance.drivers.variants import VARIANTS
 
     return [{"driver": f"bundled~{one.id}", "story": one.story, "flows": list(one.flows)} for one in VARIANTS]
+
+
+def _promised(rows: Rows, width: int) -> Iterator[Text]:
+    """Promises: under the name of each, with how it is judged, what it says and the requirements that it stands for."""
+    for row in rows:
+        claims = f", {count(row['claims'], 'claim')} ({', '.join(row['levels'])})" if row["claims"] else ""
+        yield Text.assemble((f"{row['id']:<5}", "bold"), (row["title"], "bold"), (f"  {row['judged']}{claims}", "dim"))
+        for told, style in ((row["promise"], ""), (", ".join(row["requirements"]), "dim")):
+            yield from (Text(line, style) for line in textwrap.wrap(told, min(width, STORY), initial_indent=" " * 5,
+                                                                    subsequent_indent=" " * 5, break_on_hyphens=False))
 
 
 def _told(rows: Rows, width: int) -> Iterator[Text]:

@@ -28,7 +28,8 @@ def hrl(session: Session, path: Path, everything: bool) -> Exit:
     try:
         found = inspect_file(path)
     except ImplUsageError as error:
-        raise UsageError(f"hrl {path}", "an .hrl file that can be read", str(error)) from error
+        wrong, _, mend = str(error).partition("; ")
+        raise UsageError(f"hrl {wrong}", "a change log (.hrl) that can be read", mend) from error
     code = Exit.VIOLATION if found.faults else Exit.OK if found.closed else Exit.INCONCLUSIVE
     out = session.out
     out.print(Text.assemble((str(path), "bold"), f"  {found.size:,} bytes"))
@@ -74,8 +75,8 @@ def _chain(header: FileHeader) -> Text:
 
 def _writes(found: Inspection, everything: bool) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for name in ("block", "at", "write", "disk offset", "length", "time", "data at", "data"):
-        table.add_column(name, justify="left" if name in ("time", "data") else "right", no_wrap=True)
+    for name in ("block", "at", "write", "offset", "length", "time (UTC)", "data at", "data"):
+        table.add_column(name, justify="left" if name in ("time (UTC)", "data") else "right", no_wrap=name != "data")
     rows = [(number, block, entry) for number, block in enumerate(found.blocks, 1) for entry in block.entries]
     shown = rows if everything else rows[:SHOWN]
     last: BlockFound | None = None
@@ -85,7 +86,7 @@ def _writes(found: Inspection, everything: bool) -> Table:
         stated = "whole" if entry.entry.data_checksum else "no checksum"
         table.add_row(
             str(number) if first else "", f"{block.at:,}" if first else "", str(index), f"{entry.entry.offset:,}",
-            f"{entry.entry.length:,}", _time(entry.entry.timestamp), f"{entry.data_at:,}",
+            f"{entry.entry.length:,}", _time(entry.entry.timestamp).removesuffix(" UTC"), f"{entry.data_at:,}",
             Text(stated, "green") if entry.whole else Text("damaged", "red"),
         )  # fmt: skip
     if len(rows) > len(shown):

@@ -14,6 +14,7 @@ from rich.text import Text
 from siteproof.conformance.cli.shared import Session
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.folder import PlaceError
+from siteproof.conformance.report.values import count
 from siteproof.impl.errors import ImplError
 from siteproof.impl.playing import Event, Outcome, play
 from siteproof.impl.scenario import Scenario, load_scenario
@@ -92,7 +93,7 @@ class _Narrator:
         if scenario.summary:
             self.out.print(Text(" ".join(scenario.summary.split())))
         machines, disks = scenario.machines.values(), sum(len(machine.disks) for machine in scenario.machines.values())
-        size = f"{len(machines)} machines, {disks} disks, {len(scenario.steps)} steps"
+        size = f"{count(len(machines), 'machine')}, {count(disks, 'disk')}, {count(len(scenario.steps), 'step')}"
         self.out.print(Text(f"{scenario.topology.id}: {size}, seed {scenario.seed}\n", "dim"))
 
     def tell(self, event: Event) -> None:

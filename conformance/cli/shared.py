@@ -102,7 +102,10 @@ _JSON = Annotated[
     ),
 ]
 _SEED = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Decides everything that is left to chance.", rich_help_panel="Shared options")
+    int | None,
+    typer.Option(
+        "--seed", min=0, metavar="N", help="Decides everything that is left to chance.", rich_help_panel="Shared options"
+    ),
 ]
 _QUIET = Annotated[
     bool, typer.Option("--quiet", "-q", help="No output but errors; the exit code tells.", rich_help_panel="Shared options")
@@ -149,8 +152,17 @@ def check_writable(option: str, file: str | Path | None) -> None:
     path = Path(str(file))
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise UsageError(f"{option} {file}", "a file in a folder that exists", "make the folder, or name another file")
-    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise PlaceError(option, path, "Permission denied")
+    if path.exists() and not path.is_file():  # a pipe or a device: to open it may have an effect
+        if not os.access(path, os.W_OK):
+            raise PlaceError(option, path, "Permission denied")
+        return
+    is_new = not path.exists()
+    try:
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise PlaceError(option, path, error.strerror or "no reason given") from None
 
 
 def parse_duration(text: str, option: str) -> float:

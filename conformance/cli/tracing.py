@@ -18,6 +18,7 @@ from siteproof.conformance.exits import Exit
 from siteproof.conformance.explain import explain_steps
 from siteproof.conformance.report.terminal import text
 from siteproof.conformance.report.values import count
+from siteproof.conformance.report.words import wrong_in_words
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import promised_for
 from siteproof.conformance.traces.check import CaseVerdict, TraceVerdict, source_beside
@@ -76,8 +77,8 @@ def _tell(session: Session, file: Path, case: CaseVerdict) -> None:
         out.print(text(line), soft_wrap=True)
     found = case.divergence
     if found is not None:
-        where = f"{short_path(file)}, line {case.line}: {found.machine}, {found.field}: found {found.found}"
-        out.print(text(f"{where}; the model allows {found.expected}", "red"), soft_wrap=True)
+        where = f"{short_path(file)}, line {case.line}: {found.machine}"
+        out.print(text(f"{where}, {wrong_in_words(found)}", "red"), soft_wrap=True)
         asked = f" ({', '.join(found.requirements)})" if found.requirements else ""
         breaks = "Breaks" if case.outcome is Outcome.VIOLATION else "It would break"
         out.print(text(f"{breaks} {found.promise}, {found.promise_title}{asked}; rejected by: {found.conjunct}."), soft_wrap=True)

@@ -15,7 +15,7 @@ from rich.text import Text
 from siteproof.conformance.report.terminal import COLOURS, text, trace_rows
 from siteproof.conformance.report.values import count
 from siteproof.conformance.report.whole_model import NEEDS
-from siteproof.conformance.report.words import duration, join
+from siteproof.conformance.report.words import FINDINGS, duration, join
 from siteproof.model.ending import Ending, Found
 from siteproof.model.errors import one_line
 from siteproof.model.explore import Exploration, ExploreReport, Trial
@@ -26,10 +26,6 @@ from siteproof.model.witness import ActionWitness
 
 __all__ = ["ending_in_words", "exploration_story", "necessity_story", "needed_in_words", "needed_of", "way_in_words",
            "where_in_words"]
-
-_FOUND = {Found.HOLDS: ("✓", "good"), Found.BROKEN: ("✗", "bad"), Found.UNDETERMINED: ("?", "unsure"),
-          Found.NOT_APPLICABLE: ("–", "calm")}
-
 
 def _plain_table(*titles: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
@@ -42,16 +38,16 @@ NUMBERS = {"states", "possible", "taken", "steps", "rounds", "rank", "seconds"}
 
 
 def _found(found: Found) -> Text:
-    mark, tone = _FOUND[found]
+    mark, tone = FINDINGS[found.value]
     return Text(f"{mark} {found.value}", COLOURS[tone])
 
 
 def trace_panel(trace: Trace, title: str) -> RenderableType:
-    """A trace told step by step."""
+    """A trace told step by step. What it shows stands inside, since a panel's title has one line."""
     shortest = "the fewest possible" if trace.shortest else "not shown to be the fewest"
     footer = f"{count(len(trace.steps), 'step')}, {shortest}; {trace.method}, replayed on the compiled model."
-    return Panel(Group(trace_rows(trace.steps), Text(), text(trace.conclusion), text(footer, "dim")), title=text(title, "bold"),
-                 title_align="left", border_style="dim", padding=(1, 2))
+    told = Group(text(title, "bold"), Text(), trace_rows(trace.steps), Text(), text(trace.conclusion), text(footer, "dim"))
+    return Panel(told, border_style="dim", padding=(1, 2))
 
 
 def exploration_story(report: ExploreReport, *, details: bool) -> RenderableType:

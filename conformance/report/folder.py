@@ -34,9 +34,9 @@ FOUND = "counterexamples"
 
 
 class PlaceError(SiteproofError):
-    """Nothing can be written at a place that the user named."""
+    """Nothing can be written at a place that the user named: like a folder that is not there, it is an option to be mended."""
 
-    exit_code = 3
+    exit_code = 4
 
     def __init__(self, option: str, place: Path, reason: str) -> None:
         super().__init__(option, place, reason)

@@ -31,6 +31,7 @@ from siteproof.conformance.report.values import FlowReport, RunReport, claims_to
 from siteproof.conformance.results import CampaignResult, Counterexample, Coverage
 from siteproof.model.catalogue import catalogue
 from siteproof.model.levels import numbered
+from siteproof.model.readings.words import named
 from siteproof.model.requirements import load_requirements
 from siteproof.model.results import Verdict
 
@@ -72,8 +73,8 @@ def _environment() -> Environment:
     environment.filters |= {
         "duration": words.duration,
         "plain": words.plain,
-        "named": words.named,
-        "readable": words.readable,
+        "moment": words.moment,
+        "named": named,
         "told_value": words.told_value,
         "mark": words.MARKS.__getitem__,
         "tone": words.TONES.__getitem__,

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from siteproof.conformance.report.terminal import COLOURS, refutation_story, text
 from siteproof.conformance.report.values import count
-from siteproof.conformance.report.words import MARKS, TONES, join, readable
+from siteproof.conformance.report.words import MARKS, TONES, join
 from siteproof.model.difference import Difference, What
 from siteproof.model.levels import numbered
 from siteproof.model.prove import WhatIf
@@ -132,9 +132,9 @@ def _losses(both: WhatIf) -> Iterator[RenderableType]:
             same = next((other.id for other, known in told if known.steps == trace.steps), "")
             if same:
                 words = f"✗ {row.id} {row.title}: “{claim.name}” is refuted by the steps of {same}"
-                yield Padding(Group(text(words, "bold red"), text(readable(trace.conclusion))), (1, 0, 0, 0))
+                yield Padding(Group(text(words, "bold red"), text(trace.conclusion)), (1, 0, 0, 0))
             else:
-                yield Padding(refutation_story(row, claim, trace), (1, 0, 0, 0))
+                yield Padding(refutation_story(row, trace), (1, 0, 0, 0))
             told.append((row, trace))
             if more:
                 named = ", ".join(f"“{one.name}” ({count(len(path.steps), 'step')})" for one, path in more)

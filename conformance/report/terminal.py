@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
+import attrs
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -25,20 +27,20 @@ from siteproof.conformance.report.words import (
     duration,
     headline,
     join,
-    named,
     plain,
-    readable,
     removals,
     solvers,
-    told_value,
     topology_of,
+    wrong_in_words,
 )
 from siteproof.conformance.results import CampaignResult, Counterexample
 from siteproof.model.catalogue import catalogue
 from siteproof.model.errors import one_line
-from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, TraceStep, Verdict, is_kept
+from siteproof.model.readings.words import named
+from siteproof.model.results import PromiseResult, ProofReport, Trace, TraceStep, Verdict, is_kept
 
 __all__ = [
+    "Fitting",
     "campaign_story",
     "counterexample_story",
     "final_table",
@@ -73,38 +75,60 @@ def verdict_lines(report: RunReport) -> RenderableType:
     return Group(*lines, *(text("  " + line, "dim") for line in (*told.lines, *missing)))
 
 
-def final_table(report: RunReport) -> Table:
+@attrs.frozen
+class Fitting:
+    """A table where it fits without breaking a word; else each row as lines: its first cell, and what the others say below."""
+
+    table: Table
+    lines: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = Measurement.get(console, options.update(width=UNLIMITED), self.table).maximum
+        yield self.table if room <= options.max_width else self.lines
+
+
+UNLIMITED = 10_000
+
+
+def final_table(report: RunReport) -> Fitting:
     """For each flow how many promises have which verdict, those that are not kept by name, and what the campaign came to."""
     proofs = [flow.proof for flow in report.flows if flow.proof]
     told = [verdict for verdict in Verdict if any(verdict in _verdicts(proof).values() for proof in proofs)]
+    broken = any(_not_kept(proof) for proof in proofs)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("flow", overflow="fold")
     for verdict in told:
         table.add_column(SHORT[verdict], justify="right")
-    if broken := any(_not_kept(proof) for proof in proofs):
-        table.add_column("not kept")
-    for title in ("certified", "explored", "system"):
+    for title in ("not kept", "certified", "explored", "system") if broken else ("certified", "explored", "system"):
         table.add_column(title)
     for title in ("cases", "steps", "time"):
         table.add_column(title, justify="right")
+    lines: list[Text] = []
     for flow in report.flows:
         verdicts = list(_verdicts(flow.proof).values()) if flow.proof else []
-        seconds = (flow.proof.seconds if flow.proof else 0) + sum(c.seconds for c in flow.campaigns)
-        outcome = _word(flow.outcome) if flow.outcome else Text("– not run", "dim")
+        numbers = [_number(verdicts.count(verdict), verdict) if flow.proof else Text("–", "dim") for verdict in told]
+        not_kept = _not_kept(flow.proof) if flow.proof else Text()
+        system = text("! " + flow.error, COLOURS["broken"]) if flow.error else (
+            _word(flow.outcome) if flow.outcome else Text("– not run", "dim"))
+        cases, steps = sum(c.cases for c in flow.campaigns), sum(c.steps for c in flow.campaigns)
+        took = duration((flow.proof.seconds if flow.proof else 0) + sum(c.seconds for c in flow.campaigns))
         table.add_row(
-            text(flow.id, "bold"),
-            *(_number(verdicts.count(verdict), verdict) if flow.proof else Text("–", "dim") for verdict in told),
-            *([_not_kept(flow.proof) if flow.proof else Text()] if broken else []),
-            _certificates(flow.proof),
-            _explored(flow),
-            text("! " + flow.error, COLOURS["broken"]) if flow.error else outcome,
-            *(
-                f"{sum(values):,}" if flow.campaigns else "–"
-                for values in ([c.cases for c in flow.campaigns], [c.steps for c in flow.campaigns])
-            ),
-            duration(seconds),
+            text(flow.id, "bold"), *numbers, *([not_kept] if broken else []), _certificates(flow.proof), _explored(flow), system,
+            *(f"{number:,}" if flow.campaigns else "–" for number in (cases, steps)), took,
         )
-    return table
+        counted = [Text.assemble(number, f" {verdict.value}") for number, verdict in zip(numbers, told, strict=True)]
+        extent = [Text(f"{count(cases, 'case')}, {count(steps, 'step')}")] if flow.campaigns else []
+        lines += [text(flow.id, "bold"), _below(*(counted if flow.proof else [Text("not proved", "dim")]))]
+        lines += [_below(Text.assemble("not kept: ", not_kept))] if not_kept else []
+        certified, explored = _certificates(flow.proof), _explored(flow)
+        lines.append(_below(Text.assemble("certified: ", certified), Text.assemble("explored: ", explored)))
+        lines.append(_below(Text.assemble("system: ", system), *extent, Text(took)))
+    return Fitting(table, Group(*lines))
+
+
+def _below(*parts: Text) -> Text:
+    """A line below the name of a flow."""
+    return Text.assemble("  ", Text(", ").join(parts))
 
 
 SHORT = {Verdict.PROVED: "proved", Verdict.REFUTED: "refuted", Verdict.BY_CONSTRUCTION: "by constr.",
@@ -184,7 +208,7 @@ def proof_story(proof: ProofReport) -> RenderableType:
     for promise in proof.promises:
         for claim in promise.claims:
             if claim.verdict is Verdict.REFUTED and claim.trace is not None:
-                parts += [Text(), refutation_story(promise, claim, claim.trace)]
+                parts += [Text(), refutation_story(promise, claim.trace)]
             elif claim.verdict is Verdict.UNDETERMINED:
                 parts.append(text(f"? {promise.id}, “{claim.name}”: undetermined, {claim.reason}", "yellow"))
         reasons = sorted({c.reason for c in promise.claims if c.verdict is Verdict.NOT_APPLICABLE and c.reason})
@@ -204,19 +228,19 @@ def plain_fact(value: object) -> str:
     return str(value).lower()
 
 
-def refutation_story(promise: PromiseResult, claim: ClaimResult, trace: Trace) -> RenderableType:
-    """A refutation told step by step."""
+def refutation_story(promise: PromiseResult, trace: Trace) -> RenderableType:
+    """A refutation told step by step. The claim is named in its conclusion: a panel's title has one line."""
     rows = trace_rows(trace.steps, wrong=True)
     shortest = "the fewest possible" if trace.shortest else "not shown to be the fewest"
     return Panel(
         Group(
-            text(readable(trace.conclusion)),
+            text(trace.conclusion),
             Text(),
             rows,
             Text(),
             text(f"{count(len(trace.steps), 'step')}, {shortest}; {trace.method}, replayed on the compiled model.", "dim"),
         ),
-        title=text(f"{promise.id} {promise.title}: “{claim.name}” is refuted", "bold red"),
+        title=text(f"{promise.id} refuted: {promise.title}", "bold red"),
         title_align="left",
         border_style="red",
         padding=(1, 2),
@@ -256,8 +280,7 @@ def counterexample_story(found: Counterexample) -> RenderableType:
         here = step.index == wrong.step
         parts: list[RenderableType] = [text(step.text, "bold red" if here else "")]
         if here:
-            found_here, allowed = told_value(wrong.found), told_value(wrong.expected)
-            parts.append(text(f"{wrong.field} is {found_here}; the model allows {allowed}", "red"))
+            parts.append(text(wrong_in_words(wrong), "red"))
         if number < len(notes):
             parts.append(text(notes[number], "dim"))
         rows.add_row(str(number + 1), Group(*parts))

@@ -3,18 +3,19 @@
 Rules
 1. A *moment* is what a picture needs of one state and of the step that led to it. Model traces and recorded runs are both
    turned into moments, so a proof's refutation and a system's divergence look the same.
-2. A thick line is a guest that executes; it is filled with colour where that side is the authority and hatched where it is
-   not: two thick lines one above the other are the split brain. A thin line is a disk that does not run. No line is a site
-   without power.
-3. Nothing is guessed: a value that a system did not tell is drawn as unknown (dotted).
+2. A thick line is a guest that executes; it is whole where that side is the authority and in red dashes where it is not: two
+   thick lines one above the other are the split brain. A thin line is a disk that does not run. No line is a site without power.
+3. A long run is broken into rows, one below the other, as text is: every step is in sight on a page and on paper. A row begins
+   with what the one above it ended with.
+4. Labels are broken between words; what has no room in three lines is in the step's title, and in the list below the picture.
+5. Nothing is guessed: a value that a system did not tell is drawn as unknown (dotted).
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -181,103 +182,135 @@ def _short(step: StepRecord) -> str:
 
 # ------------------------------------------------------------------------------------------------------------ the picture
 
-_LEFT, _LANES, _LANE_GAP, _BELOW = 92, 34, 74, 46
-_NARROW, _WIDE, _PAGE = 60, 96, 830
+_LEFT, _LANES, _LANE_GAP, _BELOW, _COUNTS, _ROW_GAP = 92, 34, 74, 64, 92, 16
+_NARROW, _WIDE, _PAGE = 78, 96, 830
 """How wide a step may be, and what fits on a page without scrolling."""
+_LETTER, _LINES = 6.2, 3
 
 
 @attrs.frozen
-class _Picture:
-    """The measures of one picture: `step` is the width of a step."""
+class _Row:
+    """The moments from `first` on, `length` of them at most, with the measures of a row: how wide a `step` is, and where the row
+    has its `top`."""
 
+    moments: Sequence[Moment]
+    first: int
+    length: int
     step: float
+    top: float
+
+    @property
+    def numbers(self) -> range:
+        return range(self.first, min(self.first + self.length, len(self.moments)))
+
+    @property
+    def end(self) -> float:
+        """Where the last moment of the row ends; in the row below it goes on."""
+        return _LEFT + self.step * len(self.numbers)
 
     def x(self, n: int) -> float:
-        return round(_LEFT + self.step * (n + 0.5), 1)
+        return round(_LEFT + self.step * (n - self.first + 0.5), 1)
 
-    def stretch(self, moment: Moment, row: int, n: int) -> Markup:
-        """The line of one side from this step to the next."""
-        start, end, y = self.x(n), self.x(n + 1), _y(row)
-        if not moment.up[row]:
-            return Markup('<rect class="dark-site" x="{}" y="{}" width="{}" height="18"/>').format(start, y - 9, self.step)
-        runs, authority = moment.running[row], moment.active == SIDES[row]
-        look = (
-            "unknown" if runs is None else ("authority" if authority else "stale") if runs else "halted" if authority else "disk"
-        )
-        return Markup('<line class="lane {0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>').format(look, start, end, y)
+    def y(self, lane: float) -> float:
+        return self.top + _LANES + lane * _LANE_GAP
 
-    def cut(self, moment: Moment, n: int) -> Markup:
+    def stretches(self) -> Iterator[tuple[Moment, float, float]]:
+        """Each moment with the part of the row in which it lasts; first the end of the one from the row above."""
+        if self.first:
+            yield self.moments[self.first - 1], _LEFT, self.x(self.first)
+        for n in self.numbers:
+            yield self.moments[n], self.x(n), min(self.x(n + 1), self.end)
+
+    def lane(self, side: int) -> Iterator[Markup]:
+        """The line of one side."""
+        y = self.y(side)
+        yield Markup('<text class="lane-title" x="0" y="{}">{}</text>').format(y + 4, SIDES[side])
+        for moment, start, end in self.stretches():
+            if not moment.up[side]:
+                box = '<rect class="dark-site" x="{}" y="{}" width="{}" height="18"/>'
+                yield Markup(box).format(start, y - 9, round(end - start, 1))
+                continue
+            runs, authority = moment.running[side], moment.active == SIDES[side]
+            running = "authority" if authority else "stale"
+            look = "unknown" if runs is None else running if runs else "halted" if authority else "disk"
+            yield Markup('<line class="lane {0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>').format(look, start, end, y)
+
+    def cuts(self) -> Iterator[Markup]:
         """The link between the sites, where it is cut."""
-        if moment.link:
-            return Markup("")
-        y = _LANES + _LANE_GAP / 2
-        return Markup(
-            '<g class="cut"><line x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}">link cut</text></g>'
-        ).format(self.x(n), self.x(n + 1), y, self.x(n) + self.step / 2, y - 5)
+        y = self.y(0.5)
+        for moment, start, end in self.stretches():
+            if not moment.link:
+                said = "link cut" if end - start > self.step / 2 else ""
+                yield Markup(
+                    '<g class="cut"><line x1="{0}" x2="{1}" y1="{2}" y2="{2}"/><text x="{3}" y="{4}">{5}</text></g>'
+                ).format(start, end, y, (start + end) / 2, y - 5, said)
 
-    def switch(self, before: Moment, after: Moment, n: int) -> Markup:
+    def switches(self) -> Iterator[Markup]:
         """The arrow where authority changes sides."""
-        if before.active == after.active or after.active not in SIDES or before.active not in SIDES:
-            return Markup("")
-        start, end = _y(SIDES.index(before.active)), _y(SIDES.index(after.active))
-        return Markup('<path class="switch" d="M{0} {1} C{0} {2} {3} {2} {3} {4}"/>').format(
-            self.x(n) - 26, start, (start + end) / 2, self.x(n), end + (-9 if end > start else 9)
-        )
+        for n in self.numbers:
+            before, after = self.moments[max(n - 1, 0)].active, self.moments[n].active
+            if before == after or before not in SIDES or after not in SIDES:
+                continue
+            start, end = self.y(SIDES.index(before)), self.y(SIDES.index(after))
+            yield Markup('<path class="switch" d="M{0} {1} C{0} {2} {3} {2} {3} {4}"/>').format(
+                self.x(n) - 26, start, (start + end) / 2, self.x(n), end + (-9 if end > start else 9)
+            )
 
-    def mark(self, moment: Moment, n: int) -> Markup:
-        """The number of the step on its lane, and its name below."""
-        row = {"primary": 0.0, "recovery": 1.0}.get(moment.lane, 0.5)
-        x, y = self.x(n), _LANES + row * _LANE_GAP
-        lines = textwrap.wrap(moment.label, max(int(self.step / 6.2), 8))[:3]
-        name = Markup("").join(
-            Markup('<tspan x="{}" dy="{}">{}</tspan>').format(x, 0 if k == 0 else 12, line) for k, line in enumerate(lines)
-        )
-        dot = Markup('<circle cx="{0}" cy="{1}" r="9"/><text class="number" x="{0}" y="{2}">{3}</text>').format(x, y, y + 3.5, n)
-        if moment.kind == "start":
-            dot = Markup('<circle cx="{}" cy="{}" r="3.5"/>').format(x, _y(0))
-        look = " ".join(["step", moment.kind, *(name for name in ("bad", "marked", "refused") if getattr(moment, name))])
-        return Markup('<g class="{}"><title>{}</title>{}<text class="name" x="{}" y="{}">{}</text></g>').format(
-            look, moment.label, dot, x, _LANES + _LANE_GAP + 30, name
-        )
+    def marks(self) -> Iterator[Markup]:
+        """The number of each step on its lane, and its name below."""
+        for n in self.numbers:
+            moment, x = self.moments[n], self.x(n)
+            y = self.y({"primary": 0.0, "recovery": 1.0}.get(moment.lane, 0.5))
+            name = Markup("").join(
+                Markup('<tspan x="{}" dy="{}">{}</tspan>').format(x, 0 if k == 0 else 12, line)
+                for k, line in enumerate(label_lines(moment.label, int(self.step / _LETTER)))
+            )
+            dot = Markup('<circle cx="{}" cy="{}" r="9"/>').format(x, y)
+            dot += Markup('<text class="number" x="{}" y="{}">{}</text>').format(x, y + 3.5, n)
+            if moment.kind == "start":
+                dot = Markup('<circle cx="{}" cy="{}" r="3.5"/>').format(x, self.y(0))
+            look = " ".join(["step", moment.kind, *(one for one in ("bad", "marked", "refused") if getattr(moment, one))])
+            yield Markup('<g class="{}"><title>{}</title>{}<text class="name" x="{}" y="{}">{}</text></g>').format(
+                look, moment.label, dot, x, self.y(1) + 30, name
+            )
 
-    def curves(self, moments: Sequence[Moment], names: Sequence[str], top: float) -> Markup:
+    def curves(self, names: Sequence[str], most: int) -> Iterator[Markup]:
         """Counts of writes over the steps, as stairs."""
-        most = max((m.positions.get(name, 0) for m in moments for name in names), default=0) or 1
-        parts = [Markup('<text class="lane-title" x="0" y="{}">writes</text>').format(top + 14)]
+        top = self.y(1) + _BELOW + 4
+        yield Markup('<text class="lane-title" x="0" y="{}">writes</text>').format(top + 14)
         for k, name in enumerate(names):
             path = ""
-            for n, moment in enumerate(moments):
+            for moment, start, end in self.stretches():
                 y = round(top + 60 - 50 * moment.positions.get(name, 0) / most - 2 * k, 1)
-                path += f"{'M' if n == 0 else 'L'}{self.x(n)} {y} H{self.x(n + 1)} "
-            parts.append(Markup('<path class="curve c{}" d="{}"/>').format(k, path))
-            parts.append(Markup('<text class="curve-name c{}" x="0" y="{}">{}</text>').format(k, top + 30 + 13 * k, name))
-        for n, moment in enumerate(moments):
-            values = "/".join(str(moment.positions.get(name, 0)) for name in names)
-            parts.append(
-                Markup('<text class="curve-value" x="{}" y="{}">{}</text>').format(self.x(n) + self.step / 2, top + 74, values)
-            )
-        return Markup("").join(parts)
+                path += f"{'L' if path else 'M'}{start} {y} H{end} "
+            yield Markup('<path class="curve c{}" d="{}"/>').format(k, path)
+            yield Markup('<text class="curve-name c{}" x="0" y="{}">{}</text>').format(k, top + 30 + 13 * k, name)
+        for n in self.numbers:
+            values = "/".join(str(self.moments[n].positions.get(name, 0)) for name in names)
+            middle = (self.x(n) + min(self.x(n + 1), self.end)) / 2
+            yield Markup('<text class="curve-value" x="{}" y="{}">{}</text>').format(middle, top + 74, values)
+
+
+def label_lines(label: str, letters: int) -> list[str]:
+    """A label in at most three lines, broken between words. What has no room, of a word or of the label, gives way to `…`."""
+    room = letters + 2
+    words = " ".join(word if len(word) <= room or "-" in word else word[: room - 1] + "…" for word in label.split())
+    lines = textwrap.wrap(words, letters, break_long_words=False)
+    return lines if len(lines) <= _LINES else [*lines[: _LINES - 1], lines[_LINES - 1].rstrip(" ,;") + " …"]
 
 
 def draw_timeline(moments: Sequence[Moment], title: str) -> Markup:
-    """The picture as an `<svg>` element; steps are narrower in a long run, and a very long one makes the page scroll."""
+    """The picture as an `<svg>` element."""
     names = list(dict.fromkeys(name for m in moments for name in m.positions))
-    picture = _Picture(min(max(_PAGE / len(moments), _NARROW), _WIDE))
+    most = max((m.positions.get(name, 0) for m in moments for name in names), default=0) or 1
+    rows = -(-len(moments) * _NARROW // _PAGE)
+    length = -(-len(moments) // rows)
+    step, height = min(_PAGE / length, _WIDE), _LANES + _LANE_GAP + _BELOW + (_COUNTS if names else 0)
     parts: list[Markup] = []
-    for row, side in enumerate(SIDES):
-        parts.append(Markup('<text class="lane-title" x="0" y="{}">{}</text>').format(_y(row) + 4, side))
-        parts += [picture.stretch(moment, row, n) for n, moment in enumerate(moments)]
-    parts += [picture.cut(moment, n) for n, moment in enumerate(moments)]
-    parts += [picture.switch(before, after, n) for n, (before, after) in enumerate(pairwise(moments), 1)]
-    parts += [picture.mark(moment, n) for n, moment in enumerate(moments)]
-    if names:
-        parts.append(picture.curves(moments, names, _LANES + _LANE_GAP + _BELOW + 22))
-    height = _LANES + _LANE_GAP + _BELOW + 18 + (92 if names else 0)
-    width = round(picture.x(len(moments)) + 4)
+    for number in range(rows):
+        row = _Row(moments, number * length, length, step, number * (height + _ROW_GAP))
+        parts += [*row.lane(0), *row.lane(1), *row.cuts(), *row.switches(), *row.marks()]
+        parts += row.curves(names, most) if names else ()
     return Markup(
         '<svg class="timeline" viewBox="0 0 {0} {1}" width="{0}" height="{1}" role="img" aria-label="{2}">{3}</svg>'
-    ).format(width, height, title, Markup("\n").join(parts))
-
-
-def _y(row: int) -> int:
-    return _LANES + row * _LANE_GAP
+    ).format(round(_LEFT + step * length + 12), rows * (height + _ROW_GAP) - _ROW_GAP, title, Markup("\n").join(parts))

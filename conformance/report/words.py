@@ -17,7 +17,7 @@ import attrs
 
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
-from siteproof.conformance.results import CampaignResult, Counterexample, Outcome
+from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, Outcome
 from siteproof.model.errors import SiteproofError
 from siteproof.model.results import PromiseResult, Verdict, is_kept
 from siteproof.model.topology import Topology, load_topology
@@ -31,14 +31,14 @@ __all__ = [
     "duration",
     "headline",
     "join",
-    "named",
+    "moment",
     "plain",
-    "readable",
     "removals",
     "solvers",
     "told_value",
     "tone_of",
     "topology_of",
+    "wrong_in_words",
 ]
 
 MARKS: dict[Enum, str] = {
@@ -65,9 +65,10 @@ TONES: dict[Enum, str] = {
 
 
 FINDINGS: dict[str, tuple[str, str]] = {
-    "broken": ("✗", "bad"), "undetermined": ("?", "unsure"), "holds in the scope": ("◇", "good"), "not applicable": ("–", "calm"),
+    "broken": ("✗", "bad"), "undetermined": ("?", "unsure"), "holds in the scope": ("○", "good"), "not applicable": ("–", "calm"),
 }
-"""Mark and tone of what an exploration has found. What holds in a scope is not proved, and has not the mark of it."""
+"""Mark and tone of what an exploration has found. What holds in a scope is neither proved nor by construction, and
+has the mark of neither."""
 
 
 def tone_of(code: Exit) -> str:
@@ -75,87 +76,15 @@ def tone_of(code: Exit) -> str:
     return {Exit.OK: "good", Exit.VIOLATION: "bad", Exit.INCONCLUSIVE: "unsure"}.get(code, "broken")
 
 
-WORDS = {
-    "x_fate": "the fate of the marked write",
-    "x_at": "the marked write's position",
-    "x_active": "the machine's disk holds the marked write",
-    "x_passive": "the other side holds the marked write",
-    "x_latest": "the newest point holds the marked write",
-    "x_point": "the kept point holds the marked write",
-    "x_app": "the newest app-consistent point holds the marked write",
-    "x_test": "the test copy holds the marked write",
-    "x_staged": "the comparison has found the marked write at the machine",
-    "x_gap": "the marked write is neither tracked nor on the other side",
-    "active": "the machine is at",
-    "half": "first half of the job done",
-    "disturbed": "disturbed by a fault or a restart",
-    "chosen": "point asked for",
-    "changed": "the machine was set to another point since its failover",
-    "test": "test failover",
-    "resync": "resynchronisation",
-    "doubt": "a fault may have spoiled the change log",
-    "spoiled": "the change log is of no use",
-    "test_running": "the test copy runs",
-    "staged": "writes at the machine when the sides were compared",
-    "test_at": "writes in the test copy's point",
-    "pinned": "the kept point is the test copy's",
-    "epoch": "epoch at the machine's side",
-    "passive_epoch": "epoch known at the other side",
-    "running": "the machine runs",
-    "passive_running": "the other side runs",
-    "reboots": "the machine starts again with its site",
-    "passive_reboots": "the other side starts again with its site",
-    "head": "writes acknowledged",
-    "cached": "writes in the machine's cache",
-    "passive": "writes at the other side",
-    "passive_cached": "writes in the other side's cache",
-    "fork": "writes at which the last failover branched off",
-    "points": "recovery points are advertised",
-    "latest": "writes in the newest point",
-    "point": "the kept point is advertised",
-    "point_at": "writes in the kept point",
-    "app": "an app-consistent point is advertised",
-    "app_at": "writes in the newest app-consistent point",
-    "received": "writes reported as received",
-    "received_known": "writes received are reported",
-    "loss": "writes reported as lost",
-    "loss_known": "the loss is reported",
-    "alerted": "the alert StaleSideFenced was raised",
-    "primary_up": "primary site up",
-    "recovery_up": "recovery site up",
-    "link_up": "link up",
-    "gateway_up": "gateway up",
-}
-"""The model's variables in reviewers' words, for findings; the others are named as they are."""
-
-_PLAIN = {"active", "epoch", "received", "loss", "test", "changed", "doubt"}
-"""Variables whose names say what they are."""
-
-_NAMES = re.compile(
-    "|".join(
-        r"(?<![\w-])" + ("(?<!is )" if name == "latest" else "") + name.replace("_", "[_ ]") + r"(?![\w-])"
-        for name in sorted(set(WORDS) - _PLAIN, key=len, reverse=True)
-    )
-)
-
-
-def named(variable: str) -> str:
-    """A variable of the model in reviewers' words."""
-    return WORDS.get(variable, variable.replace("_", " "))
-
-
-def readable(conclusion: str) -> str:
-    """A refutation's conclusion with the model's variables in words, from `Required:` on; before it stands a claim's name."""
-    claim, required, formula = conclusion.partition("Required:")
-    if not required:
-        return conclusion
-    return claim + required + _NAMES.sub(lambda found: f"[{named(found[0].replace(' ', '_'))}]", formula)
-
-
 def told_value(text: str) -> str:
     """A found or allowed value without Python's words."""
     words = {"None": "none", "True": "yes", "False": "no"}
     return re.sub(r"(?<![\w-])(None|True|False)(?![\w-])", lambda found: words[found[0]], text)
+
+
+def wrong_in_words(divergence: Divergence) -> str:
+    """Where a run leaves the model. What was found may be a value or a clause, so no verb joins it to the field."""
+    return f"{divergence.field}: found {told_value(divergence.found)}; the model allows {told_value(divergence.expected)}"
 
 
 def plain(value: Any) -> str:
@@ -179,6 +108,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(started: str) -> str:
+    """A moment in ISO 8601 as people write it, to the minute: `2026-11-27 22:23 UTC`."""
+    return f"{started[:10]} {started[11:16]} UTC"
 
 
 def join(parts: list[str] | tuple[str, ...]) -> str:
@@ -253,24 +187,29 @@ def _tone(report: RunReport) -> str:
 
 
 def _title(report: RunReport, proved: bool, campaigns: list[CampaignResult]) -> str:
-    refuted = [f"{id} in {flow.title}" for flow in report.flows for id in dict.fromkeys(row.id for row in flow.refuted)]
-    violated = [f"{row.id} in {flow.title}" for flow in report.flows for row in flow.violated]
+    refuted = "; ".join(_in_flow(flow, (row.id for row in flow.refuted)) for flow in report.flows if flow.refuted)
+    violated = "; ".join(_in_flow(flow, (row.id for row in flow.violated)) for flow in report.flows if flow.violated)
     broken = [flow.title for flow in report.flows if flow.outcome is Outcome.VIOLATION]
     if report.exit not in (Exit.OK, Exit.VIOLATION, Exit.INCONCLUSIVE):
         return "The run could not be carried through."
     if refuted and broken:
-        return f"Refuted: {join(refuted)}. And the system under test breaks its promises."
+        return f"Refuted: {refuted}. And the system under test breaks its promises."
     if refuted:
-        return f"Refuted: {join(refuted)}."
+        return f"Refuted: {refuted}."
     if broken:
         return f"The system under test breaks a promise in {join(broken)}."
     if violated:
-        return f"Not met: {join(violated)}."
+        return f"Not met: {violated}."
     if report.exit is Exit.INCONCLUSIVE or report.partial:
         return "Nothing wrong was found, but not everything was settled."
     if proved and campaigns:
         return "Every promise that applies is proved, and the implementation conforms."
     return "Every promise that applies is proved." if proved else "The system under test conforms."
+
+
+def _in_flow(flow: FlowReport, ids: Iterable[str]) -> str:
+    """Promises or requirements, and the flow that they are of."""
+    return f"{join(list(dict.fromkeys(ids)))} in {flow.title}"
 
 
 def _flow_error(flow: FlowReport) -> str:

@@ -124,7 +124,7 @@ def plan(
     """All trials, the subjects in turn. The flows of a subject take turns from trial to trial, and which comes first is a matter
     of the subject's place among all that there are, so that a single trial of each meets many flows, and a subject that is tried
     alone meets the same."""
-    place_of = {one.id: place for every in (BUGS, VARIANTS) for place, one in enumerate(every)}
+    place_of = {bug.id: place for place, bug in enumerate(BUGS)} | {one.id: place for place, one in enumerate(VARIANTS)}
     tasks = []
     for number in range(trials):
         for engine in engines:

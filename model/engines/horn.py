@@ -28,7 +28,7 @@ from siteproof.model.readings import smt
 from siteproof.model.readings.smt import Named
 from siteproof.model.system import Model
 
-__all__ = ["HornResult", "infer"]
+__all__ = ["HornResult", "gave_up", "infer"]
 
 
 @attrs.frozen(eq=False)
@@ -38,13 +38,6 @@ class HornResult:
     invariant: tuple[Named, ...] | None
     reason: str
     seconds: float
-
-
-def _why(error: z3.Z3Exception) -> str:
-    """z3 gives its own words as bytes; of a time-out it says that somebody canceled."""
-    word = error.args[0] if error.args else ""
-    told = word.decode(errors="replace") if isinstance(word, bytes) else str(word)
-    return "its time was up" if told in ("canceled", "timeout") else told or "no reason given"
 
 
 def infer(model: Model, goal: Goal, known: Sequence[Named], *, max_seconds: float = 20.0) -> HornResult:
@@ -58,19 +51,30 @@ def infer(model: Model, goal: Goal, known: Sequence[Named], *, max_seconds: floa
         answer = fixedpoint.query(bad())
         cover = fixedpoint.get_cover_delta(-1, reach) if answer == z3.unsat else None
     except z3.Z3Exception as error:
-        return HornResult(None, f"Spacer gave up: {_why(error)}", time.perf_counter() - began)
+        return HornResult(None, gave_up(error.value, max_seconds), time.perf_counter() - began)
     finally:
         alarm.cancel()
     if answer == z3.sat:
         return HornResult(None, "Spacer says that the claim fails, without a path", time.perf_counter() - began)
     if cover is None:
-        reason = fixedpoint.reason_unknown() or "no answer"
-        return HornResult(None, f"Spacer gave up: {reason}", time.perf_counter() - began)
+        return HornResult(None, gave_up(fixedpoint.reason_unknown(), max_seconds), time.perf_counter() - began)
     conjuncts = (*known, *_conjuncts(model, goal, cover))
     checked = induct(model, conjuncts)
     enough = checked.complete and proves(model, conjuncts, [goal])[goal.key].answer == "unsat"
     reason = "" if enough else "what Spacer inferred did not pass plain induction"
     return HornResult(conjuncts if enough else None, reason, time.perf_counter() - began)
+
+
+_OUT_OF_TIME = ("canceled", "timeout", "interrupted from keyboard")
+"""What z3 says when it was stopped."""
+
+
+def gave_up(reason: str | bytes, max_seconds: float) -> str:
+    """Why there is no answer, from z3's word for it (an exception has it in bytes)."""
+    word = reason.decode(errors="replace") if isinstance(reason, bytes) else reason
+    if word in _OUT_OF_TIME:
+        return f"Spacer came to no end within {max_seconds:.3g} s"
+    return f"Spacer gave up: {word or 'it does not say why'}"
 
 
 def _clauses(model: Model, goal: Goal, known: Sequence[Named]) -> tuple[Any, Any, Any]:

@@ -13,7 +13,7 @@ import z3
 from siteproof.model.engines.obligations import Goal
 from siteproof.model.engines.search import Path
 from siteproof.model.errors import SiteproofError
-from siteproof.model.readings.english import english, name_value
+from siteproof.model.readings.english import claimed, told
 from siteproof.model.readings.python import CompiledModel, State, arguments_of, compile_predicate
 from siteproof.model.results import Trace, TraceStep
 from siteproof.model.system import Model, constants_of
@@ -55,8 +55,8 @@ def run_told(model: Model, path: Path) -> tuple[str, ...]:
     rows = []
     for name, arguments in path:
         given = arguments_of(model.action(name), arguments)
-        told = ", ".join(f"{key}: {getattr(value, 'value', value)}".lower() for key, value in given.items())
-        rows.append(name.replace("_", " ") + (f" ({told})" if told else ""))
+        words = ", ".join(f"{key}: {getattr(value, 'value', value)}".lower() for key, value in given.items())
+        rows.append(name.replace("_", " ") + (f" ({words})" if words else ""))
     return tuple(rows)
 
 
@@ -75,14 +75,13 @@ def what_fails(model: Model, goal: Goal, states: list[State]) -> str:
     conclusion = goal.built.conclusion
     parts = conclusion.children() if z3.is_and(conclusion) else [conclusion]
     failing = [part for part in parts if not _holds(model, goal, part, states)]
-    required = goal.claim.words or "; ".join(english(model, part) for part in failing)
+    required = goal.claim.words or "; ".join(claimed(model, part) for part in failing)
     asked = set().union(*(constants_of(part) for part in failing)) | constants_of(goal.built.premise)
     rows = [(name.removesuffix("'"), name.endswith("'")) for name in sorted(asked)]
     shown = [model.show(state) for state in states]
     order = {name: at for at, name in enumerate(model.names)}
     rows.sort(key=lambda row: (row[1], order[row[0]]))
-    values = ", ".join(f"{name.replace('_', ' ')}{' afterwards' if later else ''} is "
-                       f"{name_value(shown[1 if later else 0][name])}" for name, later in rows)
+    values = ", ".join(told(model, name, shown[1 if later else 0][name], later=later) for name, later in rows)
     return f"{goal.promise.id} is broken: “{goal.built.name}” fails. Required: {required}. Found: {values}."
 
 
@@ -90,8 +89,8 @@ def claim_text(model: Model, goal: Goal) -> str:
     """A claim in English, as it is proved."""
     if goal.claim.words:
         return goal.claim.words
-    conclusion = english(model, goal.built.conclusion)
-    premise = "" if z3.is_true(goal.built.premise) else f"if {english(model, goal.built.premise)} then "
+    conclusion = claimed(model, goal.built.conclusion)
+    premise = "" if z3.is_true(goal.built.premise) else f"if {claimed(model, goal.built.premise)} then "
     text = premise + conclusion
     if goal.claim.on:
         text = f"in every step of {', '.join(name.replace('_', ' ') for name in goal.claim.on)}: {text}"

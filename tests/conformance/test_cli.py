@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,7 +19,8 @@ from xml.etree import ElementTree
 import pytest
 
 from siteproof.conformance.cli import checking, main
-from siteproof.conformance.cli.shared import Session, parse_duration
+from siteproof.conformance.cli.shared import Session, check_writable, parse_duration
+from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.folder import certificate_folder
 from siteproof.conformance.report.values import FlowReport
 from siteproof.model.errors import UsageError
@@ -243,13 +245,29 @@ def test_foreign_folders_are_left_alone_and_the_option_is_named(
         (["check", "--report"], "--report"),
     ],
 )
-def test_a_place_that_cannot_be_written_ends_with_3(
+def test_a_place_that_cannot_be_written_is_an_option_to_be_mended(
     arguments: list[str], option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    assert main([*arguments, "file/x"]) == 3
+    assert main([*arguments, "file/x"]) == 4
     (line,) = told(capsys)
     assert line.startswith(f"siteproof: {option} ")
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "missing/x", "."])
+def test_a_file_that_cannot_be_written_is_told_before_the_work(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["list", "bugs", "--json"], ["run", "--driver", "model", "--topology", HYPER_V, "--record"]):
+        assert main([*arguments, place]) == 4
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert arguments[-1] in captured.err
+
+
+def test_a_file_that_can_be_written_is_left_as_it_is_by_the_look(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("kept", encoding="utf-8")
+    for name in ("kept", "new"):
+        check_writable("--json", tmp_path / name)
+    assert [(one.name, one.read_text(encoding="utf-8")) for one in tmp_path.iterdir()] == [("kept", "kept")]
 
 
 def test_only_folders_of_ours_take_certificates(tmp_path: Path) -> None:
@@ -292,6 +310,37 @@ def test_every_promise_that_can_be_named_is_listed(capsys: pytest.CaptureFixture
     assert {id for id, row in rows.items() if row["judged"] == "proved"} == set(promise_ids())
     assert all(row["promise"].endswith(".") for row in rows.values())
     assert all((row["judged"] == "proved") == bool(row["claims"]) for row in rows.values())
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_promises_are_listed_in_lines_as_wide_as_the_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["list", "properties"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 150
+    assert max(map(len, lines)) <= width
+    assert lines[0].split()[0] == "P1"
+
+
+def test_help_is_wrapped_once_and_shows_no_types(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for verb in (["check"], ["crash"], ["list"], ["hrl"], ["lab", "run"], ["driver", "new"]):
+        assert main([*verb, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert not re.search(r"<(bool|str|int|path|list)", shown)
+        prose = shown.partition("╭")[0].splitlines()[3:]
+        paragraphs = "\n".join(line.strip() for line in prose).strip().split("\n\n")
+        for first, second in ((a, b) for part in paragraphs for a, b in pairwise(part.splitlines())):
+            assert len(first) + len(second.split()[0]) >= 77, "a line ends where the next word would not fit"
+
+
+@pytest.mark.parametrize("group", [[], ["lab"], ["trace"], ["driver"]])
+def test_every_group_of_verbs_tells_all_exit_codes(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*group, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert set(map(int, re.findall(r"(?:·|codes:)\s+(\d+) ", shown))) == set(Exit)
 
 
 @pytest.mark.parametrize("given", ["p999", "p19"])

@@ -83,7 +83,8 @@ def test_a_folder_for_the_work_keeps_it_and_is_never_one_that_exists(scenario: P
     ("old", "new", "told"),
     [
         ("flow =", "flwo =", "mine.toml: flow: found nothing; expected a string"),
-        ('{ size = "64 KiB" }', '{ image = "none.img" }', "none.img: disk image cannot be opened"),
+        ('{ size = "64 KiB" }', '{ image = "none.img" }', 'image: found "none.img", which cannot be opened (No such file'),
+        ('title = "', 'title = "\n', "mine.toml: found a string that does not end on its line (at line "),
         ("format = 1", "format = ", "mine.toml: found"),
         ('"scout-to-secondary-site"', '"own.toml"', "own.toml: cannot be read"),
     ],

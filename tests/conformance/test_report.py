@@ -20,16 +20,17 @@ from siteproof.conformance.report.diagram import draw_components
 from siteproof.conformance.report.html import markdown, render_html
 from siteproof.conformance.report.junit import junit, write_junit
 from siteproof.conformance.report.pytest_file import pytest_file, pytest_name
-from siteproof.conformance.report.terminal import final_table
+from siteproof.conformance.report.terminal import final_table, refutation_story
+from siteproof.conformance.report.timeline import Moment, draw_timeline, label_lines
 from siteproof.conformance.report.values import FlowReport, RunReport
 from siteproof.conformance.report.whole_model import moments_of_run, promise_groups, seen_steps
-from siteproof.conformance.report.words import WORDS, concerned, duration, headline, join, readable, told_value
+from siteproof.conformance.report.words import concerned, duration, headline, join, told_value, wrong_in_words
 from siteproof.conformance.report.write import run_json
 from siteproof.conformance.results import CampaignResult, Counterexample, Coverage, Divergence, Outcome, StepRecord
+from siteproof.model.catalogue import catalogue
 from siteproof.model.ending import Found
 from siteproof.model.impossible import Impossibility, impossibility
 from siteproof.model.necessity import Necessity, NecessityReport, Need
-from siteproof.model.promise import promise_model
 from siteproof.model.requirement_trace import CarrierRow, RequirementRow, Standing, Status
 from siteproof.model.results import ClaimResult, PromiseResult, ProofReport, Trace, TraceStep, Verdict
 from siteproof.model.topology import builtin_topologies, load_topology
@@ -283,7 +284,7 @@ def sample_run(*, red: bool = False, partial: bool = False) -> RunReport:
     return RunReport(
         "0.1.0",
         "siteproof check",
-        "2026-11-23 06:42 UTC",
+        "2026-11-23T06:42:07Z",
         61.3,
         tuple(flows),
         {"Python": "3.11.7", "z3": "4.15.3"},
@@ -449,16 +450,71 @@ def test_requirements_are_those_of_the_flow() -> None:
 
 
 def test_findings_are_in_readers_words() -> None:
-    flow = load_topology("vmware-to-azure")
-    variables = {variable.name for variable in promise_model(flow.id, flow.facts).variables}
-    assert {name for name in variables if name.startswith("x_")} <= set(WORDS) <= variables
-    told = readable("P1: “x active” fails. Required: x active afterwards. Found: chosen is latest, passive is 1.")
-    assert told == (
-        "P1: “x active” fails. Required: [the machine's disk holds the marked write] afterwards. "
-        "Found: [point asked for] is latest, [writes at the other side] is 1."
-    )
+    wrong = Divergence(3, "m", "points", "the newest point has None", "1 or None", "P4", "", (), "", "")
+    assert wrong_in_words(wrong) == "points: found the newest point has none; the model allows 1 or none"
     assert told_value("1 or None") == "1 or none"
     assert told_value("NoneSuch") == "NoneSuch"
+
+
+@pytest.mark.parametrize("steps", [1, 10, 11, 31, 64])
+def test_every_step_of_a_long_run_is_in_sight(steps: int) -> None:
+    moment = Moment("enable protection", "primary", "command", "primary", (True, None), positions={"acknowledged": 1})
+    picture = draw_timeline([moment] * steps, "a run")
+    found = re.search(r'width="(\d+)" height="(\d+)"', picture)
+    assert found
+    width, height = map(int, found.groups())
+    assert width <= 940
+    assert [int(number) for number in re.findall(r'class="number"[^>]*>(\d+)<', picture)] == list(range(steps))
+    places = [tuple(map(float, place)) for place in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', picture)]
+    assert len(set(places)) == steps
+    assert all(92 < x < width and 0 < y < height for x, y in places)
+    assert set(re.findall(r"<tspan[^>]*>([^<]*)<", picture)) == {"enable", "protection"}
+
+
+def test_a_row_goes_on_with_what_the_one_above_ended_with() -> None:
+    runs = Moment("write", "primary", "environment", "primary", (True, False))
+    cut = attrs.evolve(runs, running=(False, False), up=(False, True), link=False)
+    picture = draw_timeline([*[runs] * 5, cut, *[runs] * 6], "a run")
+    assert picture.count(">primary</text>") == 2
+    below = picture.rpartition(">primary</text>")[2]
+    assert re.findall(r'class="dark-site" x="([\d.]+)"', below) == ["92"]
+    assert re.findall(r'<line class="lane (\w+)" x1="92"', below) == ["disk"]
+    assert picture.count('class="dark-site"') == 2
+    assert picture.count("link cut") == 0
+
+
+@pytest.mark.parametrize(("label", "lines"), [
+    ("enable protection", ["enable", "protection"]),
+    ("failover latest-app-consistent", ["failover", "latest-app-", "consistent"]),
+    ("restore incomprehensibly", ["restore", "incomprehens…"]),
+    ("one two three four five six seven eight", ["one two", "three four", "five six …"]),
+])
+def test_labels_are_broken_between_words(label: str, lines: list[str]) -> None:
+    assert label_lines(label, 11) == lines
+
+
+def test_what_was_promised_is_told_also_where_no_requirement_of_the_flow_asks_for_it() -> None:
+    run = sample_run(red=True)
+    (flow,) = (flow for flow in run.flows if flow.counterexamples)
+    (campaign,) = flow.campaigns
+    found = campaign.counterexample
+    assert found is not None
+    bare = attrs.evolve(found, divergence=attrs.evolve(found.divergence, requirements=()))
+    image = attrs.evolve(campaign, engine="round trip", counterexample=bare)
+    page = render_html(attrs.evolve(run, flows=(attrs.evolve(flow, campaigns=(image,)),)))
+    assert html.escape(catalogue()[found.divergence.promise].sentence, quote=False) in page.partition("What was promised")[2]
+    assert "Where the system leaves the model, on a whole disk image" in page
+
+
+def test_a_flow_is_named_once_in_the_headline() -> None:
+    run = sample_run(red=True)
+    flow = next(flow for flow in run.flows if flow.refuted)
+    assert flow.proof is not None
+    more = tuple(attrs.evolve(row, verdict=Verdict.REFUTED) for row in flow.proof.promises[:2])
+    worse = attrs.evolve(flow, proof=attrs.evolve(flow.proof, promises=more), campaigns=())
+    assert headline(attrs.evolve(run, flows=(worse,))).title == f"Refuted: {more[0].id} and {more[1].id} in {flow.title}."
+    two = (worse, attrs.evolve(worse, topology=load_topology("vmware-to-azure")))
+    assert headline(attrs.evolve(run, flows=two)).title.count(";") == 1
 
 
 def test_actions_that_the_flow_does_not_have_are_not_counted() -> None:
@@ -612,10 +668,27 @@ def test_the_final_table_counts_promises_and_names_those_that_are_not_kept(width
     assert "P12" not in green
     assert "not kept" not in green
     assert max(len(line) for line in green.splitlines()) <= width
+    assert {"hyper-v-to-secondary-site", "vmware-to-azure"} <= {line.split()[0] for line in green.splitlines()}
+    assert ("certified: 5/5" in green) is (width < 90)
     mixed = shown(with_first(sample_run(red=True), proof=several_levels()))
     assert "? P3" in mixed
     assert "P1 " not in mixed
     assert re.search(r"✗ P3", shown(sample_run(red=True)))
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_refutation_says_its_verdict_and_its_claim_at_any_width(width: int) -> None:
+    proof = sample_run(red=True).flows[0].proof
+    assert proof is not None
+    promise = next(one for one in proof.promises if one.verdict is Verdict.REFUTED)
+    trace = next(claim.trace for claim in promise.claims if claim.trace is not None)
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(refutation_story(promise, trace))
+    title, *inside = capture.get().splitlines()
+    assert f"{promise.id} refuted: " in title
+    assert trace.conclusion.split()[0] in " ".join(inside)
+    assert max(len(line) for line in (title, *inside)) <= width
 
 
 def write_samples(folder: Path) -> None:
@@ -640,6 +713,8 @@ def test_junit_takes_what_is_wrong_for_failures_and_what_is_not_known_for_errors
     assert [one.get("message", "").partition(":")[0] for one in root.iter("skipped")] == ["not applicable"]
     assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("2", "4", "1")
     assert {p.get("name") for p in root.iter("property")} >= {"seed of portfolio", "command"}
+    assert {suite.get("timestamp") for suite in root.iter("testsuite")} == {"2026-11-23T06:42:07"}
+    assert "2026-11-23 06:42 UTC" in render_html(run)
 
 
 @pytest.mark.parametrize(("found", "tag"), [("broken", "failure"), ("undetermined", "error"), ("holds in the scope", None)])

@@ -214,7 +214,7 @@ def test_the_command_says_that_a_log_was_not_closed(tmp_path: Path, capsys: pyte
     assert "its journal proves 3 writes" in shown
 
 
-@pytest.mark.parametrize("make", ["nothing", "folder", "empty"])
+@pytest.mark.parametrize("make", ["nothing", "folder", "empty", "text"])
 def test_what_is_no_log_file_is_the_users_mistake(
     tmp_path: Path, make: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,7 +223,27 @@ def test_what_is_no_log_file_is_the_users_mistake(
         path.mkdir()
     elif make == "empty":
         path.touch()
+    elif make == "text":
+        path.write_text("format = 1\n" * 500)
     with pytest.raises(UsageError):
         inspect_file(path)
     assert main(["hrl", str(path)]) == 4
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ("is not a change log" in line) is (make == "text")
+    assert "resynchronise" not in line
+
+
+@pytest.mark.parametrize("kept", [1, 100, 4096])
+def test_a_log_whose_header_is_all_but_lost_is_still_a_log(tmp_path: Path, kept: int) -> None:
+    path = small_log(tmp_path)
+    data = path.read_bytes()
+    path.with_name(path.name + ".journal").unlink()
+    path.write_bytes(data[:kept])
+    assert inspect_file(path).faults
+    path.write_bytes(b"damage!!" + bytes(8) + data[16:])  # cookie and version are gone, the creator is there
+    assert inspect_file(path).faults[0].part == "file header, cookie"
+    path.write_bytes(bytes(4096) + data[4096:])
+    with pytest.raises(UsageError, match="not a change log"):
+        inspect_file(path)
+    path.with_name(path.name + ".journal").write_bytes(b"of a log")
+    assert inspect_file(path).faults

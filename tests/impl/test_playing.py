@@ -12,16 +12,18 @@ from siteproof.impl.agent import MobilityService
 from siteproof.impl.control import StepResult
 from siteproof.impl.coordinator import Provider
 from siteproof.impl.diskset import DiskSet
-from siteproof.impl.errors import UsageError
+from siteproof.impl.errors import ScenarioError
 from siteproof.impl.flows import FLOWS
 from siteproof.impl.group import ReplicationGroup
+from siteproof.impl.inspection import inspect_file
 from siteproof.impl.playing import Event, Outcome, play
 from siteproof.impl.scenario import load_scenario
 from siteproof.impl.target import ReplicaHost, StorageAccount
 from siteproof.impl.values import Point
 from siteproof.impl.vm_host import VmHost
 
-SCENARIOS = sorted((Path(__file__).parents[2] / "docs" / "scenarios").glob("*.toml"))
+SHIPPED = Path(__file__).parents[2] / "docs" / "scenarios"
+SCENARIOS = sorted(path for path in SHIPPED.glob("*.toml") if path.stem in FLOWS)
 
 
 def played(path: Path, folder: Path, components: dict[str, type] | None = None) -> tuple[Outcome, list[Event]]:
@@ -49,6 +51,17 @@ def test_every_shipped_scenario_goes_home_and_holds(path: Path, tmp_path: Path) 
     assert {m.active for m in outcome.machines} == {"primary"}
     assert all(m.acknowledged > 20 and m.points for m in outcome.machines)
     assert outcome.proofs >= 2 + 2 * len(outcome.machines)
+
+
+def test_a_shipped_scenario_leaves_change_logs(tmp_path: Path) -> None:
+    outcome, _ = played(SHIPPED / "change-log.toml", tmp_path / "play")
+    assert outcome.holds
+    closed, open_ = (inspect_file(path) for path in sorted((tmp_path / "play").rglob("*.hrl")))
+    assert (closed.closed, open_.closed) == (True, False)
+    assert not closed.faults
+    assert closed.writes == 30
+    readme = (SHIPPED.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert "play/lab/web/primary-disk0-000002.hrl" in readme
 
 
 SHORT = """
@@ -278,8 +291,11 @@ def test_an_image_of_ones_own_is_never_written_to(tmp_path: Path) -> None:
     assert outcome.holds
     assert image.read_bytes() == before
     file.write_text(file.read_text().replace("mine.img", "none.img"), encoding="utf-8")
-    with pytest.raises(UsageError, match=r"none\.img: disk image cannot be opened"):
+    with pytest.raises(ScenarioError, match=r'disks.*image: found "none\.img", which cannot be opened \(No such file'):
         played(file, tmp_path / "none")
+    (tmp_path / "none.img").write_bytes(bytes(5000))
+    with pytest.raises(ScenarioError, match=r'disks.*image: found "none\.img" of 5,000 bytes; expected a positive multiple'):
+        load_scenario(file)
 
 
 GROUP = """

@@ -53,6 +53,11 @@ check = { active = "primary", running = ["primary"], loss = 0 }
 """
 
 
+@pytest.fixture(autouse=True)
+def an_image_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.img").write_bytes(bytes(4096))
+
+
 def read(tmp_path: Path, text: str) -> object:
     file = tmp_path / "mine.toml"
     file.write_text(text, encoding="utf-8")

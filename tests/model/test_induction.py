@@ -6,7 +6,7 @@ import pytest
 import z3
 
 from siteproof.model.claims import Promise, always, step
-from siteproof.model.engines.horn import infer
+from siteproof.model.engines.horn import gave_up, infer
 from siteproof.model.engines.induction import impossible_actions, induct, never_possible, proves
 from siteproof.model.engines.obligations import Goal, Proof, goals_of
 from siteproof.model.readings import smt
@@ -120,6 +120,14 @@ def test_spacer_does_not_prove_what_is_false(counters: Model) -> None:
     found = infer(counters, wrong, [], max_seconds=10)
     assert found.invariant is None
     assert "the claim fails" in found.reason
+
+
+@pytest.mark.parametrize(("reason", "said"), [
+    (b"canceled", "Spacer came to no end within 2.5 s"), ("timeout", "Spacer came to no end within 2.5 s"),
+    (b"cannot parse", "Spacer gave up: cannot parse"), ("", "Spacer gave up: it does not say why"),
+])
+def test_spacers_silence_is_told_in_words(reason: str | bytes, said: str) -> None:
+    assert gave_up(reason, 2.5) == said
 
 
 def test_every_action_and_claim_has_its_obligations() -> None:

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from siteproof.model.engines.search import specialised
 from siteproof.model.engines.solvers import ask_cvc5, ask_z3
+from siteproof.model.engines.traces import claim_text
+from siteproof.model.promise.vocabulary import Machine
 from siteproof.model.readings import smt
-from siteproof.model.readings.english import describe_action, english
+from siteproof.model.readings.english import claimed, describe_action, english
 from siteproof.model.readings.python import Accepted, Refused, compile_model, compile_predicate
+from siteproof.model.readings.words import WORDS, sentence
 from siteproof.model.system import Action, Model
-from siteproof.model.terms import Nat
+from siteproof.model.terms import And, Bool, Nat, Not, Or
 
 from .proving import FLOWS, H2S, V2A, goals, model_of, states, values
 
@@ -173,3 +176,47 @@ def test_every_action_and_claim_has_words() -> None:
             assert len(told["effects"]) == len(action.changes)
         for goal in goals(model):
             assert english(model, goal.built.formula)
+            assert "x " not in claim_text(model, goal)
+
+
+def test_claims_are_sentences_in_reviewers_words() -> None:
+    model = model_of(H2S)
+    assert {variable.name for variable in model.variables if variable.mark} <= set(WORDS) <= set(model.names)
+    told = {goal.built.name: claim_text(model, goal) for goal in goals(model)}
+    assert told["every acknowledged write is on the new side"] == (
+        "in every step of switch planned: if the marked write is written then "
+        "the machine's disk holds the marked write afterwards")
+    assert told["what was received is reported"] == (
+        "in every step of switch unplanned: writes received are reported afterwards and "
+        "the number of writes reported as received afterwards is the number of writes at the other side")
+    assert told["the other side is the machine, and runs"].endswith(
+        "the machine's side changes and the machine runs afterwards")
+
+
+def test_what_stays_as_it_is_stands_in_one_phrase_and_what_facts_settle_in_none() -> None:
+    model = model_of("vmware-to-azure")
+    m = Machine()
+    later = model.vocabulary("'")
+    assert isinstance(later, Machine)
+    kept = And(m.epoch == later.epoch, m.running == later.running, Not(later.spoiled), Bool(z3.BoolVal(True)))
+    assert claimed(model, kept.node) == (
+        "the change log is not spoiled afterwards and "
+        "these stay as they are: the epoch at the machine's side, whether the machine runs")
+    exact = m.x_point == And(m.x_active, m.x_at <= m.point_at)
+    assert claimed(model, Or(exact, m.point).node) == (
+        "(the kept point holds the marked write exactly if (the machine's disk holds the marked write and "
+        "the marked write's position is at most the number of writes in the kept point)) or the kept point is advertised")
+
+
+@pytest.mark.parametrize(("told", "denied"), [
+    ("the machine runs", "the machine does not run"), ("recovery points are advertised", "recovery points are not advertised"),
+    ("the alert StaleSideFenced was raised", "the alert StaleSideFenced was not raised"), ("all is well", "all is not well"),
+    ("nothing", "not (nothing)"),
+])
+def test_a_sentence_is_denied_by_its_first_verb(told: str, denied: str) -> None:
+    assert (sentence(told, True), sentence(told, False)) == (told, denied)
+
+
+def test_every_sentence_of_the_model_can_be_denied() -> None:
+    flags = [variable.name for variable in model_of("vmware-to-azure").variables if variable.domain.of is bool]
+    assert [name for name in flags if sentence(WORDS.get(name, name), False).startswith("not (")] == []

@@ -127,8 +127,8 @@ def test_a_counterexample_names_the_part_that_fails_and_its_values() -> None:
     path = search(model, violations(model), Scope(), max_states=50_000).found[key]
     trace = counterexample(compile_model(model), goal(model, key), path, shortest=True, method="test")
     assert trace.conclusion == (
-        "P1 is broken: “every acknowledged write is on the new side” fails. Required: x active afterwards. "
-        "Found: x fate is written, x active afterwards is no.")
+        "P1 is broken: “every acknowledged write is on the new side” fails. Required: the machine's disk holds the marked "
+        "write afterwards. Found: the marked write is written, the machine's disk does not hold the marked write afterwards.")
     assert [step.action for step in trace.steps][-1] == "switch_planned"
     assert trace.steps[-1].changed["x_active"] is False
 

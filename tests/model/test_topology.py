@@ -623,6 +623,7 @@ V2A_UPLOAD = 'to = "storage-account"\nprotocol = "https"\nport = 443\n'
 REFUSED = [
     # (what, topology, text to replace, replacement, key, found, expected)
     ("not TOML", V2A, "format = 1", "format = = 1", "syntax", "not TOML", "TOML 1.0"),
+    ("open string", V2A, 'title = "VMware to Azure"', 'title = "VMware', "syntax", "a string that does not end", "TOML 1.0"),
     ("key twice", V2A, "format = 1", "format = 1\nformat = 1", "syntax", "not TOML", "TOML 1.0"),
     ("format", V2A, "format = 1", "format = 2", "format", "2", "1"),
     ("missing key", V2A, 'title = "VMware to Azure"\n', "", "title", "nothing", "a text in quotes"),

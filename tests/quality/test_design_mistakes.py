@@ -18,7 +18,7 @@ import attrs
 import pytest
 import z3
 
-from siteproof.conformance.report.words import named, plain, readable
+from siteproof.conformance.report.words import plain
 from siteproof.model.engines.obligations import Goal, goals_of
 from siteproof.model.engines.scope import Scope
 from siteproof.model.engines.search import Target, search
@@ -28,6 +28,7 @@ from siteproof.model.mutation import with_change, with_guard, without_guard
 from siteproof.model.overlay import changed_topology
 from siteproof.model.promise.vocabulary import Job, Machine
 from siteproof.model.readings.python import compile_model
+from siteproof.model.readings.words import named
 from siteproof.model.results import Trace
 from siteproof.model.system import Model
 from siteproof.model.terms import And, If, Or
@@ -250,7 +251,7 @@ def _run(mistake: Mistake) -> list[str]:
         changed = "; ".join(f"{named(name)}: {plain(value)}" for name, value in step.changed.items())
         rows.append(f"{number}. **{step.action.replace('_', ' ')}**{f' ({given})' if given else ''}: {step.doc}"
                     + (f" *{changed}*" if changed else ""))
-    return [*rows, "", readable(trace.conclusion)]
+    return [*rows, "", trace.conclusion]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda one: one.title)
