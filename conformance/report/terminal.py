@@ -211,6 +211,7 @@ def proof_story(proof: ProofReport) -> RenderableType:
                 parts += [Text(), refutation_story(promise, claim.trace)]
             elif claim.verdict is Verdict.UNDETERMINED:
                 parts.append(text(f"? {promise.id}, “{claim.name}”: undetermined, {claim.reason}", "yellow"))
+            parts += [text(f"· {promise.id}, “{claim.name}”: a part of it says nothing: {part}", "yellow") for part in claim.idle]
         reasons = sorted({c.reason for c in promise.claims if c.verdict is Verdict.NOT_APPLICABLE and c.reason})
         if promise.verdict is Verdict.NOT_APPLICABLE and reasons:
             parts.append(text(f"– {promise.id} is not applicable because {'; '.join(reasons)}", "dim"))
