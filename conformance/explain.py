@@ -8,10 +8,13 @@ from typing import Any
 from siteproof.conformance.report.words import concerned, told_value, topology_of
 from siteproof.conformance.results import Counterexample, Divergence, StepRecord
 
-__all__ = ["explain", "explain_steps"]
+__all__ = ["READABLE", "explain", "explain_steps"]
+
+READABLE = 100
+"""Columns of a line at most: longer ones are hard to read."""
 
 
-def explain(counterexample: Counterexample, width: int = 100) -> list[str]:
+def explain(counterexample: Counterexample, width: int = READABLE) -> list[str]:
     """The whole story."""
     d = counterexample.divergence
     lines = textwrap.wrap(d.sentence, width)
@@ -28,7 +31,7 @@ def explain(counterexample: Counterexample, width: int = 100) -> list[str]:
 
 
 def explain_steps(
-    steps: tuple[StepRecord, ...], divergence: Divergence | None, removal: tuple[str, ...] = (), width: int = 100
+    steps: tuple[StepRecord, ...], divergence: Divergence | None, removal: tuple[str, ...] = (), width: int = READABLE
 ) -> list[str]:
     """Step by step: the command and its answer, what changed, and where it leaves the model."""
     lines: list[str] = []
@@ -76,5 +79,5 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> str:
         elif isinstance(value, list):
             told.append(f"{name} {', '.join(map(str, value)) or 'none'}")
         else:
-            told.append(f"{name.replace('_', ' ')} {value}")
+            told.append(f"{name.replace('_', ' ')} {'none' if value is None else value}")
     return "; ".join(told)

@@ -27,7 +27,7 @@ from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.drivers.registry import check_flow, factory_here, flows_of, is_bundled
 from siteproof.conformance.engines.registry import DEFAULT, engine_kind
 from siteproof.conformance.exits import Exit
-from siteproof.conformance.explain import explain_steps
+from siteproof.conformance.explain import READABLE, explain_steps
 from siteproof.conformance.replay import Saved, Status, load
 from siteproof.conformance.replay import replay as replay_saved
 from siteproof.conformance.report.events import EventFile
@@ -302,7 +302,7 @@ def replay(session: Session, file: Path, driver: str | None) -> Exit:
         factory = factory_here(name)
         shown = replay_saved(saved, factory, promised_for(topology), name=name)
     style, code = _REPLAYED[shown.status]
-    for line in explain_steps(shown.records, shown.divergence):
+    for line in explain_steps(shown.records, shown.divergence, width=min(session.out.width, READABLE)):
         session.out.print(text(line), soft_wrap=True)
     session.out.print()
     session.out.print(Text.assemble((shown.status.value, style), f" against {name}: {shown.text}"))

@@ -15,7 +15,7 @@ from siteproof.conformance.cli.proving import told
 from siteproof.conformance.cli.shared import Session, check_writable
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.exits import Exit
-from siteproof.conformance.explain import explain_steps
+from siteproof.conformance.explain import READABLE, explain_steps
 from siteproof.conformance.report.terminal import text
 from siteproof.conformance.report.values import count
 from siteproof.conformance.report.words import wrong_in_words
@@ -73,7 +73,7 @@ def _tell(session: Session, file: Path, case: CaseVerdict) -> None:
     steps = case.steps[-SHOWN:]
     if len(steps) < len(case.steps):
         out.print(text(f"  … {count(len(case.steps) - len(steps), 'entry', 'entries')} before", "dim"))
-    for line in explain_steps(steps, case.divergence):
+    for line in explain_steps(steps, case.divergence, width=min(out.width, READABLE)):
         out.print(text(line), soft_wrap=True)
     found = case.divergence
     if found is not None:

@@ -207,6 +207,8 @@ def _truth(part: Part) -> bool | None:
         return bool(part.kind == z3.Z3_OP_TRUE)
     if part.kind == z3.Z3_OP_EQ and all(one.kind == z3.Z3_OP_ANUM for one in part.parts):
         return part.parts[0].name == part.parts[1].name
+    if part.kind == z3.Z3_OP_IMPLIES:
+        return True if _truth(part.parts[0]) is False else None
     if part.kind in _JOINED:
         ends = part.kind == z3.Z3_OP_OR
         found = [_truth(one) for one in part.parts]
