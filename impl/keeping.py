@@ -16,13 +16,16 @@ each site      by machine: the host's belief (authority, epoch, acknowledged wri
 Rules:
 
 * first files are forced, then the transaction that refers to them is made, then files that nothing refers to any more go;
-* an event that changes one place is one transaction there;
+* an event that changes one place is one transaction there. Transactions are numbered, at each place by itself;
 * an event that changes several is decided at the vault: its transaction holds its own changes and, for each site, an *order*
   with that site's. Then each site carries out its order, in a transaction that says which one. A crash in between leaves an
   order open; it is carried out before anything else happens at the site, and carrying it out twice is once. So a site never
   learns of a change that the vault does not know, and there is no crash that leaves half of an event: a fenced source and no
   new machine, or two machines (P1, P3, P17). A site that stays down carries it out when it comes back; nobody can look at the
   site before that, so the simulation does it at the start;
+* the numbers tell when a place was put back to an older state, by a backup of its disks, say. An order builds on the transaction
+  before it, and says which one of the vault's it is of. Where that one is missing, nothing may go on: half of the blocks
+  would be of one time and what is said of them of another;
 * an event that cannot be made durable (a full disk, a damaged store) or that ends in the middle, be it by Ctrl-C, stops the
   system: nothing is kept any more, no answer is given, and what is durable is a state between two events, from which it can be
   resumed. It may not go on: a change that has been collected for a transaction is not collected for the next one;
@@ -223,9 +226,12 @@ class Keeper:
         sides = [place for place in SIDES if changes[place]]
         if sides or changes[VAULT]:
             self.disk.flush()
+            for side in sides:
+                changes[side]["number"] = str(self._number(side) + 1)
             if len(sides) > 1 or changes[VAULT]:
+                changes[VAULT]["number"] = str(self._number(VAULT) + 1)
                 for side in sides:
-                    changes[side]["order"] = str(int(self._kept[side].get("order", "0")) + 1)
+                    changes[side]["vault"] = changes[VAULT]["number"]
                     changes[VAULT][f"order/{side}"] = _text(changes[side])
             for place in (VAULT, *sides):
                 if changes[place]:
@@ -245,11 +251,25 @@ class Keeper:
             else:
                 kept[key] = value
 
+    def _number(self, place: str, row: str = "number") -> int:
+        """The number of the last transaction at a place; with the row `vault`, of the vault's last one that it knows of."""
+        return int(self._kept[place].get(row, "0"))
+
     def _carry_out_orders(self) -> None:
         for side in SIDES:
+            if self._number(side, "vault") > self._number(VAULT):
+                self._refuse_older(VAULT, self._number(VAULT), self._number(side, "vault"))
             order = json.loads(self._kept[VAULT].get(f"order/{side}", "null"))
-            if order is not None and int(order["order"]) > int(self._kept[side].get("order", "0")):
+            if order is not None and int(order["number"]) > self._number(side) + 1:
+                self._refuse_older(side, self._number(side), int(order["number"]) - 1)
+            if order is not None and int(order["number"]) > self._number(side):
                 self._commit_at(side, order)
+
+    def _refuse_older(self, place: str, found: int, expected: int) -> None:
+        raise UsageError(
+            f"{self._folder}: what the {place} keeps was put back to an older state: its last change is number {found}, and the "
+            f"others know of {expected}. Put its newest state back; or begin anew in an empty work folder, and replicate again"
+        )
 
     # ------------------------------------------------------------------------------------------------------ restart
 

@@ -190,6 +190,16 @@ class ReplicationControl:
         self.record.loss = self.count_loss(host)
         self.record.stale = None
 
+    def check_counts(self) -> None:
+        """After a restart: neither side may know less than it has told the other. One that does was put back to an older state,
+        and what the change logs hold does not bridge it (P9).
+        """
+        if self.session is None:
+            return
+        source, target = self.sides[self.session], self.sides[other(self.session)].target
+        if source.agent.shipped > target.received or target.received > source.host.acknowledged:
+            source.agent.doubt()
+
     def count_loss(self, host: VmHost) -> int:
         """Writes that a stale side acknowledged beyond the failover point."""
         return host.acknowledged - self.record.branched_at

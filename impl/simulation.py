@@ -243,6 +243,7 @@ class Simulation:
             orphans = self._orphans(coordinator)
             coordinator.contact()
             if self.in_contact():
+                coordinator.check_counts()
                 for agent in orphans:
                     agent.close_session()
             coordinator.clean_up()

@@ -271,8 +271,8 @@ def gives_no_orders(keeper: Keeper) -> None:
 def notes_orders_first(keeper: Keeper) -> None:
     for side in SIDES:
         order = json.loads(keeper._kept["vault"].get(f"order/{side}", "null"))
-        if order is not None and int(order["order"]) > int(keeper._kept[side].get("order", "0")):
-            keeper._commit_at(side, {"order": order["order"]})
+        if order is not None and int(order["number"]) > keeper._number(side):
+            keeper._commit_at(side, {"number": order["number"]})
             keeper._commit_at(side, order)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -483,3 +484,60 @@ def test_any_id_of_a_request_can_be_resumed(begin: Begin, name: str) -> None:
     lab = begin("h2s", resume=True)
     assert lab.request("m", "EnableProtection", request_id=name) is None
     assert lab.request("m", "EnableProtection", request_id="other") == "AlreadyProtected"
+
+
+@pytest.mark.parametrize("flow", [ALL[0], ALL[-1]])
+@pytest.mark.parametrize("moment", ["a write", "writes that have arrived", "a point", "a failover"])
+@pytest.mark.parametrize("place", ["vault", "primary", "recovery"])
+def test_a_place_that_is_put_back_to_an_older_state_is_refused_or_calls_for_a_resynchronisation(
+    begin: Begin, tmp_path: Path, flow: str, moment: str, place: str
+) -> None:
+    """Never is a machine called protected whose replica lacks what it had."""
+    lab = protected(begin(flow))
+    for number in range(3):
+        assert lab.write("m", "primary", 0, number, block(f"early {number}"))
+    assert lab.settle()
+    lab.close()
+    work, old = tmp_path / "work", tmp_path / "old"
+    shutil.copytree(work, old)
+    lab = begin(flow, resume=True)
+    assert lab.settle()
+    active = "primary"
+    for number in range(3, 6):
+        assert lab.write("m", "primary", 0, number, block(f"late {number}"))
+        if moment == "writes that have arrived":
+            assert lab.settle()
+    if moment != "a write":
+        lab.advance(600)
+        assert lab.settle()
+    if moment == "a failover":
+        assert lab.request("m", "UnplannedFailover", "latest") is None
+        assert lab.settle()
+        active = "recovery"
+    lab.close()
+    for file in old.rglob(f"{place}*"):
+        target = work / file.relative_to(old)
+        if file.is_file():
+            shutil.copy2(file, target)
+    for file in work.rglob(f"{place}*"):
+        if not (old / file.relative_to(work)).exists():
+            file.unlink()
+    told = ""
+    try:
+        lab = begin(flow, resume=True)
+    except UsageError as error:
+        told = str(error)
+    if told:
+        assert f"what the {place} keeps was put back to an older state" in told
+        return
+    assert lab.settle()
+    if lab.status("m").resync == "required":
+        repair(lab)
+    if lab.running("m", active) and lab.status("m").active == active:
+        assert lab.write("m", active, 0, 7, block("last"))
+    assert lab.settle()
+    if lab.status("m").resync == "required":
+        repair(lab)
+    if lab.status("m").protection == "protected" and lab.status("m").failover == "none":
+        for disk in range(2):
+            assert lab.read("m", "recovery", disk, 0, 32 * BLOCK) == lab.read("m", "primary", disk, 0, 32 * BLOCK)
