@@ -336,7 +336,10 @@ IN_REACH = Scope(more={**TWO.more, "a.lost": 0, "b.lost": 0, "a.own": 0, "b.own"
 ONE_HOME = Scope(more={**IN_REACH.more, "alarm": 0, "b.x_home": 0},
                  words="two machines, always in reach, without points of their own; x is a's, no round is given up")
 
+OWN_POINT = Scope(more={**TWO.more, "a.lost": 0, "b.lost": 0, "alarm": 0, "b.x_home": 0, "b.own": 0},
+                  words="two machines, always in reach; x is a's, which alone has points of its own, no round is given up")
+
 LEVEL = Level(
     "group", "common recovery points of machines that depend on each other",
     "any number of machines, members, writes and rounds", group_model, PROMISES, LEMMAS,
-    TWO, (IN_REACH,), needs=lambda t: t["group.supported"], narrow=(ONE_HOME,))
+    TWO, (IN_REACH,), needs=lambda t: t["group.supported"], narrow=(ONE_HOME, OWN_POINT))

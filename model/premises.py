@@ -1,8 +1,9 @@
 """Whether claims say anything: what they presuppose is met by some run, or is proved never to hold.
 
 Rules
-1. A claim presupposes its premise. Each "if" inside its conclusion presupposes something as well, together with the premise:
-   where that never holds, this *part* of the claim says nothing, though the rest may.
+1. A claim presupposes its premise. Each "if" inside its conclusion (also one that is written as "not a, or b") presupposes
+   something as well, together with the premise: where that never holds, this *part* of the claim says nothing, though the rest
+   may. A choice between two terms (the power of the active side) presupposes nothing.
 2. A walk meets most of what is presupposed, deep as it may lie. Of what it has not met, the invariant is asked whether it never
    holds; then searches look for it, nearest first, and in between the invariant with what never occurs is asked; Spacer is
    asked in the end, for a while each.
@@ -45,12 +46,14 @@ SPACER = 10.0
 
 @attrs.frozen(eq=False)
 class Presumed:
-    """What a claim presupposes, `node`: its premise; or, with the premise, the `condition` of a part."""
+    """What a claim presupposes, `node`: its premise; or, with the premise, the `condition` of a part, which may stand `inside`
+    another one (its key)."""
 
     key: str
     goal: Goal
     node: Any
     condition: Any = None
+    inside: str = ""
 
     @property
     def target(self) -> Target:
@@ -67,23 +70,38 @@ class Presumed:
 def parts_of(model: Model, goal: Goal) -> list[Presumed]:
     """What the parts of a conclusion presuppose; without those that the facts make true, or false."""
     found: list[Presumed] = []
-    for condition in _conditions(goal.built.conclusion):
-        folded = model.facts.fold(condition)
-        if not (z3.is_true(folded) or z3.is_false(folded)):
-            key = f"{goal.key}:{len(found) + 1}"
-            found.append(Presumed(key, goal, z3.And(goal.built.premise, condition), condition))
+
+    def look(node: Any, above: tuple[Any, ...], inside: str) -> None:
+        for condition, rest in _conditionals(node):
+            if condition is None:
+                look(rest, above, inside)
+                continue
+            met = (*above, condition)
+            folded = model.facts.fold(z3.And(*met))
+            if z3.is_false(folded):
+                continue
+            key = inside
+            if not z3.is_true(folded):
+                key = f"{goal.key}:{len(found) + 1}"
+                found.append(Presumed(key, goal, z3.And(goal.built.premise, *met), condition, inside))
+            look(rest, met, key)
+
+    look(goal.built.conclusion, (), "")
     return found
 
 
-def _conditions(node: Any, above: tuple[Any, ...] = ()) -> Iterator[Any]:
-    """Each "if" in a conjunction, with those that it stands under."""
+def _conditionals(node: Any) -> Iterator[tuple[Any, Any]]:
+    """What a node says as "if one, then the other"; the condition is None for a part of a conjunction. An alternative with some
+    parts negated says that of them: not a, or b."""
     if z3.is_and(node):
-        for child in node.children():
-            yield from _conditions(child, above)
+        yield from ((None, child) for child in node.children())
     elif z3.is_implies(node):
-        condition, consequence = node.children()
-        yield z3.And(*above, condition) if above else condition
-        yield from _conditions(consequence, (*above, condition))
+        yield node.arg(0), node.arg(1)
+    elif z3.is_or(node):
+        denied = [child.arg(0) for child in node.children() if z3.is_not(child)]
+        others = [child for child in node.children() if not z3.is_not(child)]
+        if denied and others:
+            yield z3.And(*denied) if len(denied) > 1 else denied[0], z3.Or(*others) if len(others) > 1 else others[0]
 
 
 @attrs.define(eq=False)
@@ -137,7 +155,7 @@ class Premises:
 
         ask()
         reach(self.level.wide, first)
-        for scope in self.level.scopes[:2]:
+        for scope in (*self.level.narrow, *self.level.scopes[:2]):
             reach(scope, deep)
         if left_over() and self.left > 0:
             known = strengthen([*absences(self.model), *sharpened(known)])
@@ -151,10 +169,12 @@ class Premises:
                     self.never.add(one.key)
 
     def idle(self, goal: Goal) -> tuple[str, ...]:
-        """The parts of a claim that say nothing, or of which nobody knows whether they do."""
+        """The parts of a claim that say nothing, or of which nobody knows whether they do; of those inside one another the
+        outermost."""
         return tuple(f"“if {english(self.model, part.condition)}”, which "
                      + ("never holds here (proved)" if part.key in self.never else "was never reached")
-                     for part in self.parts[goal.key] if part.key not in self.runs)
+                     for part in self.parts[goal.key]
+                     if part.key not in self.runs and (not part.inside or part.inside in self.runs))
 
 
 def _premise(goal: Goal) -> Presumed:

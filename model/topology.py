@@ -247,6 +247,8 @@ def parse_topology(text: str, file: str, folder: Path | None = None, overlays: I
     whole = _on_its_base(own, folder, ())
     for upper in overlays:
         _check_links_meant(upper, whole)
+        if upper.text:  # what stands on the command line is a question, not a decision
+            _give_reasons(upper, whole)
         whole = upper.over(whole, IDENTITY, REMOVABLE)
         whole.finish()
     _give_reasons(whole, _decisions())
@@ -340,7 +342,8 @@ def _on_its_base(spec: SpecFile, folder: Path | None, seen: tuple[str, ...]) -> 
 def _check_links_meant(spec: SpecFile, base: SpecFile) -> None:
     """Complain of a link that is neither one of the base nor a whole one: whoever wrote it meant to change one."""
     links = spec.data.get("links")
-    theirs = [link for link in base.data.get("links", ()) if isinstance(link, dict)]
+    known = base.data.get("links")
+    theirs = [link for link in (known if isinstance(known, list) else ()) if isinstance(link, dict)]
     for at, link in enumerate(links if isinstance(links, list) else ()):
         if not isinstance(link, dict) or "removed" in link or "protocol" in link:
             continue
@@ -358,14 +361,16 @@ def _in_words(link: Mapping[str, Any]) -> str:
 
 
 def _give_reasons(spec: SpecFile, base: SpecFile) -> None:
-    """A fact that `spec` changes and gives no reason for has none, and not that of the value before."""
+    """A fact that `spec` changes has the reason that it gives, or none: nothing of that of the value before."""
     why = spec.data.get("why", {})
     for path in FACTS:
         table, _, key = path.partition(".")
         old, new = (one.data.get(table) for one in (base, spec))
-        if isinstance(old, dict) and isinstance(new, dict) and isinstance(why, dict) and path not in why:
-            if key in old and key in new and old[key] != new[key]:
-                spec.data["why"] = why = {**why, path: dict(UNREASONED)}
+        if not (isinstance(old, dict) and isinstance(new, dict) and isinstance(why, dict)):
+            continue
+        given = why.get(path, {})
+        if key in old and key in new and old[key] != new[key] and isinstance(given, dict):
+            spec.data["why"] = why = {**why, path: {**UNREASONED, **given}}
 
 
 def _base(spec: SpecFile, name: str, folder: Path | None) -> tuple[str, str, str, Path | None] | None:

@@ -6,7 +6,7 @@ Rules
 2. A report is written into a new folder beside its place and moved there when it is complete, so that a reader never meets
    half of one. The old one is removed after the new one stands.
 3. A counterexample is a finding, and outlives the report that it was found for: those of the old report are kept, with their
-   tests. Where the new one has another of the same name, the old one is numbered: `<flow>-earlier-1.json`.
+   tests, and numbered, so that none is taken for the new one's: `<flow>-earlier-1.json`.
 4. Everything in it is relative, so the folder can be moved, zipped and mailed.
 
     index.html   report.json   proofs/<flow>/…   counterexamples/<flow>.json   counterexamples/test_<flow>.py   .siteproof-report
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import attrs
 
+from siteproof.conformance.report.pytest_file import pytest_name
 from siteproof.model.errors import SiteproofError, UsageError, one_line
 
 __all__ = ["CERTIFICATES", "MARKER", "PlaceError", "ReportFolder", "certificate_folder"]
@@ -31,6 +32,7 @@ __all__ = ["CERTIFICATES", "MARKER", "PlaceError", "ReportFolder", "certificate_
 MARKER = ".siteproof-report"
 CERTIFICATES = ".siteproof-certificates"
 FOUND = "counterexamples"
+EARLIER = "-earlier-"
 
 
 class PlaceError(SiteproofError):
@@ -87,19 +89,21 @@ class ReportFolder:
         return self.place / "index.html"
 
     def _keep(self) -> None:
-        """Take the counterexamples of the old report, and their tests, into the new one."""
+        """Take the counterexamples of the old report, each with its test, into the new one."""
         old, new = self.place / FOUND, self.draft / FOUND
-        files = [file for file in old.iterdir() if file.is_file()] if old.is_dir() else []
-        for file in sorted(files, key=lambda file: ((new / file.name).exists(), file.name)):  # names that are free first
-            target = new / file.name
-            between = "_" if file.suffix == ".py" else "-"  # a test is a module, whose name has no hyphen
-            for number in itertools.count(1):
-                if not target.exists() or filecmp.cmp(file, target, shallow=False):
-                    break
-                target = target.with_name(f"{file.stem}{between}earlier{between}{number}{file.suffix}")
-            if not target.exists():
-                shutil.copy2(file, target)
-                self.kept += file.suffix == ".json"
+        for file in sorted(old.glob("*.json")):
+            again = new / file.name
+            if again.is_file() and filecmp.cmp(file, again, shallow=False):
+                continue
+            stem = file.stem
+            if EARLIER not in stem:
+                names = (f"{stem}{EARLIER}{number}" for number in itertools.count(1))
+                stem = next(name for name in names if not any((at / f"{name}.json").exists() for at in (old, new)))
+            shutil.copy2(file, new / f"{stem}.json")
+            self.kept += 1
+            test = old / pytest_name(file.stem)
+            if test.is_file():
+                shutil.copy2(test, new / pytest_name(stem))
 
     def discard(self) -> None:
         """Leave nothing behind."""

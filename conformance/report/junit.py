@@ -71,7 +71,7 @@ def _cases(flow: FlowReport) -> Iterator[ElementTree.Element]:
         yield case
     for missing in flow.unfinished:
         case = _case(flow, missing, 0.0)
-        _child(case, "error", "interrupted", f"not finished: {missing}")
+        _child(case, "error", "missing", f"not finished: {missing}")
         yield case
     if flow.error:
         case = _case(flow, "environment", 0.0)

@@ -28,7 +28,7 @@ from siteproof.conformance.case import SIDES, Operate, Settle, StartMachine, Wri
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.driver import UNKNOWN, Observation, answer_to_json
 from siteproof.conformance.results import Divergence, Outcome, StepRecord
-from siteproof.conformance.traces.machine import ORDERS, judged
+from siteproof.conformance.traces.machine import ORDERS, Found, judged
 from siteproof.conformance.traces.reading import Reader
 from siteproof.conformance.traces.untold import named
 from siteproof.conformance.traces.values import Entry, TraceCase, TraceError
@@ -120,10 +120,16 @@ def check(
 def check_case(case: TraceCase, promised: Promised, number: int = 1, *, orders: int = ORDERS) -> CaseVerdict:
     """Judge one case. `orders` bounds the trials of each knot of overlapping entries."""
     entries = case.entries
+
+    def first(found: Found) -> tuple[bool, int]:
+        """Accusations first; what is rejected of an assumption is none."""
+        at = found.rejected or 0
+        return not found.accuses or bool(entries[at].assumed), at
+
     verdicts = [judged(case, machine, promised, orders) for machine in case.scenario.machines]
     recorded = None if case.found is None else _told_found(case.found)
     untold, looks = _untold(case)
-    wrong = min((v for v in verdicts if v.rejected is not None), key=lambda v: (not v.accuses, v.rejected), default=None)
+    wrong = min((v for v in verdicts if v.rejected is not None), key=first, default=None)
     base = CaseVerdict(
         number, case.scenario.topology, Outcome.CONFORMS, "every entry is explained by the model", len(entries), len(entries),
         looks=looks, untold=untold, judged=_judged(case), skipped=sum(e.skipped for e in entries),

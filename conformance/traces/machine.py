@@ -125,9 +125,10 @@ class Machine:
             since, self.open = self._opens(knot)
             for index, entry in knot:
                 if isinstance(entry.command, Write) and entry.command.machine == self.machine:
-                    command = entry.command
+                    command, state = entry.command, next(iter(self.factors[0].candidates))[0]
+                    branch = entry.branch or int(self.promised.compiled.get(state, "epoch"))
                     self.records[index] = self.journal.issue(
-                        command.disk, command.block, entry.branch, in_copy=command.side not in SIDES, now=_moment(entry)
+                        command.disk, command.block, branch, in_copy=command.side not in SIDES, now=_moment(entry)
                     )
             try:
                 for factor in self.factors:

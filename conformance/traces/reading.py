@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -53,6 +54,8 @@ class Reader:
         self.outcome: str | None = None
         self.reason = ""
         self._ended = False
+        self._writes: Counter[str] = Counter()
+        """By machine, the writes of the case that have been read."""
 
     def cases(self) -> Iterator[TraceCase]:
         """Raises `TraceError`, at the latest after the last case."""
@@ -108,7 +111,9 @@ class Reader:
                 found = row.get("found")
                 if found is not None and not isinstance(found, dict):
                     self.fail(f"found {found!r}", "an object, or null")
-                opened, closed = attrs.evolve(opened, found=found or {}), True
+                known = "found" in row
+                opened, closed = attrs.evolve(opened, found=(found or {}) if known else None,
+                                              recorded=opened.recorded or known), True
             else:
                 entries.append(self._entry(row, opened, entries[-1] if entries else None))
         if not self._ended:
@@ -127,7 +132,8 @@ class Reader:
         self.by = str(row.get("by", ""))
 
     def _opened(self, row: dict[str, Any]) -> TraceCase:
-        self._only(row, "kind", "scenario", "seed", "moves_by_itself", "strict_order", "unseen", "note")
+        self._only(row, "kind", "scenario", "seed", "moves_by_itself", "strict_order", "unseen", "recorded", "note")
+        self._writes.clear()
         whole = {"format": 1, "scenario": row.get("scenario"), "seed": row.get("seed", 0), "commands": []}
         try:
             case = Case.from_json(whole, "case")
@@ -137,10 +143,11 @@ class Reader:
         if not isinstance(unseen, list) or not set(map(str, unseen)) <= set(UNSEEN):
             self.fail(f"unseen {unseen!r}", f"a list with some of {', '.join(UNSEEN)}")
         moves, strict = row.get("moves_by_itself", True), row.get("strict_order", False)
-        for name, value in (("moves_by_itself", moves), ("strict_order", strict)):
+        recorded = row.get("recorded", False)
+        for name, value in (("moves_by_itself", moves), ("strict_order", strict), ("recorded", recorded)):
             if not isinstance(value, bool):
                 self.fail(f"{name} {value!r}", "true or false")
-        return TraceCase(self.line, case.scenario, case.seed, moves, strict, frozenset(unseen), ())
+        return TraceCase(self.line, case.scenario, case.seed, moves, strict, frozenset(unseen), (), recorded=recorded)
 
     def _end(self, row: dict[str, Any]) -> None:
         self._only(row, "kind", "outcome", "reason")
@@ -164,6 +171,8 @@ class Reader:
         machine = getattr(command, "machine", None)
         if machine is not None and machine not in case.scenario.machines:
             self.fail(f"the machine {machine!r}", f"one of the case's machines: {', '.join(case.scenario.machines)}")
+        if isinstance(command, Write):
+            self._writes[command.machine] += 1
         answer, skipped = self._answer(row, command)
         start, end = self._times(row, before)
         seen = {m: self._observation(m, one) for m, one in self._by_machine(row, "seen", case).items()}
@@ -172,8 +181,8 @@ class Reader:
             self.fail(f"branch {branch!r}", "a whole number from 0")
         return Entry(
             self.line, command, point, answer, skipped, start, end, seen,
-            {m: self._views(one) for m, one in self._by_machine(row, "read", case).items()},
-            {m: self._views(one) for m, one in self._by_machine(row, "again", case).items()},
+            {m: self._views(m, one) for m, one in self._by_machine(row, "read", case).items()},
+            {m: self._views(m, one) for m, one in self._by_machine(row, "again", case).items()},
             branch, str(row.get("assumed", "")), self._time(row.get("time")),
         )  # fmt: skip
 
@@ -314,7 +323,7 @@ class Reader:
         values["running"] = tuple(running.get(side, UNKNOWN) for side in SIDES)
         return Observation(**values)
 
-    def _views(self, row: dict[str, Any]) -> dict[str, View]:
+    def _views(self, machine: str, row: dict[str, Any]) -> dict[str, View]:
         found = {}
         for place, told in row.items():
             try:
@@ -324,5 +333,9 @@ class Reader:
                 self.fail(f"the content {told!r} of {place}", 'an object such as {"writes": {"5": 3}}: write 3 in block 5')
             if not all(type(number) is int and number > 0 for number in writes.values()):
                 self.fail(f"the content {told!r} of {place}", "the numbers of writes, from 1")
+            if strange := [number for number in writes.values() if number > self._writes[machine]]:
+                told_so_far = f"{self._writes[machine]} writes of {machine} stand in the trace before it"
+                self.fail(f"write {strange[0]} in {place}", f"a write that was told: {told_so_far}",
+                          "correct the number; or add the line of the write before this one")
             found[place] = View(writes, rubbish)
         return found

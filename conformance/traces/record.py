@@ -75,6 +75,7 @@ class TraceWriter:
         self._line(
             {
                 "kind": "case",
+                "recorded": True,
                 "scenario": {**attrs.asdict(scenario), "machines": list(scenario.machines)},
                 "seed": seed,
                 "moves_by_itself": can.moves_by_itself,

@@ -7,10 +7,12 @@ Rules
    many operations as the gap says, one after the other, with any answer, and their jobs went on as they liked. If that explains
    the entry, nobody is accused: the case is inconclusive, and the lines of the gaps are named. If it does not, nothing that
    could have stood there explains it.
-3. A trace that says nothing of how a machine began (no `EnableProtection`, nothing assumed, no look that shows it unprotected)
-   may begin in mid-life: what is rejected then is judged once more with a gap before everything, in which writes and faults are
-   unseen, too. If that explains it, the case is inconclusive, and what to add to the trace is told. A case that a run recorded
-   begins when the system was started, and is never taken so.
+   A gap stands for operations only: writes and faults that nobody told are `unseen` in the case, or they did not happen.
+3. A trace that says nothing of how a machine began may begin in mid-life: what is rejected then is judged once more with a gap
+   before everything, in which writes and faults are unseen, too. If that explains it, the case is inconclusive, and what to add
+   to the trace is told. What says it: an `EnableProtection` that was accepted or is assumed; before what is rejected, a look that
+   shows the machine unprotected at the primary site, with no failover (one that was failed over, or migrated, is often shown
+   unprotected as well). A case that a run recorded begins when the system was started, and is never taken so.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import attrs
 
 from siteproof.conformance.case import Operate
 from siteproof.conformance.closure import Promised
-from siteproof.conformance.driver import Observation, Rejected, Unknown
+from siteproof.conformance.driver import Accepted, Observation, Unknown
 from siteproof.conformance.events import GENERAL
 from siteproof.conformance.oracle import Event, Factor, Overflow
 from siteproof.conformance.search import LIMIT
@@ -83,18 +85,21 @@ def named(gaps: Iterable[Entry]) -> str:
 
 
 def begins(case: TraceCase, machine: str, until: int) -> bool:
-    """Whether the entries up to `until` say how the machine's life begins."""
-    return case.found is not None or any(_begins(entry, machine) for entry in case.entries[: until + 1])
+    """Whether the entries up to `until`, the one that is rejected, say how the machine's life begins."""
+    return case.recorded or any(_enabled(entry, machine) for entry in case.entries[: until + 1]) or any(
+        _shown_fresh(entry, machine) for entry in case.entries[:until])
 
 
-def _begins(entry: Entry, machine: str) -> bool:
-    seen = entry.seen.get(machine)
-    if seen is not None and seen.protection == "none":
-        return True
+def _enabled(entry: Entry, machine: str) -> bool:
     command = entry.command
     if not isinstance(command, Operate) or command.machine != machine or entry.skipped:
         return False
-    return bool(entry.assumed) or (command.operation == "EnableProtection" and not isinstance(entry.answer, Rejected))
+    return bool(entry.assumed) or (command.operation == "EnableProtection" and isinstance(entry.answer, Accepted))
+
+
+def _shown_fresh(entry: Entry, machine: str) -> bool:
+    seen = entry.seen.get(machine)
+    return seen is not None and (seen.protection, seen.active, seen.failover) == ("none", "primary", "none")
 
 
 def ago(case: TraceCase) -> TraceCase:
@@ -107,8 +112,9 @@ def how_to_begin(case: TraceCase, machine: str, promised: Promised) -> str:
     first = next((entry.line for entry in case.entries), case.line + 1)
     row = {"kind": "operation", "machine": machine, "operation": "EnableProtection", "answer": "accepted"}
     line = json.dumps(row | {"assumed": "protected before the trace begins"}, ensure_ascii=False)
+    blind = "" if case.unseen >= set(UNSEEN) else f', and in the line of the case "unseen": {json.dumps(list(UNSEEN))}'
     others = [o for o in ("PlannedFailover", "UnplannedFailover", "Commit", "ReverseReplicate") if o in promised.commands]
     return (
         f"the trace says nothing of {machine} before this, and a case starts unprotected; if {machine} was protected already, "
-        f"add before line {first}: {line} (and in the same way what had followed since, such as {others[0]})"
+        f"add before line {first}: {line} (and in the same way what had followed since, such as {others[0]}){blind}"
     )

@@ -95,7 +95,8 @@ class Entry:
 
 @attrs.frozen
 class TraceCase:
-    """One case of a trace. `found` is what the run itself said of it, where it was recorded: None when it said nothing."""
+    """One case of a trace. `recorded`: a run wrote it, from the start of its system. `found` is what the run itself said of it:
+    None when it said nothing."""
 
     line: int
     scenario: Scenario
@@ -105,6 +106,7 @@ class TraceCase:
     unseen: frozenset[str]
     entries: tuple[Entry, ...]
     found: Mapping[str, Any] | None = None
+    recorded: bool = False
 
 
 def told_view(view: View) -> dict[str, Any]:

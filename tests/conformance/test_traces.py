@@ -299,6 +299,7 @@ def test_what_no_operation_in_a_gap_explains_is_a_violation(tmp_path: Path) -> N
 
 
 PROTECTED = looked(protection="protected", active="primary", job=None)
+FRESH = looked(protection="none", active="primary", failover="none")
 
 
 @pytest.mark.parametrize(
@@ -308,6 +309,10 @@ PROTECTED = looked(protection="protected", active="primary", job=None)
         (asked("PlannedFailover"),),
         (looked(failover="committed", active="recovery"), asked("ReverseReplicate")),
         (looked(protection="protected", resync="required"),),
+        (looked(protection="none", active="recovery", failover="committed", job=None), asked("ReverseReplicate")),
+        (asked("DisableProtection") | looked(protection="none") | {"kind": "operation"},),
+        (asked("EnableProtection", None), looked(protection="protected", direction="reverse")),
+        (asked("EnableProtection", "rejected"), asked("Commit")),
     ],
 )
 def test_a_trace_that_begins_in_mid_life_accuses_nobody_and_tells_the_line_to_add(first: tuple[Row, ...], tmp_path: Path) -> None:
@@ -317,14 +322,49 @@ def test_a_trace_that_begins_in_mid_life_accuses_nobody_and_tells_the_line_to_ad
     assert told is not None
     row = json.loads(told[1])
     assert row["assumed"]
+    assert '"unseen": ["writes", "faults"]' in verdict.reason
     if first[0] == PROTECTED:
         assert judged(tmp_path / "t.ndjson", opened(HYPER_V), row, *first).outcome is Outcome.CONFORMS
+
+
+@pytest.mark.parametrize("seen", [{"received": 5}, {"resync": "required"}])
+def test_who_follows_the_advice_is_not_accused(seen: Row, tmp_path: Path) -> None:
+    first = looked(protection="protected", **seen)
+    verdict = judged(tmp_path / "t.ndjson", opened(HYPER_V), first)
+    told = re.search(r"add before line 3: ({.*?}).*(\"unseen\": .*])", verdict.reason)
+    assert told is not None
+    again = judged(tmp_path / "t.ndjson", opened(HYPER_V, **json.loads("{" + told[2] + "}")), json.loads(told[1]), first)
+    assert again.outcome is Outcome.CONFORMS
+
+
+def test_one_machines_assumption_does_not_hide_the_violation_of_another(tmp_path: Path) -> None:
+    other = {"kind": "operation", "machine": "m1", "answer": "accepted"}
+    case = {"kind": "case", "scenario": {"topology": HYPER_V, "machines": ["m0", "m1"]}}
+    theirs = (other | {"operation": "EnableProtection"}, other | {"operation": "Commit"})
+    verdict = judged(tmp_path / "t.ndjson", case, asked("Commit", assumed="somebody said so"), *theirs)
+    assert (verdict.outcome, verdict.line) == (Outcome.VIOLATION, 5)
+
+
+@pytest.mark.parametrize(("branch", "promise"), [({}, "P21"), ({"branch": 2}, "P21")])
+def test_a_write_that_is_lost_after_a_failover_is_not_its_fault(branch: Row, promise: str, tmp_path: Path) -> None:
+    write = {"kind": "write", "machine": "m0", "side": "recovery", "block": 1, "answer": "done", **branch}
+    lost = {**looked(active="recovery"), "read": {"m0": {"recovery": {"writes": {}}}}}
+    rows = (*BEGUN, asked("UnplannedFailover"), {"kind": "settle"}, write, lost)
+    verdict = judged(tmp_path / "t.ndjson", *rows)
+    assert verdict.divergence is not None
+    assert verdict.divergence.promise == promise
+
+
+def test_content_that_names_a_write_that_was_never_told_is_an_error_of_the_file(tmp_path: Path) -> None:
+    row = {**looked(active="primary"), "read": {"m0": {"primary": {"writes": {"3": 9}}}}}
+    with pytest.raises(TraceError, match="write 9 in primary"):
+        judged(tmp_path / "t.ndjson", *BEGUN, row)
 
 
 @pytest.mark.parametrize(
     "rows",
     [
-        (looked(protection="none"), looked(protection="protected")),
+        (FRESH, looked(protection="protected")),
         (PROTECTED, asked("PlannedFailover"), looked(job=None, failover="planned"), asked("ReverseReplicate")),
         (asked("EnableProtection"), asked("Commit")),
     ],
@@ -333,9 +373,20 @@ def test_what_nothing_before_it_explains_is_a_violation(rows: tuple[Row, ...], t
     assert judged(tmp_path / "t.ndjson", opened(HYPER_V), *rows).outcome is Outcome.VIOLATION
 
 
-def test_a_recorded_case_begins_at_its_beginning(tmp_path: Path) -> None:
-    rows = (opened(HYPER_V), asked("PlannedFailover"), {"kind": "case-end", "found": {}})
-    assert judged(tmp_path / "t.ndjson", *rows).outcome is Outcome.VIOLATION
+@pytest.mark.parametrize(
+    ("recorded", "last", "outcome"),
+    [
+        (False, {"found": {}}, Outcome.VIOLATION),
+        (True, None, Outcome.VIOLATION),
+        (False, {}, Outcome.INCONCLUSIVE),
+        (False, None, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_a_recorded_case_begins_at_its_beginning(recorded: bool, last: Row | None, outcome: Outcome, tmp_path: Path) -> None:
+    """Also one that was interrupted, and has no end."""
+    ends = () if last is None else ({"kind": "case-end", **last},)
+    verdict = judged(tmp_path / "t.ndjson", opened(HYPER_V, recorded=recorded), asked("PlannedFailover"), *ends)
+    assert verdict.outcome is outcome
 
 
 def test_what_is_half_a_line_can_be_mended_as_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from siteproof.model.promise import LEVEL
 from siteproof.model.promise.vocabulary import Failover, Job, Machine, Protection
 from siteproof.model.readings.python import compile_model, compile_predicate
 from siteproof.model.readings.smt import Named
-from siteproof.model.terms import And, Bool, Implies, Not
+from siteproof.model.terms import And, Bool, If, Implies, Not, Or
 from siteproof.model.witness import known_invariant
 
 from .proving import H2S, V2A, model_of
@@ -84,4 +84,14 @@ def test_parts_that_the_facts_decide_are_none() -> None:
 def test_conditions_under_conditions_are_parts_with_them() -> None:
     claim = always("nested", lambda m: Implies(moved(m), And(Implies(m.half, m.running), m.epoch >= 1)))
     first, second = parts_of(model_of(H2S), goal_of(H2S, claim))
-    assert first.condition.sexpr() in second.condition.sexpr()
+    assert first.condition.sexpr() in second.node.sexpr()
+    assert (first.inside, second.inside) == ("", first.key)
+    nested = goal_of(H2S, always("both", lambda m: And(Implies(unheard_of(m), Implies(m.half, m.running)), m.epoch >= 1)))
+    assert len(settled(H2S, nested).idle(nested)) == 1
+
+
+def test_an_if_in_other_words_is_an_if_and_a_choice_of_terms_is_none() -> None:
+    goal = goal_of(H2S, always("said otherwise", lambda m: And(Or(Not(unheard_of(m)), m.running), m.epoch >= 1)))
+    assert len(settled(H2S, goal).idle(goal)) == 1
+    chosen = goal_of(H2S, always("chosen", lambda m: And(If(unheard_of(m), m.running, m.epoch >= 1), m.epoch >= 1)))
+    assert parts_of(model_of(H2S), chosen) == []

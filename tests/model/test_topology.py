@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from siteproof.model.control_paths import DERIVED
 from siteproof.model.errors import Problem, SiteproofError, SpecError, UsageError
+from siteproof.model.overlay import read_overlay
 from siteproof.model.requirements import load_sections, requirement_ids
 from siteproof.model.specfile import SpecFile, dotted
 from siteproof.model.topology import (
@@ -524,6 +525,23 @@ def test_a_changed_fact_does_not_keep_the_reason_of_the_value_before(tmp_path: P
     assert load_topology(file).why[changed].reason == "No reason is given."
     file.write_text(text + f'[why."{changed}"]\nkind = "decision"\nrequirements = []\nreason = "Ours."\n', encoding="utf-8")
     assert load_topology(file).why[changed].reason == "Ours."
+
+
+def test_nothing_of_the_former_reason_stands_beside_a_new_one(tmp_path: Path) -> None:
+    text = HEAD + '[alarm]\nwhile_paused = false\n[why."alarm.while_paused"]\nreason = "We are in a hurry."\n'
+    reason = parse_topology(text, "own.toml").why["alarm.while_paused"]
+    assert (reason.kind, reason.requirements, reason.reason) == (Basis.DECISION, (), "We are in a hurry.")
+    overlay = tmp_path / "over.toml"
+    overlay.write_text("[alarm]\nwhile_paused = false\n", encoding="utf-8")
+    assert load_topology(V2A, [read_overlay(overlay)]).why["alarm.while_paused"].reason == "No reason is given."
+
+
+def test_links_that_are_none_in_what_is_extended_are_told(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(f'format = 1\nid = "bad"\nextends = "{V2A}"\nlinks = 5\n', encoding="utf-8")
+    file = tmp_path / "own.toml"
+    file.write_text('format = 1\nid = "own"\nextends = "bad.toml"\n[[links]]\nfrom = "a"\nto = "b"\n', encoding="utf-8")
+    with pytest.raises(SpecError):
+        load_topology(file)
 
 
 def test_a_fact_that_is_said_again_keeps_its_reason() -> None:
