@@ -24,6 +24,7 @@ from siteproof.impl.diskset import DiskSet
 from siteproof.impl.flows import FLOWS
 from siteproof.impl.group import ReplicationGroup
 from siteproof.impl.keeping import Keeper
+from siteproof.impl.replication import ReplicationControl
 from siteproof.impl.simulated_disk import Crash
 from siteproof.impl.store import PLACES
 from siteproof.impl.values import SIDES
@@ -176,13 +177,24 @@ def test_nothing_is_lost_in_walks_through_many_crashes(flow: str, tmp_path: Path
 
 @pytest.mark.parametrize(("mistake", "text"), [
     (lambda: mock.patch.object(Vault, "new_answers", return_value=[]), "a retry of"),
-    (lambda: forgets(target, "received"), ""),
+    (lambda: forgets(agent, "number"), "is stuck"),
     (lambda: mock.patch.object(CarefulDisk, "flush"), ""),
 ])  # fmt: skip
 def test_a_walk_finds_what_is_forgotten(mistake: Callable[[], AbstractContextManager[Any]], text: str, tmp_path: Path) -> None:
     with mistake():
         found = walks(topology_of(HYPER_V), tmp_path, range(20)).findings
     assert any(text in finding.text for finding in found)
+
+
+def test_a_target_that_forgets_what_it_has_received_is_told_by_its_counts(tmp_path: Path) -> None:
+    """With the comparison of counts at a restart it is resynchronised; without it writes are lost."""
+    compared, bare = tmp_path / "compared", tmp_path / "not compared"
+    compared.mkdir()
+    bare.mkdir()
+    with forgets(target, "received"):
+        assert not walks(topology_of(HYPER_V), compared, range(20)).findings
+        with mock.patch.object(ReplicationControl, "check_counts"):
+            assert walks(topology_of(HYPER_V), bare, range(20)).findings
 
 
 def numbers_begin_again(of: ReplicationGroup, name: str, members: Mapping[str, Any]) -> None:
