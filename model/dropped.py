@@ -7,9 +7,9 @@ Rules
 3. A precondition less allows more and does nothing else: the mutant's steps are the model's and those of the changed action, so
    only that action is compiled for it. For the same reason no action is asked anew whose consecution leans on nothing that fell.
 4. A walk goes deeper than a search. It begins again and again at states in which only this precondition refuses; where none is
-   known, they are looked for, nearest first. A run that breaks a claim is made shorter by a search among the actions that it
-   took. Where there seem to be none at all, that is asked as a claim about the model as it is: its proof makes the
-   precondition a defensive one.
+   known, they are looked for from states that are unlike each other, nearest first. A run that breaks a claim is made shorter by
+   a search among the actions that it took. Where there seem to be none at all, that is asked as a claim about the model as it
+   is: its proof makes the precondition a defensive one.
 5. In a crowd an action is every machine's, and its precondition is dropped for all of them at once.
 6. A claim that asks what an action grants is read over the mutant (`siteproof.model.claims`, rule 5): "never granted" breaks as
    soon as a state is reached in which only the precondition refused.
