@@ -97,7 +97,7 @@ class ReplicationAgent:
         self.in_flight: DataMessage | None = None
         self.copy: BaseCopy | None = None
         self.marks: list[tuple[int, str]] = []
-        """Marks of a group's barrier that have not arrived: behind which write, and the barrier's name; volatile."""
+        """Marks that have not arrived: behind which write, and their names (a barrier's, or frozen applications'); volatile."""
         self._disks = disks
         self._logs = list(logs)
         self._space = space

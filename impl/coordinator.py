@@ -34,9 +34,10 @@ from .control import Job, StepResult
 from .copying import CopySteps
 from .ending import EndingSteps
 from .failover import FailoverSteps
+from .freezing import ApplicationPoints
 from .resync import ResyncSteps
 from .testfailover import TestFailoverSteps
-from .values import SIDES, Operation
+from .values import APP_CONSISTENT, SIDES, Operation
 
 __all__ = ["ConfigurationServer", "Coordinator", "Job", "Provider", "StepResult"]
 
@@ -44,7 +45,7 @@ SOURCE_UNREADABLE = "SourceUnreadable"
 _Step = Callable[[Job, float], StepResult]
 
 
-class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, EndingSteps):
+class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, EndingSteps, ApplicationPoints):
     """Runs the jobs of one machine.
 
     Overridable: every ``step_*`` method, :meth:`contact`, :meth:`is_drained`, :meth:`source_is_off`,
@@ -75,6 +76,8 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, Endi
         assert self.record.points_at is not None
         if job.point == "latest-processed":
             job.point = self.sides[self.record.points_at].target.points[-1].id
+        elif job.point == "latest-app-consistent":
+            job.point = next(p.id for p in reversed(self.points) if p.kind == APP_CONSISTENT)
         if job.point not in (None, "latest"):
             self.record.in_use.add(job.point or "")
 

@@ -4,7 +4,8 @@ A common point has to respect what one machine may have known of another: if a w
 write y was issued on another, and y is in the point, so is x (P5). Members agree on it over their own port (20004) by a barrier:
 
 ==========  ===========================================================================================================
-freeze      each member stops acknowledging writes; those that are issued wait
+freeze      each member freezes its applications, if the point is to be app-consistent (:mod:`.freezing`), and stops acknowledging
+            writes; those that are issued wait
 cut         when all have frozen: each marks its place in its own stream of changes
 release     when all have cut: each goes on, and says whether it was frozen all the time
 arrive      when all were: every target holds a tentative point at the mark; when the last mark has arrived all of them become
@@ -23,6 +24,7 @@ Rules:
   replication does not stand back for the others;
 * barriers are numbered, and a later one has a higher number. After a restart the numbers go on from those of the points that
   there are, so that no name is in use twice and the newest of the common points is the last one made;
+* if the applications of one member cannot be frozen, the point is crash-consistent at all of them (P24);
 * which points are common is asked of the points themselves: the newest name that all members still advertise. Pruning at one
   member therefore takes a common point from all of them;
 * *latest processed* is each machine's own newest point, also in a group.
@@ -37,7 +39,8 @@ import attrs
 from .coordinator import Coordinator
 from .errors import UsageError
 from .flows import Flow
-from .values import Point, other
+from .freezing import next_due
+from .values import APP_CONSISTENT, CRASH_CONSISTENT, Point, other
 from .vm_host import VmHost
 
 __all__ = ["HOLD_LIMIT", "NO_COMMON_POINT", "Ask", "ReplicationGroup", "checked_groups"]
@@ -72,6 +75,8 @@ class ReplicationGroup:
         self.phase = ""
         self.barrier = ""
         """Name of the barrier that runs, or ran last."""
+        self.kind = CRASH_CONSISTENT
+        """Kind of the point that it is about."""
         self.isolated: set[str] = set()
         """Members that the others cannot reach on their port."""
         targets = [side.target for coordinator in self.members.values() for side in coordinator.sides.values()]
@@ -109,7 +114,15 @@ class ReplicationGroup:
         self._made += 1
         self._began = now
         self.barrier = f"{self.name}-{self._made}"
+        self.kind = APP_CONSISTENT if self.app_point_due(now) else CRASH_CONSISTENT
         return self._enter("freeze")
+
+    def app_point_due(self, now: float) -> bool:
+        """Whether the interval of app-consistent points has passed since the newest common one."""
+        coordinator = next(iter(self.members.values()))
+        hours = coordinator.policy.app_consistent_hours
+        newest = max((p.cut_at for p in coordinator.points if p.group and p.kind == APP_CONSISTENT), default=0.0)
+        return bool(hours) and now >= next_due(newest, hours * 3600)
 
     def _enter(self, phase: str) -> list[Ask]:
         self.phase = phase
@@ -165,9 +178,11 @@ class ReplicationGroup:
         coordinator = self.members[member]
         return coordinator.sides[coordinator.record.active].host
 
-    def freeze(self, member: str, name: str, now: float) -> bool:  # noqa: ARG002
-        """Hold back every write from now on."""
+    def freeze(self, member: str, name: str, now: float) -> bool:
+        """Hold back every write from now on; before that, freeze the applications where they have to be."""
         host = self._host(member)
+        if self.kind == APP_CONSISTENT and not host.quiesce(now):
+            self.kind = CRASH_CONSISTENT
         host.frozen = True
         self._frozen[member] = (name, host.epoch, host.acknowledged)
         return True
@@ -191,6 +206,7 @@ class ReplicationGroup:
         held = self.held(member, name)
         if self._frozen.get(member, ("",))[0] == name:
             self._host(member).frozen = False
+            self._host(member).thaw()
             del self._frozen[member]
         return held
 
@@ -216,7 +232,7 @@ class ReplicationGroup:
             targets.append(coordinator)
         self.phase = ""
         for coordinator in targets:
-            coordinator.adopt(self.barrier, self._began, now)
+            coordinator.adopt(self.barrier, self._began, now, self.kind)
             if NO_COMMON_POINT in coordinator.record.alerts:
                 coordinator.record.alerts.remove(NO_COMMON_POINT)
         return True

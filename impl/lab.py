@@ -36,9 +36,9 @@ from .process_server import ProcessServer
 from .simulation import Receiver, Simulation
 from .store import RealStorage, Storage
 from .target import MasterTarget, ReplicaHost, StorageAccount
-from .values import BLOCK, HOST_OPERATIONS, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, other
+from .values import APP_CONSISTENT, BLOCK, HOST_OPERATIONS, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, other
 from .vault import Answer, Situation, Vault
-from .vm_host import VmHost
+from .vm_host import Freezer, VmHost
 
 __all__ = ["ROLES", "Lab"]
 
@@ -100,6 +100,7 @@ class Lab:
         groups: replication groups by name: machines with recovery points in common.
         plans: recovery plans.
         hooks: what carries out the scripts of plans, by name.
+        freezers: the freeze hooks of workloads, by machine (:mod:`.freezing`).
 
     Raises:
         TopologyError: the topology cannot be used; UnknownFlowError if its flow is not implemented.
@@ -126,6 +127,7 @@ class Lab:
         groups: Mapping[str, Sequence[str]] | None = None,
         plans: Sequence[RecoveryPlan] = (),
         hooks: Mapping[str, Hook] | None = None,
+        freezers: Mapping[str, Freezer] | None = None,
     ) -> None:
         self.topology = topology if isinstance(topology, Topology) else load_topology(Path(topology))
         self.flow = flow_of(self.topology)
@@ -137,6 +139,7 @@ class Lab:
             given.setdefault("temporary-process-server", given["process-server"])
         self._classes: dict[str, Any] = {**ROLES, **given}
         self._sync = sync
+        self._freezers = dict(freezers or {})
         self._least_log = least_log
         self._workdir = Path(workdir)
         self._bases: list[BaseImage] = []
@@ -248,6 +251,7 @@ class Lab:
                 max(self._least_log, sum(sizes) // 2),
             )
             host = self._classes["vm-host"](machine, side, disks, agent, authority=side == PRIMARY)
+            host.freezer = self._freezers.get(machine)
             target = self._classes[self.flow.targets[side]](machine, side, disks, host, self._space, self._codec)
             target.thins = self.flow.thins_points
             at = Side(host, agent, target, f"{machine}/{side}/agent", f"{machine}/{side}/target")
@@ -320,6 +324,7 @@ class Lab:
             target_up=self._simulation.up(other(record.active)),
             active_up=self._simulation.up(record.active),
             points=frozenset(p.id for p in self._points(coordinator)),
+            app_point=any(p.kind == APP_CONSISTENT for p in self._points(coordinator)),
         )
         return self._vault.judge(record, operation, point, situation)
 

@@ -52,6 +52,8 @@ class Policy:
     retention_hours: float = 24
     replication_interval_seconds: float = 0
     """0 means continuous replication."""
+    app_consistent_hours: float = 1
+    """0 means that applications are never frozen."""
 
 
 @attrs.frozen(slots=True)

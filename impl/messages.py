@@ -32,7 +32,9 @@ class ChangeBatch:
     writes: tuple[Tracked, ...]
     payload: Extent | None = None
     mark: str = ""
-    """Where not empty: the barrier whose mark is behind the last write. A batch with a mark may have no writes."""
+    """Where not empty: the name of the mark behind the last write, a barrier's or that of frozen applications. A batch with a
+    mark may have no writes.
+    """
 
 
 @attrs.frozen(slots=True)

@@ -118,13 +118,13 @@ class ReplicationControl:
             self.cut(other(self.session), now)
             target.prune(now, self.policy.retention_hours * 3600, self.record.pinned)
 
-    def adopt(self, barrier: str, began: float, now: float) -> None:
+    def adopt(self, barrier: str, began: float, now: float, kind: str) -> None:
         """The tentative point of a barrier that began then becomes a recovery point; then prune by retention."""
         if self.session is not None:
             self.record.points_made += 1
             self.record.points_at = other(self.session)
             target = self.sides[other(self.session)].target
-            target.adopt(barrier, f"p{self.record.points_made}", began)
+            target.adopt(barrier, f"p{self.record.points_made}", began, kind, barrier)
             target.prune(now, self.policy.retention_hours * 3600, self.record.pinned)
 
     @property

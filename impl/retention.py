@@ -10,8 +10,9 @@ VMware, physical to Azure    so many are kept, besides: all of the last two hour
 ===========================  =================================================================================================
 
 Of the points of a period the oldest stays, so that what was kept once is kept until it is too old; one that a replication group
-has in common goes before all others, so that members keep the same. Periods are counted from the start of virtual time, and so
-are the same for all members.
+has in common goes before all others, so that members keep the same, and an app-consistent one before what is left. The newest
+app-consistent point is not thinned: somebody may ask for it by that name. Periods are counted from the start of virtual time, and
+so are the same for all members.
 
 Source: the public answers on VMware recovery points (reference: pruning, recovery points).
 """
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .values import Point
+from .values import APP_CONSISTENT, Point
 
 __all__ = ["ALL_WITHIN", "HOUR", "to_prune"]
 
@@ -42,14 +43,15 @@ def to_prune(points: Sequence[Point], now: float, retention: float, in_use: Coll
     gone = []
     kept: dict[tuple[float, int], Point] = {}
     older = points[:-1]
-    # Common points first, then by age: whoever comes first in a period stays.
-    for point in sorted(older, key=lambda p: (not p.group, p.cut_at)) if thins else older:
+    newest_app = next((p for p in reversed(points) if p.kind == APP_CONSISTENT), None)
+    # Common points first, then app-consistent ones, then by age: whoever comes first in a period stays.
+    for point in sorted(older, key=lambda p: (not p.group, p.kind != APP_CONSISTENT, p.cut_at)) if thins else older:
         age = now - point.cut_at
         if point.id in in_use:
             continue
         if age > retention:
             gone.append(point)
-        elif thins and age > ALL_WITHIN:
+        elif thins and age > ALL_WITHIN and point is not newest_app:
             period = _period(age, retention)
             if kept.setdefault((period, int(point.cut_at // period)), point) is not point:
                 gone.append(point)

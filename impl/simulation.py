@@ -37,6 +37,7 @@ from .errors import IntegrityError, UsageError
 from .extents import Extent
 from .fleet import Fleet
 from .flows import Flow
+from .freezing import next_due
 from .messages import Message, Send
 from .network import RESEND_AFTER, Line, Network
 from .process_server import ProcessServer, ProcessServerRoute
@@ -64,6 +65,10 @@ def _nowhere(extent: Extent) -> bytes:
     raise IntegrityError(f"{extent}: nobody reads bytes here")
 
 
+Timed = tuple[float, int, Callable[[], None]]
+"""When something happens, a number that tells apart what happens at the same time, and what to do."""
+
+
 class Receiver(Protocol):
     """A component that messages can be delivered to."""
 
@@ -78,6 +83,7 @@ class Agenda:
     step: bool = False
     turn: float = math.inf
     cut: bool = False
+    freeze: bool = False
 
 
 class Simulation:
@@ -103,7 +109,9 @@ class Simulation:
         self._rng = rng
         noise = random.Random(rng.getstate()[1][0])
         self.line = Line(network or Network(), noise, read)
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._queue: list[Timed] = []
+        self._clock: list[Timed] = []
+        """What happens by the clock alone: it is run when time passes it, and nobody lets time pass for it."""
         self._order = 0
         self._breaks = 0
         self._agenda: dict[str, Agenda] = {}
@@ -304,6 +312,18 @@ class Simulation:
                 return
             agenda.cut = True
             self._at(due, partial(self._cut, machine))
+        if not agenda.freeze and coordinator.should_freeze():
+            if self.fleet is None or self.fleet.group_of(machine) is None:
+                agenda.freeze = True
+                self._order += 1
+                due = next_due(self.now, coordinator.policy.app_consistent_hours * 3600)
+                timed: Timed = (due, self._order, partial(self._freeze, machine))
+                heapq.heappush(self._clock, timed)
+
+    def _freeze(self, machine: str) -> None:
+        self._agenda[machine].freeze = False
+        self.coordinators[machine].freeze_applications(self.now)
+        self.kick(machine)
 
     def _step(self, machine: str) -> None:
         self._agenda[machine].step = False
@@ -354,6 +374,7 @@ class Simulation:
         except IntegrityError:
             if breaks is not None and self._is_awaited(send.message):
                 self.coordinators[machine].distrust()
+        self.coordinators[machine].take_app_mark(self.now)
         self.kick(machine)
 
     def _is_awaited(self, message: Message) -> bool:
@@ -377,8 +398,12 @@ class Simulation:
             raise
         self.keep()
 
+    def _first(self) -> list[Timed]:
+        """Where the next event is: among those that something waits for, or among the clock's."""
+        return self._clock if self._clock and (not self._queue or self._clock[0] < self._queue[0]) else self._queue
+
     def _run_next(self) -> None:
-        time, _, action = heapq.heappop(self._queue)
+        time, _, action = heapq.heappop(self._first())
         self.now = max(self.now, time)
         self.events += 1
         try:
@@ -398,7 +423,7 @@ class Simulation:
     def advance(self, seconds: float) -> None:
         """Let virtual time pass, with everything that falls due."""
         end = self.now + seconds
-        while self._queue and self._queue[0][0] <= end:
+        while (first := self._first()) and first[0][0] <= end:
             self._run_next()
         self.now = end
         with self.event():

@@ -28,12 +28,11 @@ from .errors import IntegrityError
 from .extents import Extent, ExtentSpace, digest_of
 from .messages import Ack, ChangeBatch, Compare, CopyChunk, Message, Send
 from .retention import ALL_WITHIN, to_prune
-from .values import BLOCK, Point
+from .values import BLOCK, CRASH_CONSISTENT, Point
 from .vm_host import VmHost
 
 __all__ = ["MasterTarget", "ReplicaHost", "ReplicationTarget", "StorageAccount"]
 
-CRASH_CONSISTENT = "crash-consistent"
 CHECKED_BLOCKS = 16_384
 """Places of which one step reads what is staged there: 64 MiB of a disk."""
 _KEPT = ("accepting", "received", "after", "reply_to", "spoiled")
@@ -59,7 +58,9 @@ class ReplicationTarget:
         self.thins = False
         """Whether old points are thinned before retention removes them."""
         self.tentative: dict[str, Point] = {}
-        """Cuts at the marks of a group's barrier, by its name: recovery points as soon as every member has one."""
+        """Cuts at marks, by their names. That of frozen applications becomes a recovery point at once, a barrier's as soon as
+        every member has one.
+        """
         self.reply_to = ""
         self._disks = disks
         self._staging: DiskSet | None = None
@@ -265,13 +266,15 @@ class ReplicationTarget:
         return point
 
     def note_mark(self, name: str, now: float) -> None:
-        """The mark of a barrier has arrived: keep what has been received until here."""
+        """A mark has arrived: keep what has been received until here."""
         if name not in self.tentative:
             self.tentative[name] = Point("", CRASH_CONSISTENT, self._disks.cut(), self.received, now, name)
 
-    def adopt(self, name: str, as_id: str, cut_at: float) -> None:
-        """A tentative point becomes a recovery point, in its place among the others; every member gives it the same time."""
-        point = attrs.evolve(self.tentative.pop(name), id=as_id, cut_at=cut_at)
+    def adopt(self, name: str, as_id: str, cut_at: float, kind: str, group: str = "") -> None:
+        """A tentative point becomes a recovery point, in its place among the others. ``group``: the barrier that made it, if one
+        did; every member then gives it the same time.
+        """
+        point = attrs.evolve(self.tentative.pop(name), id=as_id, cut_at=cut_at, kind=kind, group=group)
         self.points.append(point)
         self.points.sort(key=lambda p: p.position)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import attrs
 
 __all__ = [
+    "APP_CONSISTENT",
     "BLOCK",
+    "CRASH_CONSISTENT",
     "HOST_OPERATIONS",
     "OPERATIONS",
     "PRIMARY",
@@ -26,6 +28,9 @@ __all__ = [
 
 BLOCK = 4096
 """Bytes of one block: the unit of writes, of tracking and of transfer."""
+
+CRASH_CONSISTENT, APP_CONSISTENT = "crash-consistent", "app-consistent"
+"""Kinds of recovery points: as if power had failed then, and as if the applications had been stopped (:mod:`.freezing`)."""
 
 PRIMARY = "primary"
 RECOVERY = "recovery"

@@ -97,6 +97,8 @@ class Situation:
     active_up: bool
     points: frozenset[str]
     """Ids of the advertised points."""
+    app_point: bool = False
+    """Whether one of them is app-consistent."""
 
 
 _FAILED_OVER = ("planned", "unplanned")
@@ -218,7 +220,8 @@ class Vault:
             return Code.TARGET_DOWN
         if operation in (Operation.UNPLANNED, Operation.TEST, Operation.CHANGE):
             general = ("latest-processed",) if operation == Operation.CHANGE else (None, "latest", "latest-processed")
-            if point not in general and point not in situation.points:
+            app = point == "latest-app-consistent" and operation != Operation.CHANGE and situation.app_point
+            if not app and point not in general and point not in situation.points:
                 return Code.POINT_NOT_FOUND
         return None
 

@@ -17,6 +17,7 @@ Rules:
   is required, which drops the logs, so that the number may be given to the next write;
 * a guest starts only where the host believes to be the machine; whoever has not been told otherwise believes it still,
   which is why an old source may come back running;
+* applications are frozen for an app-consistent point by a hook of the workload's; then the cache is flushed (:mod:`.freezing`);
 * *fencing* stops the guest at once, takes the authority away and teaches the new epoch, all in one durable step (P3).
 """
 
@@ -24,12 +25,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from .agent import ReplicationAgent
 from .diskset import DiskSet
 
-__all__ = ["Guest", "VmHost"]
+__all__ = ["Freezer", "Guest", "VmHost"]
+
+
+class Freezer(Protocol):
+    """The freeze hook of a machine's workload."""
+
+    def freeze(self, machine: str) -> bool:
+        """Bring everything that applications hold in memory to the disk, and write nothing until :meth:`thaw`.
+
+        Returns:
+            Whether it came about. :meth:`thaw` follows in any case.
+        """
+
+    def thaw(self, machine: str) -> None:
+        """Go on."""
 
 
 class Guest:
@@ -58,6 +73,9 @@ class VmHost:
         """Whether the guest waits for its boot group of a recovery plan: it starts when it is let go."""
         self.frozen = False
         """Whether acknowledgements are held back by the barrier of a replication group; volatile."""
+        self._quiet = False
+        self.freezer: Freezer | None = None
+        """The workload's freeze hook; without one, what applications write is on the disk as far as the guest has flushed it."""
 
     def head(self) -> dict[str, Any]:
         """What has to survive; plain values. The guest and its cache do not, but whether it ran does."""
@@ -105,6 +123,25 @@ class VmHost:
         while cache:
             self.acknowledge(*cache[0], now)
             cache.popleft()
+
+    def quiesce(self, now: float) -> bool:
+        """Freeze the applications, then flush the guest's cache; whether both came about. :meth:`thaw` has to follow."""
+        if not self.guest.running:
+            return False
+        self._quiet = True
+        if self.freezer is not None and not self.freezer.freeze(self.machine):
+            return False
+        try:
+            self.flush(now)
+        except OSError:
+            return False
+        return True
+
+    def thaw(self) -> None:
+        """The applications go on, if they were to stand still."""
+        if self._quiet and self.freezer is not None:
+            self.freezer.thaw(self.machine)
+        self._quiet = False
 
     # ----------------------------------------------------------------------------------------------------- power
 

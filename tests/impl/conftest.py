@@ -1,4 +1,4 @@
-"""Topologies and images for the tests of the implementation."""
+"""Topologies and images for the tests of the implementation. Applications are frozen where a test asks for it only."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ carries = "data"
 encrypted = true
 [policy]
 crash_consistent_minutes = 5
+app_consistent_hours = 0
 retention_hours = 24
 [capabilities]
 ignored = true
@@ -76,6 +77,7 @@ to = "replica"
 carries = "data"
 [policy]
 crash_consistent_minutes = 5
+app_consistent_hours = 0
 retention_hours = 2
 replication_interval_seconds = 30
 """
@@ -88,6 +90,8 @@ kind = "physical-host"
 place = "primary-site"
 [components.primary-machine]
 host = "server"
+[policy]
+app_consistent_hours = 0
 """
 
 VMM = """
@@ -121,6 +125,7 @@ carries = "data"
 encrypted = true
 [policy]
 crash_consistent_minutes = 5
+app_consistent_hours = 0
 retention_hours = 2
 replication_interval_seconds = 30
 """
@@ -136,6 +141,7 @@ removed = true
 host = "hyper-v-host"
 [policy]
 replication_interval_seconds = 30
+app_consistent_hours = 0
 """
 
 SCOUT = """
@@ -160,6 +166,8 @@ place = "far"
 [components.far-target]
 kind = "master-target"
 place = "far"
+[policy]
+app_consistent_hours = 0
 """
 
 TOPOLOGIES = {"v2a": V2A, "p2a": P2A, "vmm": VMM, "hv": HV, "scout": SCOUT, "h2s": H2S}

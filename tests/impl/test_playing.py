@@ -218,7 +218,7 @@ class NeverCleansUp(Provider):
 
 WRITE = '[[steps]]\nwrite = 5\nworkload = "w"\n'
 MORE = f'{WRITE}[[steps]]\nadvance = "6m"\n'
-LATER = f'{WRITE}[[steps]]\nadvance = "150m"\n[[steps]]\nsettle = true\n'
+LATER = f'{WRITE}[[steps]]\nadvance = "200m"\n[[steps]]\nsettle = true\n'
 TO_A_POINT = MORE + MORE + '[[steps]]\nfault = "primary-site"\n[[steps]]\nrequest = "UnplannedFailover"\npoint = "p2"\n'
 CLEANUP = '[[steps]]\nrequest = "TestFailoverCleanup"\n'
 UNDER_TEST = '[[steps]]\nrequest = "TestFailover"\npoint = "p1"\n'
