@@ -37,7 +37,7 @@ from .failover import FailoverSteps
 from .freezing import ApplicationPoints
 from .resync import ResyncSteps
 from .testfailover import TestFailoverSteps
-from .values import APP_CONSISTENT, SIDES, Operation
+from .values import APP_CONSISTENT, LATEST_APP_CONSISTENT, SIDES, Operation
 
 __all__ = ["ConfigurationServer", "Coordinator", "Job", "Provider", "StepResult"]
 
@@ -76,7 +76,7 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, Endi
         assert self.record.points_at is not None
         if job.point == "latest-processed":
             job.point = self.sides[self.record.points_at].target.points[-1].id
-        elif job.point == "latest-app-consistent":
+        elif job.point == LATEST_APP_CONSISTENT:
             job.point = next(p.id for p in reversed(self.points) if p.kind == APP_CONSISTENT)
         if job.point not in (None, "latest"):
             self.record.in_use.add(job.point or "")

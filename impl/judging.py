@@ -30,7 +30,7 @@ from .plan import LATEST_COMMON, PlanRun, RunState
 from .retention import ALL_WITHIN
 from .scenario import Scenario
 from .simulation import CHANGE_LOG
-from .values import TEST, Operation, Status, other
+from .values import APP_CONSISTENT, LATEST_APP_CONSISTENT, TEST, Operation, Status, other
 
 __all__ = ["Judge", "MachineOutcome", "Outcome", "Unlike"]
 
@@ -128,9 +128,12 @@ class Judge:
 
     def wants(self, machine: str, point: str | None) -> None:
         """A failover or a test of one was asked for, to a point."""
+        now = self._lab.status(machine)
+        if point == LATEST_APP_CONSISTENT:
+            point = next(p.id for p in reversed(now.points) if p.kind == APP_CONSISTENT)
         self._wanted[machine] = point
         sure = self._newest_common(machine) if point == LATEST_COMMON else None
-        self._floor[machine] = self._sure(machine, self._lab.status(machine)) if sure is None else sure
+        self._floor[machine] = self._sure(machine, now) if sure is None else sure
 
     def _newest_common(self, machine: str) -> int | None:
         """What the machine held at the newest point that its group has in common."""

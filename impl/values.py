@@ -13,6 +13,7 @@ __all__ = [
     "BLOCK",
     "CRASH_CONSISTENT",
     "HOST_OPERATIONS",
+    "LATEST_APP_CONSISTENT",
     "OPERATIONS",
     "PRIMARY",
     "RECOVERY",
@@ -31,6 +32,9 @@ BLOCK = 4096
 
 CRASH_CONSISTENT, APP_CONSISTENT = "crash-consistent", "app-consistent"
 """Kinds of recovery points: as if power had failed then, and as if the applications had been stopped (:mod:`.freezing`)."""
+
+LATEST_APP_CONSISTENT = "latest-app-consistent"
+"""What names the newest app-consistent point, where a point is asked for."""
 
 PRIMARY = "primary"
 RECOVERY = "recovery"

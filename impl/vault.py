@@ -34,7 +34,7 @@ import attrs
 
 from .errors import UsageError
 from .flows import Flow
-from .values import OPERATIONS, PRIMARY, RECOVERY, Code, Operation, PointInfo, Status
+from .values import LATEST_APP_CONSISTENT, OPERATIONS, PRIMARY, RECOVERY, Code, Operation, PointInfo, Status
 
 __all__ = ["Answer", "MachineRecord", "Situation", "Vault"]
 
@@ -220,7 +220,7 @@ class Vault:
             return Code.TARGET_DOWN
         if operation in (Operation.UNPLANNED, Operation.TEST, Operation.CHANGE):
             general = ("latest-processed",) if operation == Operation.CHANGE else (None, "latest", "latest-processed")
-            app = point == "latest-app-consistent" and operation != Operation.CHANGE and situation.app_point
+            app = point == LATEST_APP_CONSISTENT and operation != Operation.CHANGE and situation.app_point
             if not app and point not in general and point not in situation.points:
                 return Code.POINT_NOT_FOUND
         return None

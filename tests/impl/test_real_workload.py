@@ -14,11 +14,14 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 
 from siteproof.impl.flows import FLOWS
 from siteproof.impl.lab import Lab
+from siteproof.impl.loader import Topology, load_topology
 from siteproof.impl.values import BLOCK, PRIMARY, RECOVERY, Operation
 
 from .conftest import ALL
@@ -150,11 +153,11 @@ class Guest:
 class Story:
     """A machine with that workload under one flow."""
 
-    def __init__(self, folder: Path, topology: Path, durable: bool) -> None:
+    def __init__(self, folder: Path, topology: Path | Topology, **options: Any) -> None:
         self.folder = folder
         self.image = make_file_system(folder)
         self.guest = Guest(folder, self.image)
-        self.lab = Lab(topology, {"m": [self.image]}, folder / "work", durable=durable)
+        self.lab = Lab(topology, {"m": [self.image]}, folder / "work", **options)
         self.topology = topology
         self.counts: dict[str, int] = {}
         self._looks = 0
@@ -208,6 +211,16 @@ class Story:
         assert ids == list(range(1, len(ids) + 1))
         return image, len(ids)
 
+    def without_the_log(self, where: str) -> int:
+        """Transactions in the database file alone."""
+        image, place = self.folder / "alone.img", self.folder / "alone.db"
+        image.write_bytes(self.lab.read("m", where, 0, 0, SIZE))
+        run("debugfs", "-R", f"dump /app.db {place}", image)
+        database = connect(place)
+        (count,) = database.execute("SELECT count(*) FROM entry").fetchone()
+        database.close()
+        return int(count)
+
     def all_points_hold_their_transactions(self) -> None:
         for point in self.lab.status("m").points:
             if point.id in self.counts:
@@ -222,7 +235,7 @@ def begin(tmp_path: Path, topologies: dict[str, Path]) -> Iterator[Begin]:
     stories: list[Story] = []
 
     def build(flow: str, *, durable: bool = False) -> Story:
-        stories.append(Story(tmp_path, topologies[flow], durable))
+        stories.append(Story(tmp_path, topologies[flow], durable=durable))
         story = stories[0]
         story.work(3)
         assert story.lab.request("m", Operation.ENABLE) is None
@@ -309,6 +322,48 @@ def test_a_failover_and_the_way_back_keep_the_database(begin: Begin, flow: str, 
     story.point()
     story.all_points_hold_their_transactions()
     assert story.counts
+
+
+class Checkpoints:
+    """The freeze hook: the database brings its log home, so that a point needs no recovery by it."""
+
+    def __init__(self) -> None:
+        self.story: Story | None = None
+
+    def freeze(self, machine: str) -> bool:  # noqa: ARG002
+        assert self.story is not None
+        self.story.write(self.story.guest.checkpoint())
+        return True
+
+    def thaw(self, machine: str) -> None:
+        """Transactions may go on."""
+
+
+@pytest.mark.parametrize("flow", ALL)
+def test_an_app_consistent_point_holds_every_transaction_in_the_database_itself(
+    tmp_path: Path, topologies: dict[str, Path], flow: str
+) -> None:
+    hook = Checkpoints()
+    topology = load_topology(topologies[flow])
+    topology = attrs.evolve(topology, policy=attrs.evolve(topology.policy, app_consistent_hours=1))
+    story = hook.story = Story(tmp_path, topology, freezers={"m": hook})
+    try:
+        story.ask(Operation.ENABLE)
+        story.work(5)
+        story.point()
+        before = story.lab.status("m").points[-1].id
+        story.work(3)
+        story.lab.advance(3600)
+        story.work(2)
+        assert story.lab.settle()
+        (point,) = [p.id for p in story.lab.status("m").points if p.kind == "app-consistent"]
+        assert story.look(point)[1] == 8
+        assert story.without_the_log(point) == 8
+        assert story.without_the_log(before) == 0
+        story.ask(Operation.UNPLANNED, "latest-app-consistent")
+        assert story.look(RECOVERY)[1] == 8
+    finally:
+        story.close()
 
 
 @pytest.mark.parametrize("flow", ["v2a", "h2s"])
