@@ -7,8 +7,9 @@ Rules
    executed when the system was seen to go from the one state to the other in one step.
 3. From where the system is the walk goes to the nearest state in which something is left to do. A case ends after `LONGEST`
    commands, so that what it finds can be shrunk soon.
-4. What could not be executed is counted by its reason. A system that takes its internal steps in one order cannot be made to take
-   them in another: those transitions of the model stay open, and so do states that only such an order reaches.
+4. What could not be executed is counted by its reason. A system that takes its internal steps in one order, or several at once,
+   cannot be made to take them otherwise: those transitions of the model stay open, and so do states that only such an order
+   reaches. So the share is told twice: of all transitions, and of those in states that the system goes through.
 """
 
 from __future__ import annotations
@@ -146,7 +147,11 @@ class LockstepEngine:
         if self.knows.never:
             reasons.append("never seen: " + ", ".join(sorted(self.knows.never)))
         counted = f"lockstep: {self.done:,} of {self.total:,} transitions executed, of {len(self.graph):,} states"
-        return (f"{counted} ({self.graph.scope.told()})" + "".join(f"; {one}" for one in reasons),)
+        counted += f" ({self.graph.scope.told()})"
+        there = self.total - counts[NO_WAY] - counts[ONLY_NEVER] - counts[NOT_YET]
+        if 0 < there < self.total:
+            counted += f", {self.done / there:.0%} of the {there:,} in states that this system goes through"
+        return (counted + "".join(f"; {one}" for one in reasons),)
 
     def _without_never(self, graph: Graph) -> set[State]:
         """The states that the model reaches without the steps that this system was never seen to take."""
