@@ -131,6 +131,10 @@ def histories(flow: Flow) -> Iterator[History]:
             *_PROTECTED, *_CUT, _HERE, *_ask(Operation.TEST, "latest"), ("events", 2), _WRITE, _SETTLE,
             ("test write", None), ("test write", None), _WRITE, _SETTLE, *_ask(Operation.CLEANUP), _SETTLE, *_CUT,
         ))  # fmt: skip
+    yield History("frozen applications", (
+        *_PROTECTED, ("advance", 3200), _HERE, _WRITE, _CACHED, _CACHED, ("advance", 300), ("fault", "link"), _WRITE, _CACHED,
+        ("advance", 200), _WRITE, ("heal", "link"), _SETTLE, *_ask(Operation.UNPLANNED, "latest-app-consistent"), _SETTLE, _WRITE,
+    ))  # fmt: skip
     yield History("resynchronisation", (
         *_PROTECTED, *_CUT, _HERE, ("fault", "change-log"), _WRITE, _SETTLE, *_ask(Operation.REPAIR), *_BUSY, *_CUT,
     ))  # fmt: skip
