@@ -106,6 +106,9 @@ class Simulation:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         self._breaks = 0
+        self._within = False
+        self._uncompared = False
+        """Whether the counts of the sides have not been compared since the restart."""
         self._agenda: dict[str, Agenda] = {}
 
     def add(self, coordinator: Coordinator, receivers: Mapping[str, Receiver]) -> None:
@@ -211,9 +214,12 @@ class Simulation:
                     self._send(agent.resend())
             coordinator.contact()
             if self.in_contact():
+                if self._uncompared:
+                    coordinator.check_counts()
                 for agent in orphans:
                     agent.close_session()
             coordinator.clean_up()
+        self._uncompared = self._uncompared and not self.in_contact()
         for machine, coordinator in self.coordinators.items():
             coordinator.check_tracking()
             self._send_again(coordinator)
@@ -233,7 +239,10 @@ class Simulation:
         ]  # fmt: skip
 
     def resume(self) -> None:
-        """The system starts again after a crash: power is back at every site that is not down, and then all is as on healing."""
+        """The system starts again after a crash: power is back at every site that is not down, and then all is as on healing.
+        The counts of the sides are compared now, or as soon as they are in contact: one of them may have been put back.
+        """
+        self._uncompared = not self.in_contact()
         for coordinator in self.coordinators.values():
             for side in filter(self.up, SIDES):
                 coordinator.power_up(side)
@@ -367,7 +376,12 @@ class Simulation:
     @contextmanager
     def event(self) -> Iterator[None]:
         """What happens within it is durable at its end, or has stopped the system. A mistake of the caller is found before
-        anything has changed, and stops nothing."""
+        anything has changed, and stops nothing. One within another is a part of it: a plan that asks its machines is one event.
+        """
+        if self._within:
+            yield
+            return
+        self._within = True
         try:
             yield
         except UsageError:
@@ -375,6 +389,8 @@ class Simulation:
         except BaseException:
             self.stop()
             raise
+        finally:
+            self._within = False
         self.keep()
 
     def _run_next(self) -> None:
