@@ -166,7 +166,9 @@ class Keeper:
         for machine, coordinator in self._coordinators.items():
             yield f"m/{machine}/record", _text(_record(coordinator.record))
             yield f"m/{machine}/job", _text(_job(coordinator.job))
-            yield f"m/{machine}/session", _text([coordinator.session, coordinator.ready, coordinator.holds_copy])
+            yield f"m/{machine}/session", _text([
+                coordinator.session, coordinator.ready, coordinator.holds_copy, coordinator.uncompared,
+            ])  # fmt: skip
         if self._vault is not None:
             for machine, name, answer in self._vault.new_answers():
                 yield f"answer/{machine}/{name}", _text([answer.operation, answer.point, answer.code])
@@ -347,7 +349,8 @@ class Keeper:
     def restore_coordinator(self, machine: str, coordinator: Coordinator) -> None:
         """The running job, the session, and the copy of a test failover."""
         coordinator.job = _restored_job(self._row(VAULT, f"m/{machine}/job"))
-        coordinator.session, coordinator.ready, coordinator.holds_copy = self._row(VAULT, f"m/{machine}/session")
+        row = self._row(VAULT, f"m/{machine}/session")
+        coordinator.session, coordinator.ready, coordinator.holds_copy, coordinator.uncompared = row
         for side in SIDES:
             head = self._row(side, f"m/{machine}/copy")
             if head is not None:

@@ -107,8 +107,6 @@ class Simulation:
         self._order = 0
         self._breaks = 0
         self._within = False
-        self._uncompared = False
-        """Whether the counts of the sides have not been compared since the restart."""
         self._agenda: dict[str, Agenda] = {}
 
     def add(self, coordinator: Coordinator, receivers: Mapping[str, Receiver]) -> None:
@@ -214,12 +212,10 @@ class Simulation:
                     self._send(agent.resend())
             coordinator.contact()
             if self.in_contact():
-                if self._uncompared:
-                    coordinator.check_counts()
+                coordinator.check_counts()
                 for agent in orphans:
                     agent.close_session()
             coordinator.clean_up()
-        self._uncompared = self._uncompared and not self.in_contact()
         for machine, coordinator in self.coordinators.items():
             coordinator.check_tracking()
             self._send_again(coordinator)
@@ -242,8 +238,8 @@ class Simulation:
         """The system starts again after a crash: power is back at every site that is not down, and then all is as on healing.
         The counts of the sides are compared now, or as soon as they are in contact: one of them may have been put back.
         """
-        self._uncompared = not self.in_contact()
         for coordinator in self.coordinators.values():
+            coordinator.remember_counts()
             for side in filter(self.up, SIDES):
                 coordinator.power_up(side)
         for machine, coordinator in self.coordinators.items():
