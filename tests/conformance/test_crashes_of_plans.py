@@ -15,11 +15,12 @@ from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan
 from siteproof.conformance.drivers.bundled_plan_crashes import _PlanWalk, explore_plan
 from siteproof.conformance.drivers.bundled_plan_operator import Course, courses
+from siteproof.impl.control import StepResult
 from siteproof.impl.coordinator import Coordinator
 from siteproof.impl.fleet import Fleet
 from siteproof.impl.flows import FLOWS
 from siteproof.impl.keeping import Keeper
-from siteproof.impl.plan import Action, PlanStep
+from siteproof.impl.plan import SCRIPT, Action, PlanStep
 from siteproof.impl.planrun import PlanRun, RunState
 from siteproof.impl.simulation import Simulation
 from siteproof.impl.vm_host import VmHost
@@ -60,7 +61,7 @@ def test_a_run_of_a_plan_survives_every_kind_of_crash_and_pairs(flow: str, cours
 
 @pytest.mark.parametrize("kind", ["planned", "unplanned", "test"])
 def test_a_run_of_a_plan_survives_a_second_crash_while_it_recovers(kind: str, tmp_path: Path) -> None:
-    tally = explore_plan(topology_of(HYPER_V), course_of(kind), tmp_path, seed_for("plan"), Plan(in_turn=True, pairs=60))
+    tally = explore_plan(topology_of(HYPER_V), course_of(kind), tmp_path, seed_for("plan"), Plan(in_turn=True, every=3, pairs=60))
     assert 30 < tally.second <= 60 < tally.pairs
     assert not told(tally.findings)
 
@@ -105,13 +106,13 @@ def begins_again(run: PlanRun, head: Mapping[str, Any]) -> None:
     RUN(run, {**head, "position": 0})
 
 
-def is_lost_in_the_dark(run: PlanRun, head: Mapping[str, Any]) -> None:
-    """The position is kept as it was one step before."""
+def is_one_step_late(run: PlanRun, head: Mapping[str, Any]) -> None:
     RUN(run, {**head, "position": max(head["position"] - 1, 0)} if head["state"] == "running" else head)
 
 
-def draws_an_id(_run: PlanRun, position: int) -> str:
-    return f"{position} {next(NUMBERS)}"
+def draws_an_id(run: PlanRun, position: int) -> str:
+    action = run.steps[position].action
+    return f"{next(NUMBERS)}" if action is not None and action.kind == SCRIPT else ID(run, position)
 
 
 def was_called_never(run: PlanRun, head: Mapping[str, Any]) -> None:
@@ -143,12 +144,12 @@ class RecordsFirst(PlanRun):
         return super().step(now)
 
 
-class CallsWithoutWaiting(PlanRun):
+class WaitsForNobody(PlanRun):
     """A group counts as started when it has been let go."""
 
     def _await_boot(self, step: Any, now: float) -> Any:
-        done = super()._await_boot(step, now)
-        return type(done).DONE
+        super()._await_boot(step, now)
+        return StepResult.DONE
 
 
 class StartsAll(PlanRun):
@@ -159,28 +160,31 @@ class StartsAll(PlanRun):
         return super()._boot(step, now)
 
 
-RESTORE, COORDINATOR, RUN, EVENT = Fleet.restore, Keeper.restore_coordinator, PlanRun.restore, Simulation.event
+RESTORE, COORDINATOR, RUN, EVENT, ID = (
+    Fleet.restore, Keeper.restore_coordinator, PlanRun.restore, Simulation.event, PlanRun.id_of,
+)  # fmt: skip
 NUMBERS = count()
+EARLY, UNCONFIRMED = "runs before the first group does", "before the manual action was confirmed"
 Mistake = tuple[Callable[[], AbstractContextManager[Any]], str, Mapping[str, type], str]
 MISTAKES: dict[str, Mistake] = {
     "the run is forgotten": (lambda: mock.patch.object(Fleet, "restore"), "planned", {}, "the run of the plan is forgotten"),
-    "the hold of a host is forgotten": (lambda: restores(VmHost, held=False), "planned", {}, "before the first group does"),
+    "the hold of a host is forgotten": (lambda: restores(VmHost, held=False), "planned", {}, EARLY),
     "the hold of a copy is forgotten": (
-        lambda: mock.patch.object(Keeper, "restore_coordinator", lets_copies_go), "test", {}, "before the"),
+        lambda: mock.patch.object(Keeper, "restore_coordinator", lets_copies_go), "test", {}, EARLY),
     "a script is recorded before it is called": (nullcontext, "planned", {"plan-run": RecordsFirst}, "never called"),
     "a script that is called again has another id": (
         lambda: mock.patch.object(PlanRun, "id_of", draws_an_id), "unplanned", {}, "another id"),
     "a script that is called again is not told so": (
         lambda: mock.patch.object(PlanRun, "restore", was_called_never), "unplanned", {}, "not told so"),
-    "answers are forgotten": (lambda: mock.patch.object(Fleet, "restore", forgets_answers), "unplanned", {}, ""),
+    "answers are forgotten": (lambda: mock.patch.object(Fleet, "restore", forgets_answers), "unplanned", {}, "JobInProgress"),
     "a manual action is not waited for any more": (
-        lambda: mock.patch.object(PlanRun, "restore", waits_no_more), "planned", {}, "manual action"),
-    "a run begins again": (lambda: mock.patch.object(PlanRun, "restore", begins_again), "planned", {}, ""),
-    "a run is kept one step late": (lambda: mock.patch.object(PlanRun, "restore", is_lost_in_the_dark), "planned", {}, ""),
-    "a run begins in pieces": (lambda: mock.patch.object(Simulation, "event", event_by_event), "planned", {}, ""),
-    "a group is not waited for": (nullcontext, "test", {"plan-run": CallsWithoutWaiting}, "between the two groups"),
-    "all groups start together": (nullcontext, "planned", {"plan-run": StartsAll}, "before the manual action was confirmed"),
-    "the first group may fail unnoticed": (lambda: restores(PlanRun, failed=["a"]), "unplanned", {}, ""),
+        lambda: mock.patch.object(PlanRun, "restore", waits_no_more), "planned", {}, UNCONFIRMED),
+    "a run begins again": (lambda: mock.patch.object(PlanRun, "restore", begins_again), "planned", {}, EARLY),
+    "a run is kept one step late": (lambda: mock.patch.object(PlanRun, "restore", is_one_step_late), "planned", {}, EARLY),
+    "a run begins in pieces": (lambda: mock.patch.object(Simulation, "event", event_by_event), "planned", {}, "another run"),
+    "a group is not waited for": (nullcontext, "test", {"plan-run": WaitsForNobody}, "between the two groups"),
+    "all groups start together": (nullcontext, "planned", {"plan-run": StartsAll}, UNCONFIRMED),
+    "a machine is taken to have failed": (lambda: restores(PlanRun, failed=["a"]), "unplanned", {}, "between the two groups"),
 }  # fmt: skip
 
 
@@ -188,6 +192,6 @@ MISTAKES: dict[str, Mistake] = {
 def test_a_mistake_in_keeping_a_run_is_found(mistake: str, tmp_path: Path) -> None:
     make, kind, components, text = MISTAKES[mistake]
     with make():
-        plan = Plan(in_turn=True, enough=40)
+        plan = Plan(in_turn=True, enough=1)
         found = explore_plan(topology_of(HYPER_V), course_of(kind), tmp_path, 1, plan, components=components).findings
     assert any(text in finding.text for finding in found), told(found)
