@@ -50,7 +50,8 @@ class _PlanWalk(CrashWalk[Operator]):
             return done
 
         known.lab = Lab(
-            self.topology, self.images, NOWHERE, self.seed, storage=storage, resume=resume, down=down, reproducible=True,
+            self.topology, self.images, NOWHERE, self.seed, storage=storage, resume=resume, reproducible=True,
+            down=sorted({*down, *known.faults} if resume else ()),
             plans=[PLAN], hooks={WARM: script}, components=self.components,
         )  # fmt: skip
         return known.lab
@@ -70,6 +71,7 @@ class _PlanWalk(CrashWalk[Operator]):
         self.storage.listener = self.effect
         if operation == Operation.PLANNED:
             operator.work()
+        operator.fault()
         operator.asks()
         if operation != Operation.UNPLANNED:  # which may lose what is written now
             operator.work()
@@ -77,6 +79,7 @@ class _PlanWalk(CrashWalk[Operator]):
         operator.manual_id = operator.run.manual_id
         operator.confirms()
         operator.settle()
+        operator.heal(operator.faults)
         operator.has_ended()
         operator.work()
         operator.asks_then()
@@ -84,7 +87,7 @@ class _PlanWalk(CrashWalk[Operator]):
         operator.is_over()
 
     def goes_on(self, lab: Lab, known: Operator, down: Sequence[str], at_rest: Callable[[], None]) -> None:  # noqa: ARG002
-        known.goes_on(down, at_rest)
+        known.goes_on(sorted({*down, *known.faults}), at_rest)
 
 
 def _silent(tally: Tally) -> None:

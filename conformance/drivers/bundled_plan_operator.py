@@ -36,12 +36,15 @@ _ENOUGH = 2000
 
 @attrs.frozen
 class Course:
-    """What the plan is run for, to a point, and what it is run for afterwards."""
+    """What the plan is run for, to a point, and what it is run for afterwards. ``faults`` strike before it, and are over when it
+    has ended.
+    """
 
     name: str
     operation: str
     point: str | None
     then: str
+    faults: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -56,6 +59,10 @@ def courses(flow: Flow) -> Iterator[Course]:
     if Operation.PLANNED in flow.failovers[PRIMARY]:
         yield Course("planned failover by a plan", Operation.PLANNED, None, Operation.COMMIT)
     yield Course("unplanned failover by a plan", Operation.UNPLANNED, "latest", Operation.COMMIT)
+    yield Course(
+        "unplanned failover by a plan without the source", Operation.UNPLANNED, "latest-processed", Operation.COMMIT,
+        (f"{PRIMARY}-site",),
+    )  # fmt: skip
     if PRIMARY in flow.tests:
         yield Course("test failover by a plan", Operation.TEST, "latest", Operation.CLEANUP)
 
@@ -82,6 +89,8 @@ class Operator:
     """Machines that he has seen running where the plan brings them."""
     calls: list[tuple[int, ScriptCall]] = attrs.Factory(list)
     """Calls of the script, with the number of the run."""
+    faults: tuple[str, ...] = ()
+    """Faults that are not over: they go on after a crash, for a while."""
     dimmed: bool = False
     """Whether a site was dark after a crash: that ends a planned run."""
     lab: Lab = attrs.field(default=None, eq=False)
@@ -174,6 +183,21 @@ class Operator:
 
     # ---------------------------------------------------------------------------------------------------- what he does
 
+    def fault(self) -> None:
+        """What strikes in this course."""
+        self.faults = self.course.faults
+        for kind in self.faults:
+            self.lab.fault(kind)
+        self.settle()
+
+    def heal(self, kinds: Sequence[str]) -> None:
+        """Faults are over."""
+        for kind in kinds:
+            self.lab.heal(kind)
+            self.faults = tuple(known for known in self.faults if known != kind)
+            self.look()
+        self.settle()
+
     def asks(self, request_id: str = "run") -> None:
         """He asks for the run; the same id is the same request."""
         self.asked = max(self.asked, 1)
@@ -246,7 +270,7 @@ class Operator:
             demand(self.run.manual_id == self.manual_id, "the run does not wait any more for its manual action")
         begun = lab.plan_run(PLAN.name) is not None
         if not begun:
-            self._heal(down)
+            self.heal(down)
             down = ()
             self._bring_up()
             if not self.settled:
@@ -258,7 +282,7 @@ class Operator:
             self._finish(down)
             self.has_ended()
         else:
-            self._heal(down)
+            self.heal(down)
         self.asks_then()
         self.settle()
         self.is_over()
@@ -266,7 +290,7 @@ class Operator:
     def _finish(self, down: Sequence[str]) -> None:
         """Confirm what has to be confirmed, in the dark and after it; a planned run that the dark has ended is run again."""
         self._confirm()
-        self._heal(down)
+        self.heal(down)
         self._confirm()
         if self.run.state is RunState.FAILED and self.dimmed:
             demand(self.course.operation == Operation.PLANNED, "the run has failed, although every error is to be noted alone")
@@ -280,12 +304,6 @@ class Operator:
             self.lab.resume_plan(PLAN.name, self.manual_id)  # again, if it was taken in: that is no other confirmation
         if self.run.state is RunState.WAITING:
             self.confirms()
-        self.settle()
-
-    def _heal(self, down: Sequence[str]) -> None:
-        for fault in down:
-            self.lab.heal(fault)
-            self.look()
         self.settle()
 
     def _bring_up(self) -> None:

@@ -44,16 +44,16 @@ def test_every_flow_that_has_plans_has_courses() -> None:
     assert {course.operation for _, course in ALL} == {"PlannedFailover", "UnplannedFailover", "TestFailover"}
 
 
-@pytest.mark.parametrize(("flow", "course"), ALL, ids=[f"{flow}-{course.operation}" for flow, course in ALL])
+@pytest.mark.parametrize(("flow", "course"), ALL, ids=[f"{flow}, {course.name}" for flow, course in ALL])
 def test_a_run_of_a_plan_survives_a_crash_after_any_effect(flow: str, course: Course, tmp_path: Path) -> None:
     every = 1 if flow == HYPER_V else 3
     tally = explore_plan(topology_of(flow), course, tmp_path, seed_for(f"plan {flow}"), Plan(in_turn=True, every=every))
     assert not told(tally.findings)
-    assert tally.points > 50 // every
+    assert tally.points > 40 // every
 
 
 @soak("every kind of crash at every effect of every run")
-@pytest.mark.parametrize(("flow", "course"), ALL, ids=[f"{flow}-{course.operation}" for flow, course in ALL])
+@pytest.mark.parametrize(("flow", "course"), ALL, ids=[f"{flow}, {course.name}" for flow, course in ALL])
 def test_a_run_of_a_plan_survives_every_kind_of_crash_and_pairs(flow: str, course: Course, tmp_path: Path) -> None:
     tally = explore_plan(topology_of(flow), course, tmp_path, seed_for(f"plan {flow}"), Plan(pairs=1000))
     assert not told(tally.findings)
