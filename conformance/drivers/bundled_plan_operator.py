@@ -188,7 +188,7 @@ class Operator:
         self.faults = self.course.faults
         for kind in self.faults:
             self.lab.fault(kind)
-        self.settle()
+            self.settle()
 
     def heal(self, kinds: Sequence[str]) -> None:
         """Faults are over."""

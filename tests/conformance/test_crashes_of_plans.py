@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import count
@@ -11,6 +12,7 @@ from unittest import mock
 
 import pytest
 
+from siteproof.conformance.cli import main
 from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan
 from siteproof.conformance.drivers.bundled_plan_crashes import _PlanWalk, explore_plan
@@ -195,3 +197,15 @@ def test_a_mistake_in_keeping_a_run_is_found(mistake: str, tmp_path: Path) -> No
         plan = Plan(in_turn=True, enough=1)
         found = explore_plan(topology_of(HYPER_V), course_of(kind), tmp_path, 1, plan, components=components).findings
     assert any(text in finding.text for finding in found), told(found)
+
+
+def test_the_command_counts_runs_of_plans_with_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, course = tmp_path / "crash.json", course_of("unplanned")
+    alone = mock.patch("siteproof.conformance.cli.crashing.histories", return_value=())
+    with alone, mock.patch("siteproof.conformance.cli.crashing.courses", return_value=(course,)):
+        assert main(["crash", HYPER_V, "--quick", "--pairs", "10", "--json", str(out)]) == 0
+    (run,) = json.loads(out.read_text())["runs"]
+    assert (run["history"], run["findings"]) == (course.name, [])
+    assert 40 < run["points"] < run["worlds"]
+    assert 0 < run["second"] <= 10 < run["pairs"]
+    assert f"{run['points']:,} crash points, {run['second']:,} of {run['pairs']:,} pairs of crashes" in capsys.readouterr().out
