@@ -6,20 +6,24 @@ Rules:
   nobody sends them again: the barrier ends at :data:`BARRIER_LIMIT`, without a point;
 * a barrier is due when a periodic point of any member would be; where there is an alarm, or no barrier may begin, every member
   gets a point of its own;
-* a plan's run is looked at whenever something has changed at any machine.
+* a plan's run is looked at whenever something has changed at any machine. In each look it makes one step, which is one event;
+* runs, and answers to requests for a run by their ids, outlive the program: after a restart a run goes on by itself, or waits for
+  its manual action. A run is made again from what was kept of it, with the plan that it was begun with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from .coordinator import Coordinator
 from .errors import UsageError
 from .flows import Flow
 from .group import HOLD_LIMIT, Ask, ReplicationGroup, checked_groups
-from .plan import FAILOVERS, FORWARD, LATEST_COMMON, OTHERS, POINTS, REVERSE, Hook, PlanRun, RecoveryPlan, RunState, checked_plan
+from .plan import FAILOVERS, FORWARD, LATEST_COMMON, OTHERS, POINTS, REVERSE, Hook, RecoveryPlan, checked_plan, plan_of_row
+from .planrun import PlanRun, RunState
 from .values import PRIMARY, RECOVERY, Code, Operation
 
 __all__ = ["Fleet", "Timeline"]
@@ -48,6 +52,10 @@ class Timeline(Protocol):
 class Fleet:
     """Groups and plans over the machines of a laboratory.
 
+    Args:
+        ask: asks for an operation of a machine, to a point; answers the reason code, or ``None``.
+        would: the answer that a machine would give.
+
     Raises:
         UsageError: a group or a plan cannot be.
     """
@@ -60,6 +68,8 @@ class Fleet:
         plans: Sequence[RecoveryPlan],
         hooks: Mapping[str, Hook],
         timeline: Timeline,
+        ask: Callable[[str, str, str | None], str | None],
+        would: Callable[[str, str, str | None], str | None],
         group_class: type[ReplicationGroup] = ReplicationGroup,
         run_class: type[PlanRun] = PlanRun,
     ) -> None:
@@ -76,6 +86,9 @@ class Fleet:
         self._flow = flow
         self._hooks = hooks
         self._timeline = timeline
+        self._ask, self._would = ask, would
+        self._answers: dict[tuple[str, str], list[str | None]] = {}
+        """What was asked for under an id, by plan and id: operation, direction, point, and the code that was answered."""
         self._run_class = run_class
         self._group_of = {member: group for group in self.groups.values() for member in group.members}
         for coordinator in (coordinators[member] for member in self._group_of):  # after a restart no barrier runs
@@ -165,24 +178,33 @@ class Fleet:
     # -------------------------------------------------------------------------------------------------------- plans
 
     def run(
-        self,
-        name: str,
-        operation: str,
-        direction: str,
-        point: str | None,
-        ask: Callable[[str, str, str | None], str | None],
-        would: Callable[[str, str, str | None], str | None],
+        self, name: str, operation: str, direction: str, point: str | None, request_id: str | None = None
     ) -> str | None:
-        """Start a run of a plan; the reason code when it is refused, and nothing has changed.
+        """Start a run of a plan; the reason code when it is refused, and nothing has changed. A retry with the same
+        ``request_id`` is the same request: it gets the same answer, and begins nothing (P16).
 
         Raises:
-            UsageError: no such plan.
+            UsageError: no such plan, or the id was given to another request for it.
         """
+        if request_id is not None and (name, request_id) in self._answers:
+            *asked, code = self._answers[name, request_id]
+            if asked != [operation, direction, point]:
+                raise UsageError(
+                    f"recovery plan '{name}': request id '{request_id}' was given to {asked[0]} {asked[1]} and is now given to "
+                    f"{operation} {direction}, or to another point; an id names one request: give each request an id of its own"
+                )
+            return code
         plan = self.plans.get(name)
         if plan is None:
             raise UsageError(f"recovery plan '{name}' is not known; known: {', '.join(sorted(self.plans)) or 'none'}")
         if direction not in (FORWARD, REVERSE):
             raise UsageError(f"direction '{direction}' is not known; {FORWARD} or {REVERSE} expected")
+        code = self._begun(plan, operation, direction, point)
+        if request_id is not None:
+            self._answers[name, request_id] = [operation, direction, point, code]
+        return code
+
+    def _begun(self, plan: RecoveryPlan, operation: str, direction: str, point: str | None) -> str | None:
         source = PRIMARY if direction == FORWARD else RECOVERY
         if operation not in (*FAILOVERS, *OTHERS) or (operation in FAILOVERS and not self._flow.offers(operation, source)):
             return Code.NOT_SUPPORTED
@@ -193,25 +215,58 @@ class Fleet:
             return Code.POINT_NOT_FOUND
         for one in others:
             one.pre_empt(self._timeline.now)
-        run = self._run_class(
-            plan, operation, direction, point, self._coordinators, tuple(self.groups.values()), ask, would, self._hooks
-        )
-        self.runs[name] = run
-        run.begin(self._timeline.now)
-        self._after(name)
+        before = self.runs.get(plan.name)
+        run = self._run(plan, 1 if before is None else before.number + 1, operation, direction, point)
+        run.step(self._timeline.now)
+        self._after(plan.name)
         return None
 
-    def resume(self, name: str) -> bool:
-        """Somebody has done the manual action that a plan waits for; ``False`` when it waits for none."""
+    def _run(self, plan: RecoveryPlan, number: int, operation: str, direction: str, point: str | None) -> PlanRun:
+        run = self.runs[plan.name] = self._run_class(
+            plan, number, operation, direction, point, self._coordinators, tuple(self.groups.values()), self._ask, self._would,
+            self._hooks,
+        )  # fmt: skip
+        return run
+
+    def resume(self, name: str, manual_id: str | None = None) -> bool:
+        """Somebody has done the manual action that a plan waits for; ``False`` when it waits for none. With the action's id
+        (:attr:`.PlanRun.manual_id`) no other one is confirmed, and confirming it again is the same confirmation.
+        """
         run = self.runs.get(name)
-        if run is None or run.state is not RunState.WAITING:
+        if run is None:
+            return False
+        if manual_id is not None and manual_id != run.manual_id:
+            return run.was_confirmed(manual_id)
+        if run.state is not RunState.WAITING:
             return False
         run.resume(self._timeline.now)
         self._after(name)
         return True
 
+    # ------------------------------------------------------------------------------------------------ what is kept
+
+    def rows(self) -> Iterator[tuple[str, Any]]:
+        """What has to survive, as plain values by key: runs by their plans, and answers by plan and request id."""
+        for name, run in self.runs.items():
+            yield f"run/{name}", run.head()
+        for key, answer in self._answers.items():
+            yield f"answer-of-plan/{json.dumps(key)}", answer
+
+    def restore(self, rows: Mapping[str, Any]) -> None:
+        """Runs go on, or wait, where they were that were kept."""
+        for key, row in rows.items():
+            kind, _, name = key.partition("/")
+            if kind == "run":
+                run = self._run(plan_of_row(row["plan"]), row["number"], row["operation"], row["direction"], row["point"])
+                run.restore(row)
+            else:
+                plan, request_id = json.loads(name)
+                self._answers[plan, request_id] = row
+
+    # ------------------------------------------------------------------------------------------------------ looking
+
     def _after(self, name: str) -> None:
-        for machine in self.plans[name].machines:
+        for machine in self.runs[name].plan.machines:
             self._timeline.kick(machine)
         self._look_soon(name)
 

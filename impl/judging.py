@@ -26,7 +26,8 @@ import attrs
 
 from .lab import Lab
 from .ledger import Found, Ledger
-from .plan import LATEST_COMMON, PlanRun, RunState
+from .plan import LATEST_COMMON
+from .planrun import PlanRun, RunState
 from .retention import ALL_WITHIN
 from .scenario import Scenario
 from .simulation import CHANGE_LOG

@@ -7,7 +7,7 @@ An *event* (a request, a write, a delivered message, a step of a job) changes co
 place          rows
 =============  ========================================================================================================
 vault          what the system was made of (flow, images), the record of each machine with its job, the session, whether a
-               copy waits for its boot group, answers to requests by their ids, open orders
+               copy waits for its boot group, answers to requests by their ids, runs of recovery plans, open orders
 each site      by machine: the host's belief (authority, epoch, acknowledged writes, whether the guest runs), the agent,
                the target with its points, the logs' names and ids, the copy of a test failover; of each set of disks
                its cuts and overlays, and a row a block
@@ -50,6 +50,7 @@ from .coordinator import Coordinator
 from .disk import CarefulDisk
 from .diskset import DiskSet
 from .errors import StoppedError, UsageError
+from .fleet import Fleet
 from .store import PLACES, VAULT, Storage, Store
 from .testfailover import IsolatedCopy
 from .values import SIDES, Point
@@ -128,6 +129,7 @@ class Keeper:
         self._coordinators: dict[str, Coordinator] = {}
         self._sets: dict[tuple[str, str], set[str]] = {}
         self._vault: Vault | None = None
+        self._fleet: Fleet | None = None
         self._made_of = ""
         try:
             self._stores.update((place, storage.store(place)) for place in PLACES)
@@ -149,9 +151,12 @@ class Keeper:
 
     # ------------------------------------------------------------------------------------------------- what is kept
 
-    def watch(self, vault: Vault, coordinators: Mapping[str, Coordinator], made_of: Mapping[str, Any]) -> None:
+    def watch(
+        self, vault: Vault, coordinators: Mapping[str, Coordinator], made_of: Mapping[str, Any], fleet: Fleet | None = None
+    ) -> None:
         """From now on :meth:`commit` keeps these, and what the system was made of."""
         self._vault = vault
+        self._fleet = fleet
         self._made_of = _text(made_of)
         self._coordinators = dict(coordinators)
 
@@ -161,10 +166,15 @@ class Keeper:
         for machine, coordinator in self._coordinators.items():
             yield f"m/{machine}/record", _text(_record(coordinator.record))
             yield f"m/{machine}/job", _text(_job(coordinator.job))
-            yield f"m/{machine}/session", _text([coordinator.session, coordinator.ready, coordinator.holds_copy])
+            yield f"m/{machine}/session", _text([
+                coordinator.session, coordinator.ready, coordinator.holds_copy, coordinator.uncompared,
+            ])  # fmt: skip
         if self._vault is not None:
             for machine, name, answer in self._vault.new_answers():
                 yield f"answer/{machine}/{name}", _text([answer.operation, answer.point, answer.code])
+        if self._fleet is not None:
+            for key, row in self._fleet.rows():
+                yield f"plan/{key}", _text(row)
 
     def _rows_of_side(self, side: str) -> Iterator[tuple[str, str | None]]:
         for machine, coordinator in self._coordinators.items():
@@ -307,6 +317,11 @@ class Keeper:
         for machine in self.machines:
             _restore_record(vault.register(machine), self._row(VAULT, f"m/{machine}/record"))
 
+    def rows_of_fleet(self) -> dict[str, Any]:
+        """What was kept of runs of recovery plans (:meth:`.Fleet.rows`)."""
+        start = "plan/"
+        return {key[len(start) :]: json.loads(value) for key, value in self._kept[VAULT].items() if key.startswith(start)}
+
     def restore_side(self, machine: str, side: str, at: Side) -> None:
         """A machine's components on one side; the logs are not read yet, and the power is off."""
         self._restore_disks(machine, side, at.host.disks)
@@ -334,7 +349,8 @@ class Keeper:
     def restore_coordinator(self, machine: str, coordinator: Coordinator) -> None:
         """The running job, the session, and the copy of a test failover."""
         coordinator.job = _restored_job(self._row(VAULT, f"m/{machine}/job"))
-        coordinator.session, coordinator.ready, coordinator.holds_copy = self._row(VAULT, f"m/{machine}/session")
+        row = self._row(VAULT, f"m/{machine}/session")
+        coordinator.session, coordinator.ready, coordinator.holds_copy, coordinator.uncompared = row
         for side in SIDES:
             head = self._row(side, f"m/{machine}/copy")
             if head is not None:

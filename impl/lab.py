@@ -31,7 +31,8 @@ from .group import ReplicationGroup
 from .keeping import Keeper
 from .loader import Topology, load_topology
 from .network import Network
-from .plan import FAILOVERS, FORWARD, Hook, PlanRun, RecoveryPlan
+from .plan import FAILOVERS, FORWARD, Hook, RecoveryPlan
+from .planrun import PlanRun
 from .process_server import ProcessServer
 from .simulation import Receiver, Simulation
 from .store import RealStorage, Storage
@@ -89,7 +90,7 @@ class Lab:
         durable: keep everything that must survive, so that the system outlives the program: each event is durable before
             anybody hears of it, control state in SQLite files (``vault``, ``primary``, ``recovery``).
         resume: go on with the durable system in the work folder, after the program has ended or crashed: all machines have
-            lost power, and have it again. Give the same topology and images.
+            lost power, and have it again, and runs of plans go on. Give the same topology and images, and the hooks.
         down: faults that are not over when the system is resumed, such as a site without power.
         storage: where a durable system is kept, in place of files in the work folder.
         reproducible: derive the keys from the seed as well. For tests alone: it uses a key again for other content.
@@ -163,11 +164,13 @@ class Lab:
         self._simulation.faults.update(down)
         try:
             self._build(machines)
-            if groups or plans:
+            runs = self._keeper.rows_of_fleet() if self._keeper is not None else {}
+            if groups or plans or runs:
                 self._simulation.fleet = Fleet(
-                    self._simulation.coordinators, self.flow, groups or {}, plans, hooks or {}, self._simulation,
-                    self._classes["replication-group"], self._classes["plan-run"],
+                    self._simulation.coordinators, self.flow, groups or {}, plans, hooks or {}, self._simulation, self._request,
+                    self._would, self._classes["replication-group"], self._classes["plan-run"],
                 )  # fmt: skip
+                self._simulation.fleet.restore(runs)
             self._begin()
         except BaseException:
             self.close()
@@ -199,12 +202,15 @@ class Lab:
 
     def _begin(self) -> None:
         if self._keeper is not None:
-            self._keeper.watch(self._vault, self._simulation.coordinators, self._made_of)
+            self._keeper.watch(self._vault, self._simulation.coordinators, self._made_of, self._simulation.fleet)
             self._simulation.keep, self._simulation.stop = self._keeper.commit, self._keeper.stop
         if self._resumes:
-            # Virtual time is not kept. It goes on from the newest point, so that the age of points still means something.
-            cuts = [p.cut_at for c in self._simulation.coordinators.values() for p in self._points(c)]
-            self._simulation.now = max(cuts, default=0.0)
+            # Virtual time is not kept. It goes on from the newest point, so that the age of points still means something, or from
+            # the last note of a plan's run, so that its protocol is in order.
+            fleet = self._simulation.fleet
+            times = [p.cut_at for c in self._simulation.coordinators.values() for p in self._points(c)]
+            times += [note.at for run in ([] if fleet is None else fleet.runs.values()) for note in run.notes]
+            self._simulation.now = max(times, default=0.0)
             self._simulation.resume()
         else:
             for coordinator in self._simulation.coordinators.values():
@@ -314,6 +320,9 @@ class Lab:
                 self._simulation.kick(machine)
         return answer
 
+    def _would(self, machine: str, operation: str, point: str | None) -> str | None:
+        return self._judged(self._machine(machine), operation, point)
+
     def _judged(self, coordinator: Coordinator, operation: str, point: str | None) -> str | None:
         record = coordinator.record
         if operation not in (*OPERATIONS, *HOST_OPERATIONS):
@@ -339,22 +348,28 @@ class Lab:
             raise UsageError("this laboratory has neither replication groups nor recovery plans; give them when it is made")
         return self._simulation.fleet
 
-    def run_plan(self, plan: str, operation: str, direction: str = FORWARD, point: str | None = None) -> str | None:
-        """Run a recovery plan; ``None`` when it has begun, else the reason code. See :mod:`.plan`."""
+    def run_plan(
+        self, plan: str, operation: str, direction: str = FORWARD, point: str | None = None, request_id: str | None = None
+    ) -> str | None:
+        """Run a recovery plan; ``None`` when it has begun, else the reason code. See :mod:`.planrun`. A retry with the same
+        ``request_id`` is the same request.
+
+        Raises:
+            UsageError: no such plan or direction, or the id was given to another request for the plan.
+        """
         with self._simulation.event():
-            return self.fleet.run(
-                plan, operation, direction, point, self._request,
-                lambda machine, asked, at: self._judged(self._machine(machine), asked, at),
-            )  # fmt: skip
+            return self.fleet.run(plan, operation, direction, point, request_id)
 
     def plan_run(self, plan: str) -> PlanRun | None:
         """The last run of a plan."""
         return self.fleet.runs.get(plan)
 
-    def resume_plan(self, plan: str) -> bool:
-        """A plan's manual action has been done; ``False`` when it waits for none."""
+    def resume_plan(self, plan: str, manual_id: str | None = None) -> bool:
+        """A plan's manual action has been done; ``False`` when it waits for none. With the id of the action (``manual_id`` of
+        :meth:`plan_run`), confirming it again is the same confirmation, and confirms no later one.
+        """
         with self._simulation.event():
-            return self.fleet.resume(plan)
+            return self.fleet.resume(plan, manual_id)
 
     # -------------------------------------------------------------------------------------------------- environment
 

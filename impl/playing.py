@@ -24,7 +24,8 @@ from .imaging import image_of, refuse_without_room
 from .judging import Judge, MachineOutcome, Outcome, Unlike
 from .lab import Lab
 from .ledger import Ledger
-from .plan import LATEST_COMMON, PlanRun, RunState, ScriptCall
+from .plan import LATEST_COMMON, ScriptCall
+from .planrun import PlanRun, RunState
 from .scenario import ACCEPTED, GROUP_PORT, Scenario, Step, Workload
 from .values import BLOCK, SIDES, TEST, Operation, Status
 

@@ -42,6 +42,9 @@ class ReplicationControl:
         """Side that sends, while replication is on."""
         self.ready = False
         """Whether the replica is a prefix: the base copy is complete and caught up."""
+        self.uncompared: int | None = None
+        """Writes that the source had acknowledged when the system started again, until the sides have compared their counts. It
+        is kept: the system may start again before they are in contact."""
 
     # --------------------------------------------------------------------------------------------------- sessions
 
@@ -190,14 +193,23 @@ class ReplicationControl:
         self.record.loss = self.count_loss(host)
         self.record.stale = None
 
-    def check_counts(self) -> None:
-        """After a restart: neither side may know less than it has told the other. One that does was put back to an older state,
-        and what the change logs hold does not bridge it (P9).
+    def remember_counts(self) -> None:
+        """The system starts again: what the source has acknowledged by now is compared at the first contact. What it acknowledges
+        until then would hide that it was put back.
         """
-        if self.session is None:
+        if self.session is not None:
+            acknowledged = self.sides[self.session].host.acknowledged
+            self.uncompared = acknowledged if self.uncompared is None else min(self.uncompared, acknowledged)
+
+    def check_counts(self) -> None:
+        """At the first contact after a restart: neither side may know less than it has told the other. One that does was put back
+        to an older state, and what the change logs hold does not bridge it (P9).
+        """
+        acknowledged, self.uncompared = self.uncompared, None
+        if self.session is None or acknowledged is None:
             return
         source, target = self.sides[self.session], self.sides[other(self.session)].target
-        if source.agent.shipped > target.received or target.received > source.host.acknowledged:
+        if source.agent.shipped > target.received or target.received > acknowledged:
             source.agent.doubt()
 
     def count_loss(self, host: VmHost) -> int:

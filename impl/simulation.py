@@ -114,6 +114,7 @@ class Simulation:
         """What happens by the clock alone: it is run when time passes it, and nobody lets time pass for it."""
         self._order = 0
         self._breaks = 0
+        self._within = False
         self._agenda: dict[str, Agenda] = {}
 
     def add(self, coordinator: Coordinator, receivers: Mapping[str, Receiver]) -> None:
@@ -219,6 +220,7 @@ class Simulation:
                     self._send(agent.resend())
             coordinator.contact()
             if self.in_contact():
+                coordinator.check_counts()
                 for agent in orphans:
                     agent.close_session()
             coordinator.clean_up()
@@ -241,8 +243,11 @@ class Simulation:
         ]  # fmt: skip
 
     def resume(self) -> None:
-        """The system starts again after a crash: power is back at every site that is not down, and then all is as on healing."""
+        """The system starts again after a crash: power is back at every site that is not down, and then all is as on healing.
+        The counts of the sides are compared now, or as soon as they are in contact: one of them may have been put back.
+        """
         for coordinator in self.coordinators.values():
+            coordinator.remember_counts()
             for side in filter(self.up, SIDES):
                 coordinator.power_up(side)
         for machine, coordinator in self.coordinators.items():
@@ -388,7 +393,12 @@ class Simulation:
     @contextmanager
     def event(self) -> Iterator[None]:
         """What happens within it is durable at its end, or has stopped the system. A mistake of the caller is found before
-        anything has changed, and stops nothing."""
+        anything has changed, and stops nothing. One within another is a part of it: a plan that asks its machines is one event.
+        """
+        if self._within:
+            yield
+            return
+        self._within = True
         try:
             yield
         except UsageError:
@@ -396,6 +406,8 @@ class Simulation:
         except BaseException:
             self.stop()
             raise
+        finally:
+            self._within = False
         self.keep()
 
     def _first(self) -> list[Timed]:

@@ -21,6 +21,8 @@ from siteproof.conformance.drivers.bundled import topology_of
 from siteproof.conformance.drivers.bundled_crashes import Plan, Tally, explore, explore_failures
 from siteproof.conformance.drivers.bundled_group_crashes import HISTORY, explore_group
 from siteproof.conformance.drivers.bundled_histories import History, drawn_history, histories
+from siteproof.conformance.drivers.bundled_plan_crashes import explore_plan
+from siteproof.conformance.drivers.bundled_plan_operator import courses
 from siteproof.conformance.drivers.bundled_walks import WALKS, walks
 from siteproof.conformance.exits import Exit
 from siteproof.conformance.report.values import count
@@ -68,10 +70,12 @@ class _Done:
 
 
 def _all(topology: Topology, settings: _Settings) -> list[History]:
-    """The histories of a flow: its own, a group's where it has groups, those that are drawn, and walks."""
-    of_group = [History(HISTORY, ())] if flow_of(topology).groups else []
+    """The histories of a flow: its own, a group's and runs of plans where it has them, those that are drawn, and walks."""
+    flow = flow_of(topology)
+    several = [HISTORY] * flow.groups + [course.name for course in courses(flow)]
     more = [drawn_history(settings.seed + number) for number in range(settings.drawn)]
-    return [*histories(flow_of(topology)), *of_group, *more, *([History(WALKS, ())] if settings.drawn else [])]
+    walked = [WALKS] * bool(settings.drawn)
+    return [*histories(flow), *(History(name, ()) for name in several), *more, *(History(name, ()) for name in walked)]
 
 
 def _explored(job: _Job, settings: _Settings, tell: Callable[[str], None]) -> _Done:
@@ -79,6 +83,7 @@ def _explored(job: _Job, settings: _Settings, tell: Callable[[str], None]) -> _D
     began, topology = time.perf_counter(), topology_of(job.name)
     history = _all(topology, settings)[job.number]
     plan, seed, failed = Plan(in_turn=settings.quick, pairs=settings.pairs), settings.seed, 0
+    of_plan = {course.name: course for course in courses(flow_of(topology))}
 
     def show(tally: Tally) -> None:
         tell(f"{tally.points:,} crash points, {tally.worlds:,} restarts")
@@ -86,6 +91,8 @@ def _explored(job: _Job, settings: _Settings, tell: Callable[[str], None]) -> _D
     with TemporaryDirectory(prefix="siteproof-crash-") as place:
         if history.name == HISTORY:
             tally = explore_group(topology, Path(place), seed, plan, show)
+        elif history.name in of_plan:
+            tally = explore_plan(topology, of_plan[history.name], Path(place), seed, plan, show)
         elif history.name == WALKS:
             tally = walks(topology, Path(place), range(seed, seed + settings.drawn))
         else:

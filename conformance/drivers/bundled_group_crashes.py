@@ -19,22 +19,21 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from siteproof.conformance.drivers.bundled_crashes import Finding, Plan, Tally
-from siteproof.conformance.drivers.bundled_judge import Broken, demand
-from siteproof.impl.errors import ImplError
+import attrs
+
+from siteproof.conformance.drivers.bundled_crash_walk import BLOCKS, NOWHERE, CrashWalk, images_of_machines, walk_with_pairs
+from siteproof.conformance.drivers.bundled_crashes import Plan, Tally
+from siteproof.conformance.drivers.bundled_judge import demand
 from siteproof.impl.group import NO_COMMON_POINT
 from siteproof.impl.lab import Lab
 from siteproof.impl.loader import Topology
-from siteproof.impl.simulated_disk import Crash, SimulatedStorage
+from siteproof.impl.simulated_disk import SimulatedStorage
 from siteproof.impl.values import BLOCK, PRIMARY
 
 __all__ = ["HISTORY", "explore_group"]
 
 HISTORY = "common points of a group"
 _GROUP, _MEMBERS = "group", ("a", "b")
-_NOWHERE = Path("/nowhere/siteproof")
-_BLOCKS = 32
-_DARK = {"none": (), "active": ("primary-site",), "passive": ("recovery-site",)}
 
 Points = dict[tuple[str, str], bytes]
 """Content of each point, by machine and id."""
@@ -67,8 +66,16 @@ class Chain:
         ]  # fmt: skip
 
 
+@attrs.define
+class _Known:
+    """What somebody outside knows: the chain of writes, and every point that was advertised."""
+
+    chain: Chain = attrs.Factory(Chain)
+    points: Points = attrs.Factory(dict)
+
+
 def _image(lab: Lab, machine: str, where: str) -> bytes:
-    return lab.read(machine, where, 0, 0, _BLOCKS * BLOCK)
+    return lab.read(machine, where, 0, 0, BLOCKS * BLOCK)
 
 
 def _points(lab: Lab) -> Points:
@@ -104,105 +111,58 @@ def _judge_points(lab: Lab, chain: Chain, known: Points) -> None:
     demand(lengths == sorted(lengths), "a later common point holds less than an earlier one")
 
 
-class _Explorer:
-    """Runs the history and all worlds that begin with a crash in it. ``every``: a second crash strikes after each so manieth
-    effect of all restarts, counted until each is at rest; 0: there is none, and they are only counted.
-    """
+class _GroupWalk(CrashWalk[_Known]):
+    """Barriers run while both machines write; see the module."""
 
-    def __init__(
-        self, topology: Topology, images: dict[str, list[Path]], seed: int, plan: Plan, progress: Callable[[Tally], None],
-        every: int = 0,
-    ) -> None:
-        self.tally = Tally()
-        self._every = every
-        self._topology, self._images, self._seed, self._plan, self._progress = topology, images, seed, plan, progress
-        self._storage = SimulatedStorage()
-        self._chain = Chain()
-        self._known: Points = {}
+    name = HISTORY
 
-    def _lab(self, storage: SimulatedStorage, *, resume: bool, down: Sequence[str] = ()) -> Lab:
+    def lab(self, storage: SimulatedStorage, known: _Known, *, resume: bool, down: Sequence[str] = ()) -> Lab:  # noqa: ARG002
         return Lab(
-            self._topology, self._images, _NOWHERE, self._seed, storage=storage, resume=resume, down=down, reproducible=True,
+            self.topology, self.images, NOWHERE, self.seed, storage=storage, resume=resume, down=down, reproducible=True,
             groups={_GROUP: _MEMBERS},
         )  # fmt: skip
 
-    def run(self) -> Tally:
-        chance, chain = random.Random(self._seed), self._chain
-        try:
-            with self._lab(self._storage, resume=False) as lab:
-                for machine in _MEMBERS:
-                    demand(lab.request(machine, "EnableProtection") is None, "protection is refused")
-                lab.settle()
+    def copied(self, known: _Known) -> _Known:
+        copy = _Known(points=dict(known.points))
+        copy.chain.issued, copy.chain.acked = list(known.chain.issued), known.chain.acked
+        return copy
+
+    def step(self) -> int:
+        return len(self.known.chain.issued)
+
+    def history(self, lab: Lab) -> None:
+        chance, chain = random.Random(self.seed), self.known.chain
+        for machine in _MEMBERS:
+            demand(lab.request(machine, "EnableProtection") is None, "protection is refused")
+        lab.settle()
+        self._observe(lab)
+        self.storage.listener = self.effect
+        for _ in range(3):
+            chain.write(lab, chance.choice(_MEMBERS))
+            self.known.points.update(_points(lab))
+            lab.advance(300 - lab.now % 300)  # to where a barrier begins
+            for machine in (*_MEMBERS, *_MEMBERS):
+                for _ in range(chance.randrange(5)):
+                    lab.step()
+                    self._observe(lab)
+                chain.write(lab, machine)
+            while lab.step():
                 self._observe(lab)
-                self._storage.listener = self._effect
-                for _ in range(3):
-                    chain.write(lab, chance.choice(_MEMBERS))
-                    self._known.update(_points(lab))
-                    lab.advance(300 - lab.now % 300)  # to where a barrier begins
-                    for machine in (*_MEMBERS, *_MEMBERS):
-                        for _ in range(chance.randrange(5)):
-                            lab.step()
-                            self._observe(lab)
-                        chain.write(lab, machine)
-                    while lab.step():
-                        self._observe(lab)
-                demand(len(_common(lab)) >= 3, "fewer common points than barriers")
-        except (Broken, ImplError) as error:
-            self._note("nothing", "there was no crash", "none", str(error))
-        self._storage.listener = None
-        self.tally.effects = self._storage.effects
-        return self.tally
+        demand(len(_common(lab)) >= 3, "fewer common points than barriers")
 
     def _observe(self, lab: Lab) -> None:
-        self._known.update(_points(lab))
-        _judge_points(lab, self._chain, self._known)
+        self.known.points.update(_points(lab))
+        _judge_points(lab, self.known.chain, self.known.points)
 
-    def _effect(self, name: str) -> None:
-        if self._storage.effects % self._plan.every or len(self.tally.findings) >= self._plan.enough:
-            return
-        crashes = self._plan.crashes if self._storage.disk.unforced else self._plan.crashes[:1]
-        ways = [(crash, dark) for crash in crashes for dark in self._plan.dark]
-        if self._plan.in_turn:
-            ways = [ways[self.tally.points % len(ways)]]
-        self.tally.points += 1
-        for crash, dark in ways:
-            self._world(name, crash, dark)
-        self._progress(self.tally)
-
-    def _world(self, name: str, crash: Crash, dark: str) -> None:
-        self.tally.worlds += 1
-        chance = random.Random(f"{self._seed} {self.tally.worlds}")
-        chain = Chain()
-        chain.issued, chain.acked = list(self._chain.issued), self._chain.acked
-        storage = self._storage.after_crash(crash, chance)
-
-        def again(effect: str) -> None:
-            """An effect of the restart, after which a second crash may strike."""
-            self.tally.pairs += 1
-            if self._every and self.tally.pairs % self._every == 0:
-                self.tally.second += 1
-                twice = Chain()
-                twice.issued, twice.acked = list(chain.issued), chain.acked
-                self._judged(f"{name}, then {effect}", storage.after_crash(crash, chance), twice, crash, "none")
-
-        storage.listener = again
-        self._judged(name, storage, chain, crash, dark)
-
-    def _judged(self, name: str, storage: SimulatedStorage, chain: Chain, crash: Crash, dark: str) -> None:
-        try:
-            with self._lab(storage, resume=True, down=_DARK[dark]) as lab:
-                self._goes_on(lab, storage, chain, _DARK[dark])
-        except (Broken, ImplError, AssertionError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
-            self._note(name, crash.value, dark, str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}")
-
-    def _goes_on(self, lab: Lab, storage: SimulatedStorage, chain: Chain, down: Sequence[str]) -> None:
-        _judge_points(lab, chain, self._known)
+    def goes_on(self, lab: Lab, known: _Known, down: Sequence[str], at_rest: Callable[[], None]) -> None:
+        chain = known.chain
+        _judge_points(lab, chain, known.points)
         lab.settle()
         for fault in down:
             lab.heal(fault)
         lab.settle()
-        storage.listener = None
-        _judge_points(lab, chain, self._known)
+        at_rest()
+        _judge_points(lab, chain, known.points)
         live = chain.held({machine: _image(lab, machine, PRIMARY) for machine in _MEMBERS})
         demand(all(live[: chain.acked]), "an acknowledged write is lost")
         del chain.issued[sum(live) :]
@@ -213,7 +173,7 @@ class _Explorer:
         lab.settle()
         lab.advance(301)
         lab.settle()
-        _judge_points(lab, chain, self._known)
+        _judge_points(lab, chain, known.points)
         newest = _common(lab)[-1]
         held = chain.held({machine: _image(lab, machine, name) for machine, name in newest.items()})
         demand(all(held), "after the crash no new common point holds everything")
@@ -221,9 +181,6 @@ class _Explorer:
             status = lab.status(machine)
             demand(NO_COMMON_POINT not in status.alerts, f"the alarm of {machine} does not end")
             demand((status.job, status.resync) == (None, "none"), f"machine {machine} is stuck, or calls for a resynchronisation")
-
-    def _note(self, name: str, crash: str, dark: str, text: str) -> None:
-        self.tally.findings.append(Finding(HISTORY, len(self._chain.issued), self._storage.effects, name, crash, dark, text))
 
 
 def _silent(tally: Tally) -> None:
@@ -241,16 +198,7 @@ def explore_group(
         folder: where two small base images are made; nothing else is written.
         progress: called after each crash point.
     """
-    images = {}
-    for machine in _MEMBERS:
-        path = folder / f"base-{machine}.img"
-        path.write_bytes(b"".join(f"base {n} ".encode().ljust(BLOCK, b"=") for n in range(_BLOCKS)))
-        images[machine] = [path]
-    wanted = plan or Plan()
-    tally = _Explorer(topology, images, seed, wanted, progress).run()
-    if wanted.pairs and tally.pairs and not tally.findings:
-        every = -(-tally.pairs // wanted.pairs)
-        pairs = _Explorer(topology, images, seed, wanted, progress, every).run()
-        tally.second, tally.findings = pairs.second, pairs.findings
-        tally.worlds += pairs.second
-    return tally
+    images, wanted = images_of_machines(folder, _MEMBERS), plan or Plan()
+    return walk_with_pairs(
+        lambda every: _GroupWalk(topology, images, seed, wanted, progress, _Known(), every), wanted.pairs
+    )

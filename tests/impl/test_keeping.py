@@ -489,10 +489,12 @@ def test_any_id_of_a_request_can_be_resumed(begin: Begin, name: str) -> None:
 @pytest.mark.parametrize("flow", [ALL[0], ALL[-1]])
 @pytest.mark.parametrize("moment", ["a write", "writes that have arrived", "a point", "a failover"])
 @pytest.mark.parametrize("place", ["vault", "primary", "recovery"])
+@pytest.mark.parametrize("down", [(), ("link",)])
 def test_a_place_that_is_put_back_to_an_older_state_is_refused_or_calls_for_a_resynchronisation(
-    begin: Begin, tmp_path: Path, flow: str, moment: str, place: str
+    begin: Begin, tmp_path: Path, flow: str, moment: str, place: str, down: tuple[str, ...]
 ) -> None:
-    """Never is a machine called protected whose replica lacks what it had."""
+    """Never is a machine called protected whose replica lacks what it had; also where the sides cannot compare what they know
+    before the active one has acknowledged more."""
     lab = protected(begin(flow))
     for number in range(3):
         assert lab.write("m", "primary", 0, number, block(f"early {number}"))
@@ -524,12 +526,18 @@ def test_a_place_that_is_put_back_to_an_older_state_is_refused_or_calls_for_a_re
             file.unlink()
     told = ""
     try:
-        lab = begin(flow, resume=True)
+        lab = begin(flow, resume=True, down=down)
     except UsageError as error:
         told = str(error)
     if told:
         assert f"what the {place} keeps was put back to an older state" in told
         return
+    assert lab.settle()
+    for number in range(8, 14) if down and lab.running("m", active) else ():
+        assert lab.write("m", active, 0, number, block(f"apart {number}"))
+    for fault in down:  # and the program ends once more, before they can
+        lab = begin(flow, resume=True, down=down)
+        lab.heal(fault)
     assert lab.settle()
     if lab.status("m").resync == "required":
         repair(lab)
