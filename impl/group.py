@@ -237,9 +237,9 @@ class ReplicationGroup:
                 coordinator.record.alerts.remove(NO_COMMON_POINT)
         return True
 
-    def common(self) -> dict[str, Point]:
-        """The newest point that all members have in common, by member; empty when there is none."""
-        of = {m: {p.group: p for p in c.points if p.group} for m, c in self.members.items()}
+    def common(self, kind: str | None = None) -> dict[str, Point]:
+        """The newest point, of a kind or of any, that all members have in common, by member; empty when there is none."""
+        of = {m: {p.group: p for p in c.points if p.group and kind in (None, p.kind)} for m, c in self.members.items()}
         names = set.intersection(*(set(points) for points in of.values()))
         if not names:
             return {}

@@ -131,7 +131,7 @@ class Judge:
         """A failover or a test of one was asked for, to a point."""
         now = self._lab.status(machine)
         if point == LATEST_APP_CONSISTENT:
-            point = next(p.id for p in reversed(now.points) if p.kind == APP_CONSISTENT)
+            point = next((p.id for p in reversed(now.points) if p.kind == APP_CONSISTENT), point)
         self._wanted[machine] = point
         sure = self._newest_common(machine) if point == LATEST_COMMON else None
         self._floor[machine] = self._sure(machine, now) if sure is None else sure

@@ -61,7 +61,7 @@ from .plan import (
     row_of_plan,
     steps_of,
 )  # fmt: skip
-from .values import PRIMARY, RECOVERY, Code, Operation, other
+from .values import APP_CONSISTENT, LATEST_APP_CONSISTENT, PRIMARY, RECOVERY, Code, Operation, other
 
 __all__ = ["Note", "PlanRun", "RunState"]
 
@@ -240,12 +240,14 @@ class PlanRun:
 
     def point_of(self, machine: str) -> str | None:
         """The point for a machine."""
-        if self.operation == Operation.PLANNED or self.point != LATEST_COMMON:
+        app = self.point == LATEST_APP_CONSISTENT
+        if self.operation == Operation.PLANNED or not (app or self.point == LATEST_COMMON):
             return self.point
         for group in self.groups:
             if machine in group.members:
-                return group.common()[machine].id if group.common() else "none in common"
-        return "latest-processed"
+                common = group.common(APP_CONSISTENT if app else None)
+                return common[machine].id if common else "none in common"
+        return LATEST_APP_CONSISTENT if app else "latest-processed"
 
     def _start_failovers(self, step: PlanStep, now: float) -> StepResult:
         to_move = []

@@ -148,9 +148,9 @@ class LockstepEngine:
             reasons.append("never seen: " + ", ".join(sorted(self.knows.never)))
         counted = f"lockstep: {self.done:,} of {self.total:,} transitions executed, of {len(self.graph):,} states"
         counted += f" ({self.graph.scope.told()})"
-        there = self.total - counts[NO_WAY] - counts[ONLY_NEVER] - counts[NOT_YET]
-        if 0 < there < self.total:
-            counted += f", {self.done / there:.0%} of the {there:,} in states that this system goes through"
+        within = self.total - counts[NO_WAY] - counts[ONLY_NEVER] - counts[NOT_YET]
+        if 0 < within < self.total:
+            counted += f", {self.done / within:.0%} of the {within:,} in states that this system goes through"
         return (counted + "".join(f"; {one}" for one in reasons),)
 
     def _without_never(self, graph: Graph) -> set[State]:

@@ -10,6 +10,7 @@ import pytest
 
 from siteproof.impl.lab import Lab
 from siteproof.impl.loader import load_topology
+from siteproof.impl.plan import PlanGroup, RecoveryPlan
 from siteproof.impl.values import BLOCK
 from siteproof.impl.vm_host import Freezer, VmHost
 
@@ -202,6 +203,27 @@ def test_a_group_has_them_in_common(app_lab: Build) -> None:
     for name in ("a", "b"):
         assert at(lab, newest_app(lab, name), 3, name) == block(f"cached {name}")
     assert one.calls == two.calls == ["freeze", "thaw"]
+
+
+def test_a_plan_takes_a_groups_own_and_everybody_elses_newest(app_lab: Build) -> None:
+    plan = RecoveryPlan("shop", (PlanGroup(("a", "b")), PlanGroup(("c",))))
+    lab = app_lab("v2a", names=("a", "b", "c"), groups={"pair": ["a", "b"]}, plans=[plan])
+    assert lab.run_plan("shop", "UnplannedFailover", point="latest-app-consistent") is None
+    assert lab.settle()
+    run = lab.plan_run("shop")
+    assert run is not None
+    assert [note.text for note in run.errors] == ["refused: RecoveryPointNotFound"] * 3
+    for name in "abc":
+        lab.write(name, "primary", 0, 2, block("frozen"))
+    lab.advance(HOUR + 600)
+    for name in "abc":
+        lab.write(name, "primary", 0, 2, block("later"))
+    lab.settle()
+    points = {name: newest_app(lab, name) for name in "abc"}
+    assert lab.run_plan("shop", "UnplannedFailover", point="latest-app-consistent") is None
+    assert lab.settle()
+    assert {name: lab.status(name).failover_point for name in "abc"} == points
+    assert {at(lab, "recovery", 2, name) for name in "abc"} == {block("frozen")}
 
 
 def test_one_member_that_cannot_freeze_makes_the_common_point_crash_consistent(app_lab: Build) -> None:
