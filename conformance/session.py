@@ -140,7 +140,7 @@ class Session:
         self._readers: dict[str, _Reader] = {m: self._reader(m) for m in scenario.machines}
         if recorder is not None:
             recorder.case(attrs.evolve(scenario, blocks=self.base.blocks, image=""), seed, self.can)
-        self.driver.call("start", self.driver.driver.start, scenario, seed, self.base)
+        self.driver.start(scenario, seed, self.base)
         for machine in scenario.machines:
             self._take_in(machine, None, still=False, disk=True)
         self._write_down(None, None, True)
@@ -192,7 +192,7 @@ class Session:
                 self.recorder.skip(command)
             return True
         self._step += 1
-        with self.driver.deadline_for(describe(command)):
+        with self.driver.deadline_for(partial(describe, command)):
             self._take(command)
         return self.divergence is None and not self.overflow
 
@@ -211,31 +211,29 @@ class Session:
                 factor = self.factors[machine]
                 branch = self.promised.compiled.get(next(iter(factor.candidates))[0], "epoch")
                 record = factor.journal.issue(disk, block, int(branch), in_copy=side not in SIDES, now=driver.now())
-                answer = driver.call(
-                    "write", driver.driver.write, machine, side, disk, record.tag.block, record.payload, cached
-                )
+                answer = driver.write(machine, side, disk, record.tag.block, record.payload, cached)
                 events[machine] = event_of(factor, command, None, answer, record)
             case Fault(fault) if fault in STRUCK_ONCE:
-                driver.call("fault", driver.driver.fault, fault)
+                driver.fault(fault)
                 events = {m: event_of(f, command, None, True) for m, f in self.factors.items()}
             case Fault(fault) | Heal(fault):
                 failing = isinstance(command, Fault)
                 if (fault in self.faults) != failing and (fault != "gateway" or self.has_gateway()):
                     (self.faults.add if failing else self.faults.discard)(fault)
-                    driver.call(command.kind, driver.driver.fault if failing else driver.driver.heal, fault)
+                    (driver.fault if failing else driver.heal)(fault)
                     events = {m: event_of(f, command, None, True) for m, f in self.factors.items()}
             case StartMachine(machine, side):
-                answer = driver.call("start_machine", driver.driver.start_machine, machine, side)
+                answer = driver.start_machine(machine, side)
                 events[machine] = event_of(self.factors[machine], command, None, answer)
             case Advance(seconds):
                 self._time += seconds
-                driver.call("advance", driver.driver.advance, seconds)
+                driver.advance(seconds)
             case Steps(count):
                 for _ in range(count):
-                    if not driver.call("step", driver.driver.step):
+                    if not driver.step():
                         break
             case Settle():
-                still = driver.call("settle", driver.driver.settle) is not False
+                still = driver.settle()
                 if not still:
                     self.divergence = blame.never_rests(next(iter(self.factors)), len(self.commands) - 1)
         self.answer = answer
@@ -369,12 +367,12 @@ class Session:
             if self.recorder is not None:
                 self.recorder.end(self.divergence, self.overflow)
         finally:
-            self.driver.call("stop", self.driver.driver.stop)
+            self.driver.stop()
 
     def abandon(self) -> None:
         """Stop the driver after an error, whatever it says."""
         try:
-            self.driver.driver.stop()
+            self.driver.stop()
         except Exception:  # noqa: BLE001
             return
 
