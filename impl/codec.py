@@ -107,6 +107,6 @@ class BlockCipher:
         """The stored form of a block."""
         return self._at(place).encryptor().update(data)
 
-    def decrypt(self, place: int, stored: bytes) -> bytes:
+    def decrypt(self, place: int, stored: bytes | memoryview) -> bytes:
         """The block behind its stored form."""
         return self._at(place).decryptor().update(stored)

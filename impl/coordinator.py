@@ -28,7 +28,7 @@ stand on is in :mod:`.replication`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from .control import Job, StepResult
 from .copying import CopySteps
@@ -42,6 +42,25 @@ __all__ = ["ConfigurationServer", "Coordinator", "Job", "Provider", "StepResult"
 
 SOURCE_UNREADABLE = "SourceUnreadable"
 _Step = Callable[[Job, float], StepResult]
+_COPY = ("copy", "catch_up")
+_FAILBACK = ("prepare_reverse", *_COPY, "begin_failback", "stop_source", "drain", "failback_switch")
+"""Steps of a planned failover that copies back."""
+_STEPS: Mapping[str, tuple[str, ...]] = {
+    Operation.ENABLE: ("prepare_enable", *_COPY, "finish_enable"),
+    Operation.PLANNED: ("stop_source", "drain", "planned_switch"),
+    Operation.UNPLANNED: ("try_stop", "choose_point", "unplanned_switch"),
+    Operation.COMMIT: ("commit_first_half", "commit_second_half"),
+    Operation.REVERSE: ("prepare_reverse", *_COPY, "finish_reverse"),
+    Operation.TEST: ("choose_point", "make_copy", "start_copy"),
+    Operation.CLEANUP: ("stop_copy", "delete_copy"),
+    Operation.CHANGE: ("find_point", "change_point"),
+    Operation.REPAIR: ("begin_comparing", *_COPY, "check_staged", "begin_merging", "merge"),
+    Operation.DISABLE: ("stop_replication", "end_replication"),
+    Operation.PAUSE: ("pause",),
+    Operation.RESUME: ("resume",),
+    Operation.MIGRATE: ("stop_replication", "end_replication"),
+}
+"""Steps of the jobs: the methods ``step_…``, in order."""
 
 
 class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, EndingSteps):
@@ -80,32 +99,8 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, Endi
 
     def steps(self, operation: str) -> tuple[_Step, ...]:
         """The steps of an operation from the side that is active now, in order."""
-        if self.flow.copies_back(operation, self.record.active):
-            return (
-                self.step_prepare_reverse, self.step_copy, self.step_catch_up, self.step_begin_failback,
-                self.step_stop_source, self.step_drain, self.step_failback_switch,
-            )  # fmt: skip
-        table: dict[str, tuple[_Step, ...]] = {
-            Operation.ENABLE: (self.step_prepare_enable, self.step_copy, self.step_catch_up, self.step_finish_enable),
-            Operation.PLANNED: (self.step_stop_source, self.step_drain, self.step_planned_switch),
-            Operation.UNPLANNED: (self.step_try_stop, self.step_choose_point, self.step_unplanned_switch),
-            Operation.COMMIT: (self.step_commit_first_half, self.step_commit_second_half),
-            Operation.REVERSE: (
-                self.step_prepare_reverse, self.step_copy, self.step_catch_up, self.step_finish_reverse,
-            ),
-            Operation.TEST: (self.step_choose_point, self.step_make_copy, self.step_start_copy),
-            Operation.CLEANUP: (self.step_stop_copy, self.step_delete_copy),
-            Operation.CHANGE: (self.step_find_point, self.step_change_point),
-            Operation.REPAIR: (
-                self.step_begin_comparing, self.step_copy, self.step_catch_up, self.step_check_staged, self.step_begin_merging,
-                self.step_merge,
-            ),
-            Operation.DISABLE: (self.step_stop_replication, self.step_end_replication),
-            Operation.PAUSE: (self.step_pause,),
-            Operation.RESUME: (self.step_resume,),
-            Operation.MIGRATE: (self.step_stop_replication, self.step_end_replication),
-        }  # fmt: skip
-        return table[operation]
+        names = _FAILBACK if self.flow.copies_back(operation, self.record.active) else _STEPS[operation]
+        return tuple([getattr(self, f"step_{name}") for name in names])
 
     def run_step(self, now: float) -> StepResult:
         """Run the next step of the job. After ``DONE`` the next one is due later; other results see the enum."""

@@ -23,9 +23,9 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import TracebackType
 from typing import Protocol
 
 import attrs
@@ -80,6 +80,25 @@ class Agenda:
     cut: bool = False
 
 
+class Event:
+    """What happens within it is durable at its end, or has stopped the system. A mistake of the caller is found before anything
+    has changed, and stops nothing."""
+
+    __slots__ = ("_simulation",)
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    def __enter__(self) -> None:
+        """Nothing is to be done at the beginning."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self._simulation.keep()
+        elif not issubclass(kind, UsageError):
+            self._simulation.stop()
+
+
 class Simulation:
     """Virtual time and everything that happens in it. Implements :class:`~siteproof.impl.coordinator.Reach`."""
 
@@ -107,6 +126,7 @@ class Simulation:
         self._order = 0
         self._breaks = 0
         self._agenda: dict[str, Agenda] = {}
+        self._event = Event(self)
 
     def add(self, coordinator: Coordinator, receivers: Mapping[str, Receiver]) -> None:
         """Add a machine: its coordinator and its addressable components."""
@@ -364,18 +384,9 @@ class Simulation:
 
     # --------------------------------------------------------------------------------------------------------- time
 
-    @contextmanager
-    def event(self) -> Iterator[None]:
-        """What happens within it is durable at its end, or has stopped the system. A mistake of the caller is found before
-        anything has changed, and stops nothing."""
-        try:
-            yield
-        except UsageError:
-            raise
-        except BaseException:
-            self.stop()
-            raise
-        self.keep()
+    def event(self) -> Event:
+        """What happens within it is one event."""
+        return self._event
 
     def _run_next(self) -> None:
         time, _, action = heapq.heappop(self._queue)

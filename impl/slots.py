@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -26,6 +26,21 @@ from .errors import IntegrityError, UnreadableError
 from .values import BLOCK
 
 __all__ = ["SlotFile"]
+
+
+BETWEEN, AT_ONCE = 4, 256
+"""Slots that are read for nothing where blocks are read together, and slots that are read together at most."""
+
+
+def _runs(wanted: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Where what is wanted, in the order of slots, can be read in one piece: from which to which."""
+    start = 0
+    for index in range(1, len(wanted) + 1):
+        if index == len(wanted) or not (
+            wanted[index][0] - wanted[index - 1][0] <= BETWEEN and wanted[index][0] - wanted[start][0] < AT_ONCE
+        ):
+            yield start, index
+            start = index
 
 
 class SlotFile:
@@ -151,6 +166,29 @@ class SlotFile:
                 "resynchronise"
             )
         return stored if self._cipher is None else self._cipher.decrypt(slot, stored)
+
+    def read_all(self, wanted: list[tuple[int, int]]) -> dict[int, bytes | memoryview]:
+        """The blocks in many slots, given as (slot, name), by their names. Slots that lie close together are read in one piece,
+        with what lies between them.
+
+        Raises:
+            IntegrityError: one is not what was stored there, is missing, or cannot be read.
+        """
+        found: dict[int, bytes | memoryview] = {}
+        wanted.sort()
+        for start, stop in _runs(wanted):
+            first, count = wanted[start][0], wanted[stop - 1][0] + 1 - wanted[start][0]
+            try:
+                whole = memoryview(self._disk.read(self._file, count * BLOCK, first * BLOCK))
+            except (IntegrityError, OSError):
+                whole = None  # reading one by one says which block it is, or that it lies between them
+            for slot, name in wanted[start:stop]:
+                stored = None if whole is None else whole[(slot - first) * BLOCK : (slot - first + 1) * BLOCK]
+                if stored is None or crc32(stored) != self._sums[slot]:
+                    found[name] = self.read(slot)
+                else:
+                    found[name] = stored if self._cipher is None else self._cipher.decrypt(slot, stored)
+        return found
 
     def spoil(self, slot: int) -> None:
         """What was to be stored here is lost: reading it is an error."""
