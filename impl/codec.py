@@ -94,14 +94,16 @@ class BlockCipher:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._algorithm = AES(key)
+        self._cipher: Cipher[XTS] = Cipher(AES(key), XTS(bytes(16)))
 
     def derived(self, name: str) -> BlockCipher:
         """The cipher of another store, so that no two stores encrypt with the same key at the same place."""
         return BlockCipher(blake2b(name.encode(), digest_size=64, key=self._key).digest())
 
     def _at(self, place: int) -> Cipher[XTS]:
-        return Cipher(self._algorithm, XTS(place.to_bytes(16, "little")))
+        # A new Cipher for each block would check the same key and the same kind of mode again, which costs as much as encrypting.
+        self._cipher.mode = XTS(place.to_bytes(16, "little"))
+        return self._cipher
 
     def encrypt(self, place: int, data: bytes | memoryview) -> bytes:
         """The stored form of a block."""

@@ -11,10 +11,10 @@ machines send.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import attrs
+from blake3 import blake3
 
 from .disk import Disk, RealDisk
 from .errors import IntegrityError
@@ -26,10 +26,10 @@ IN_MEMORY = 64 << 20
 
 
 def digest_of(data: bytes | memoryview) -> bytes:
-    """Our own digest of content: the first 16 bytes of SHA-256, kept beside the weak checksums of the log format. Processors
-    that have instructions for it make it twice as fast as BLAKE2, and digests are half of the cost of a base copy.
+    """Our own digest of content: 16 bytes of BLAKE3, kept beside the weak checksums of the log format. Every byte of a base copy
+    is digested at both ends, and BLAKE3 takes a quarter of the time of SHA-256 for a chunk, half of it for a block.
     """
-    return hashlib.sha256(data).digest()[:16]
+    return blake3(data).digest(16)
 
 
 @attrs.frozen(slots=True)

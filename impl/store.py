@@ -26,7 +26,7 @@ VAULT = "vault"
 PLACES = (VAULT, "primary", "recovery")
 
 _TABLE = "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-_VERSION = 5
+_VERSION = 6
 """Version of the rows; a store of another one is refused, never guessed."""
 
 

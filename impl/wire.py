@@ -45,7 +45,7 @@ from .messages import Ack, BlockCopy, ChangeBatch, Compare, CopyChunk, Message
 __all__ = ["KINDS", "VERSION", "decode", "encode"]
 
 MAGIC = b"SPW1"
-VERSION = 1
+VERSION = 2
 KINDS: tuple[type[Message], ...] = (ChangeBatch, CopyChunk, Compare, Ack)
 """The number of a kind is its place here."""
 _HEAD = struct.Struct("<4sHHIQ")

@@ -82,7 +82,7 @@ def test_a_frame_with_a_turned_bit_or_cut_off_is_never_a_message(number: int, bi
     assert not there.held
 
 
-def sealed(version: int, kind: int, fields: object, held: bytes = b"") -> bytes:
+def sealed(kind: int, fields: object, held: bytes = b"", version: int = wire.VERSION) -> bytes:
     """A frame with a right digest, whatever is in it."""
     text = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
     head = struct.pack("<4sHHIQ", b"SPW1", version, kind, len(text), len(held))
@@ -94,12 +94,13 @@ CHUNK = {"machine": "m", "epoch": 1, "number": 1, "copies": [[0, 0, 3, "00" * 16
 
 
 @pytest.mark.parametrize(("frame", "message"), [
-    (sealed(2, 3, ACK), "version 2"), (sealed(1, 9, ACK), "kind 9"), (sealed(1, 3, b"{"), "no Ack"), (sealed(1, 3, []), "no Ack"),
-    (sealed(1, 3, {**ACK, "more": 1}), "fields"), (sealed(1, 3, {**ACK, "epoch": -1}), "epoch = -1"),
-    (sealed(1, 3, {**ACK, "epoch": True}), "epoch = True"), (sealed(1, 3, {**ACK, "differing": ["x"]}), "differing"),
-    (sealed(1, 3, ACK, b"more"), "4 bytes of content"), (sealed(1, 1, CHUNK, b"ab"), "while the fields tell 3"),
-    (sealed(1, 1, {**CHUNK, "copies": [[0, 0, 3, "zz"]]}, b"abc"), "no CopyChunk"),
-    (sealed(1, 1, {**CHUNK, "copies": [[0, 3, "00"]]}, b"abc"), "no CopyChunk"),
+    (sealed(3, ACK, version=wire.VERSION + 1), f"version {wire.VERSION + 1}"),
+    (sealed(9, ACK), "kind 9"), (sealed(3, b"{"), "no Ack"), (sealed(3, []), "no Ack"),
+    (sealed(3, {**ACK, "more": 1}), "fields"), (sealed(3, {**ACK, "epoch": -1}), "epoch = -1"),
+    (sealed(3, {**ACK, "epoch": True}), "epoch = True"), (sealed(3, {**ACK, "differing": ["x"]}), "differing"),
+    (sealed(3, ACK, b"more"), "4 bytes of content"), (sealed(1, CHUNK, b"ab"), "while the fields tell 3"),
+    (sealed(1, {**CHUNK, "copies": [[0, 0, 3, "zz"]]}, b"abc"), "no CopyChunk"),
+    (sealed(1, {**CHUNK, "copies": [[0, 3, "00"]]}, b"abc"), "no CopyChunk"),
     (b"SPW1", "too short"), (b"XXXX" + bytes(40), "expected"),
 ])  # fmt: skip
 def test_a_frame_that_was_made_wrongly_is_refused(frame: bytes, message: str) -> None:
