@@ -67,6 +67,7 @@ LOOK_EVERY = 8
 REREAD_EVERY = 24
 WHOLE = 2048
 """Disks of up to so many blocks are always read whole."""
+SITES = frozenset(f"{side}-site" for side in SIDES)
 _FIELDS = tuple(field.name for field in attrs.fields(Observation))
 
 
@@ -272,32 +273,30 @@ class Session:
     def _take_in(self, machine: str, event: Event | None, *, still: bool, disk: bool, whole: bool | None = None) -> None:
         """Observe one machine and let the oracle explain it. `whole`: whatever is read, read all of it."""
         factor = self.factors[machine]
-        seen, before = self.driver.observe(machine), self.last.get(machine)
+        seen, before, can = self.driver.observe(machine), self.last.get(machine), self.can
         if seen is not before and seen == before:
             seen = before  # long cases keep what was seen once, however often it was
         self.last[machine] = seen
-        moved = before is not None and (before.active != seen.active or (before.job == "ChangePit" and seen.job is None))
-        tried = before is not None and before.test != seen.test
-        down = {f"{side}-site" for side in SIDES} & self.faults
-        up = f"{seen.active}-site" not in down
+        moved = tried = counted = False
+        if before is not None and seen is not before:
+            moved = before.active != seen.active or (before.job == "ChangePit" and seen.job is None)
+            tried, counted = before.test != seen.test, before.loss != seen.loss
         read: Callable[[str], View] | None = None
-        if self.can.reads_points or self.can.reads_sides:
+        if can.reads_points or can.reads_sides:
             read = self._readers[machine] if whole is None else partial(self._readers[machine], whole=whole)
         now = self.driver.now()
         if self.recorder is not None:
             self.recorder.looked(machine, seen, now)
             read = None if read is None else self._recorded(machine, read)
-        counted = before is not None and before.loss != seen.loss
+        active = former = copy = False
+        if can.reads_sides and (disk or moved or tried or counted):
+            down, here = SITES & self.faults, f"{seen.active}-site"
+            active = (disk or moved) and here not in down
+            former = (disk or moved or counted) and not down
+            copy = (disk or tried) and seen.active in SIDES and not down - {here}
         sight = factor.look(
-            seen,
-            read,
-            points=self.can.reads_points,
-            disk=(disk or moved) and up and self.can.reads_sides,
-            still=still,
-            former=(disk or moved or counted) and self.can.reads_sides and not down,
-            copy=(disk or tried) and self.can.reads_sides and seen.active in SIDES and not down - {f"{seen.active}-site"},
-            now=now,
-        )
+            seen, read, points=can.reads_points, disk=active, still=still, former=former, copy=copy, now=now
+        )  # fmt: skip
         self._count_unknown(machine, seen)
         if self.recording:
             self.model_before = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])

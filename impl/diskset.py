@@ -182,7 +182,11 @@ class DiskSet:
         if not self._versions[disk] and not self._branch[disk]:
             return base.read(offset, length) if base else bytes(length)
         start, last = first * BLOCK, -(-(offset + length) // BLOCK)
-        found = [(slot, block) for block in range(first, last) if (slot := self._find(disk, block, at)) is not None]
+        if at is None and self._branch_at is None:
+            versions = self._versions[disk]
+            found = [(chain[-1][1], block) for block in range(first, last) if (chain := versions.get(block))]
+        else:
+            found = [(slot, block) for block in range(first, last) if (slot := self._find(disk, block, at)) is not None]
         stored = self._slots.read_all(found)
         if len(stored) == last - first:
             data = b"".join([stored[block] for block in range(first, last)])
