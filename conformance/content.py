@@ -158,9 +158,10 @@ class View:
 
     content: Mapping[int, int]
     rubbish: tuple[tuple[int, str], ...] = ()
+    newest: int = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def newest(self) -> int:
+    @newest.default
+    def _newest(self) -> int:
         return max(self.content.values(), default=0)
 
     def locate(self, log: Log) -> Log | None:
