@@ -4,15 +4,15 @@ Rules:
 
 * content = base (a read-only image, or zeros) overlaid by blocks in one slot file;
 * every write has a *position*, which only grows. A *cut* at a position keeps the state of all disks at that position
-  readable (P4, P23). A write after a cut leaves the version that the cut sees alone and takes a new slot; a write that
-  no cut has seen yet is overwritten in place;
+  readable (P4, P23). A write after a cut leaves the version that the cut sees alone; one that no cut has seen yet takes the
+  place of the version before;
 * failing over to a point *branches*: the live view is then the state at the point plus what is written later, while
   every other point stays readable; branching again, to another point, forgets what was written since the first time;
 * an *overlay* is a set of disks of its own, in a file of its own, that shows the state of this one, live or at a cut,
   under what is written to the overlay. All it knows of this one is a view that can only be read;
 * *flattening* makes the live view the only one: what a commit does;
-* a set that has to survive a crash (``careful``) never overwrites a block: each write takes a free slot, and a slot that has
-  become free is used again only after :meth:`DiskSet.kept`, when the rows that no longer name it are durable. So the rows
+* no block is overwritten: each write takes a free slot. In a set that has to survive a crash (``careful``) a slot that has become
+  free is used again only after :meth:`DiskSet.kept`, when the rows that no longer name it are durable. So the rows
   (:meth:`DiskSet.head`, :meth:`DiskSet.rows`) decide what the content is, whatever a crash does to blocks that no row names;
 * a write that fails leaves every view as it was. Bytes that are missing from a file, or are not what was written there
   (:mod:`.slots`), are an error, never other data;
@@ -103,20 +103,19 @@ class DiskSet:
     def write(self, disk: int, block: int, data: bytes | memoryview) -> None:
         """Write one block to the live view."""
         chain = self._versions[disk].get(block)
-        in_place = False
+        replaces = False
         if self._branch_at is not None:
             known = self._branch[disk].get(block)
         else:
-            in_place = chain is not None and (not self._cuts or chain[-1][0] > self._cuts[-1])
-            known = chain[-1][1] if chain and in_place else None
-        slot = self._slots.take() if known is None or self._careful else known
+            replaces = chain is not None and (not self._cuts or chain[-1][0] > self._cuts[-1])
+            known = chain[-1][1] if chain and replaces else None
+        slot = self._slots.take()
         try:
             self._slots.write(slot, data)
         except OSError:
-            if slot != known:
-                self._slots.free.append(slot)
+            self._slots.free.append(slot)
             raise
-        if known is not None and known != slot:
+        if known is not None:
             self._slots.let_go([known])
         self.position += 1
         if self._careful:
@@ -126,7 +125,7 @@ class DiskSet:
         elif chain is None:
             self._versions[disk][block] = ((self.position, slot),)
             # Without a version the block shows its base, which every cut still does: bisection finds nothing there.
-        elif in_place:
+        elif replaces:
             self._versions[disk][block] = (*chain[:-1], (self.position, slot))
         else:
             self._versions[disk][block] = (*chain, (self.position, slot))

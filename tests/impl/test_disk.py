@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from siteproof.impl.base_image import BaseImage
 from siteproof.impl.changelog import ChangeLog
 from siteproof.impl.disk import CarefulDisk, Disk, RealDisk, new_file
+from siteproof.impl.diskset import DiskSet
 from siteproof.impl.errors import IntegrityError, UsageError
 from siteproof.impl.extents import ExtentSpace
 from siteproof.impl.simulated_disk import Crash, SimulatedDisk, SimulatedStorage, SimulatedStore
@@ -313,3 +314,33 @@ def test_only_the_end_of_the_data_is_a_hole(
         patch.setattr(os, "lseek", fails)
         assert image.may_hold_data(0, 4096) is expected
     image.close()
+
+
+class FillsUp(RealDisk):
+    """A disk that takes only the first half of the next write."""
+
+    full = False
+
+    def write(self, file: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+        if self.full:
+            super().write(file, data[: len(data) // 2], offset)
+            raise OSError(errno.ENOSPC, "no space left")
+        super().write(file, data, offset)
+
+
+@pytest.mark.parametrize("careful", [False, True])
+@pytest.mark.parametrize("branched", [False, True])
+def test_a_write_that_half_fails_leaves_the_block_what_it_was(tmp_path: Path, careful: bool, branched: bool) -> None:
+    disk = FillsUp()
+    disks = DiskSet(tmp_path / "disks", [4 * BLOCK], [None], disk=disk, careful=careful)
+    if branched:
+        disks.branch(disks.cut())
+    disks.write(0, 1, b"a" * BLOCK)
+    disk.full = True
+    with pytest.raises(OSError, match="no space"):
+        disks.write(0, 1, b"b" * BLOCK)
+    assert disks.read(0, 0, 4 * BLOCK) == bytes(BLOCK) + b"a" * BLOCK + bytes(2 * BLOCK)
+    disk.full = False
+    disks.write(0, 1, b"c" * BLOCK)
+    assert disks.read(0, BLOCK, BLOCK) == b"c" * BLOCK
+    disks.close()
