@@ -42,23 +42,29 @@ __all__ = ["ConfigurationServer", "Coordinator", "Job", "Provider", "StepResult"
 
 SOURCE_UNREADABLE = "SourceUnreadable"
 _Step = Callable[[Job, float], StepResult]
-_COPY = ("copy", "catch_up")
-_FAILBACK = ("prepare_reverse", *_COPY, "begin_failback", "stop_source", "drain", "failback_switch")
+
+
+def _steps(names: str) -> tuple[str, ...]:
+    """Names of methods."""
+    return tuple(f"step_{name}" for name in names.split())
+
+
+_FAILBACK = _steps("prepare_reverse copy catch_up begin_failback stop_source drain failback_switch")
 """Steps of a planned failover that copies back."""
 _STEPS: Mapping[str, tuple[str, ...]] = {
-    Operation.ENABLE: ("prepare_enable", *_COPY, "finish_enable"),
-    Operation.PLANNED: ("stop_source", "drain", "planned_switch"),
-    Operation.UNPLANNED: ("try_stop", "choose_point", "unplanned_switch"),
-    Operation.COMMIT: ("commit_first_half", "commit_second_half"),
-    Operation.REVERSE: ("prepare_reverse", *_COPY, "finish_reverse"),
-    Operation.TEST: ("choose_point", "make_copy", "start_copy"),
-    Operation.CLEANUP: ("stop_copy", "delete_copy"),
-    Operation.CHANGE: ("find_point", "change_point"),
-    Operation.REPAIR: ("begin_comparing", *_COPY, "check_staged", "begin_merging", "merge"),
-    Operation.DISABLE: ("stop_replication", "end_replication"),
-    Operation.PAUSE: ("pause",),
-    Operation.RESUME: ("resume",),
-    Operation.MIGRATE: ("stop_replication", "end_replication"),
+    Operation.ENABLE: _steps("prepare_enable copy catch_up finish_enable"),
+    Operation.PLANNED: _steps("stop_source drain planned_switch"),
+    Operation.UNPLANNED: _steps("try_stop choose_point unplanned_switch"),
+    Operation.COMMIT: _steps("commit_first_half commit_second_half"),
+    Operation.REVERSE: _steps("prepare_reverse copy catch_up finish_reverse"),
+    Operation.TEST: _steps("choose_point make_copy start_copy"),
+    Operation.CLEANUP: _steps("stop_copy delete_copy"),
+    Operation.CHANGE: _steps("find_point change_point"),
+    Operation.REPAIR: _steps("begin_comparing copy catch_up check_staged begin_merging merge"),
+    Operation.DISABLE: _steps("stop_replication end_replication"),
+    Operation.PAUSE: _steps("pause"),
+    Operation.RESUME: _steps("resume"),
+    Operation.MIGRATE: _steps("stop_replication end_replication"),
 }
 """Steps of the jobs: the methods ``step_…``, in order."""
 
@@ -100,7 +106,7 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, Endi
     def steps(self, operation: str) -> tuple[_Step, ...]:
         """The steps of an operation from the side that is active now, in order."""
         names = _FAILBACK if self.flow.copies_back(operation, self.record.active) else _STEPS[operation]
-        return tuple([getattr(self, f"step_{name}") for name in names])
+        return tuple([getattr(self, name) for name in names])
 
     def run_step(self, now: float) -> StepResult:
         """Run the next step of the job. After ``DONE`` the next one is due later; other results see the enum."""
