@@ -189,15 +189,11 @@ class DiskSet:
         stored = self._slots.read_all(found)
         if len(stored) == last - first:
             data = b"".join([stored[block] for block in range(first, last)])
-        elif stored:
-            below = memoryview(base.read(start, last * BLOCK - start) if base else bytes(last * BLOCK - start))
-            pieces, done = list[bytes | memoryview](), first
-            for block in sorted(stored):
-                pieces += (below[(done - first) * BLOCK : (block - first) * BLOCK], stored[block])
-                done = block + 1
-            data = b"".join([*pieces, below[(done - first) * BLOCK :]])
         else:
-            data = base.read(start, last * BLOCK - start) if base else bytes(last * BLOCK - start)
+            below = bytearray(base.read(start, last * BLOCK - start) if base else last * BLOCK - start)
+            for block, piece in stored.items():
+                below[block * BLOCK - start : (block + 1) * BLOCK - start] = piece
+            data = bytes(below)
         return data if not inside and length == len(data) else data[inside : inside + length]
 
     def may_hold_data(self, disk: int, start: int, blocks: int) -> bool:

@@ -5,8 +5,7 @@ paths. References go stale when their area is dropped, and reading one then is a
 
 An area that need not outlive a crash (a cache, a staging area for transfer) holds its extents in memory, and each is read
 as it was appended: nothing is copied on the way from one component to the next. All such areas together hold at most
-:data:`IN_MEMORY` bytes there; what is more goes to their files, which are made then, so that memory stays bounded however many
-machines send.
+:data:`IN_MEMORY` bytes there; what is more goes to their files, so that memory stays bounded however many machines send.
 """
 
 from __future__ import annotations
@@ -47,7 +46,6 @@ class ExtentSpace:
     def __init__(self, disk: Disk | None = None) -> None:
         self.disk: Disk = RealDisk() if disk is None else disk
         self._files: dict[int, int] = {}
-        """Of each area its file; one of a passing area is made when memory does not hold what comes."""
         self._ends: dict[int, int] = {}
         self._synced: dict[int, int] = {}
         self._paths: dict[int, Path] = {}
@@ -58,31 +56,23 @@ class ExtentSpace:
 
     def open(self, path: Path, *, lasting: bool = True) -> int:
         """Create a file and make it an area; returns the area's number. ``lasting``: whether it must outlive a crash."""
-        if lasting:
-            return self._area(path, self.disk.create(path))
-        area = self._area(path, None)
-        self._passing[area] = {}
+        area = self._area(self.disk.create(path, lasting=lasting), path)
+        if not lasting:
+            self._passing[area] = {}
         return area
 
     def reopen(self, path: Path) -> int:
         """Make a file that exists an area, with all that it holds: it has survived a crash, so it counts as forced."""
-        area = self._area(path, self.disk.open(path))
+        area = self._area(self.disk.open(path), path)
         self._synced[area] = self._ends[area]
         return area
 
-    def _area(self, path: Path, file: int | None) -> int:
+    def _area(self, file: int, path: Path) -> int:
         self._next += 1
-        if file is not None:
-            self._files[self._next] = file
-        self._ends[self._next] = 0 if file is None else self.disk.size(file)
+        self._files[self._next] = file
+        self._ends[self._next] = self.disk.size(file)
         self._paths[self._next] = path
         return self._next
-
-    def _spilled(self, area: int) -> int:
-        """The file of a passing area of which memory does not hold everything."""
-        if area not in self._files:
-            self._files[area] = self.disk.create(self._paths[area], lasting=False)
-        return self._files[area]
 
     def append(self, area: int, data: bytes) -> Extent:
         """Add bytes at the end of an area."""
@@ -92,7 +82,7 @@ class ExtentSpace:
             passing[at] = data
             self._in_memory += len(data)
         else:
-            self.disk.write(self._files[area] if passing is None else self._spilled(area), data, at)
+            self.disk.write(self._files[area], data, at)
         self._ends[area] = at + len(data)
         return Extent(area, at, len(data))
 
@@ -111,15 +101,14 @@ class ExtentSpace:
         Raises:
             IntegrityError: the area was dropped or emptied, or is shorter than the reference says.
         """
-        passing = self._passing.get(extent.area)
-        held = None if passing is None else passing.get(extent.offset)
+        file = self._files.get(extent.area)
+        if file is None:
+            raise IntegrityError(f"extent of area {extent.area} read after the area was dropped")
+        held = self._passing.get(extent.area, {}).get(extent.offset)
         if held is not None:
             if len(held) != extent.length:
                 raise IntegrityError(f"extent of {extent.length} bytes read where area {extent.area} holds {len(held)} now")
             return held
-        file = self._files.get(extent.area)
-        if file is None:
-            raise IntegrityError(f"extent of area {extent.area} read after the area was dropped or emptied")
         return self.disk.read(file, extent.length, extent.offset)
 
     def path(self, area: int) -> Path:
@@ -140,8 +129,7 @@ class ExtentSpace:
         passing = self._passing.get(area) or {}
         for at in [at for at in passing if at >= size]:
             self._in_memory -= len(passing.pop(at))
-        if area in self._files:
-            self.disk.truncate(self._files[area], size)
+        self.disk.truncate(self._files[area], size)
         self._ends[area] = size
 
     def discard(self, extent: Extent) -> None:
@@ -156,8 +144,7 @@ class ExtentSpace:
     def release(self, area: int) -> None:
         """Close an area's file and keep it on disk."""
         self._in_memory -= sum(map(len, self._passing.pop(area, {}).values()))
-        if area in self._files:
-            self.disk.close(self._files.pop(area))
+        self.disk.close(self._files.pop(area))
         self._synced.pop(area, None)
         del self._ends[area], self._paths[area]
 
@@ -169,5 +156,5 @@ class ExtentSpace:
 
     def close(self) -> None:
         """Close every area; files stay."""
-        for area in list(self._paths):
+        for area in list(self._files):
             self.release(area)

@@ -192,10 +192,7 @@ class Lab:
                 self._keeper.discard(self._workdir, set())
                 self._keeper.restore_vault(self._vault)
         for role, site in {g.role: g.site for g in self.flow.gateways.values()}.items():
-            path = self._workdir / f"{role}.cache"
-            if path.exists() and not self._resumes:
-                raise UsageError(f"{path}: exists already and is not overwritten; give an empty work folder")
-            cache = self._space.open(path, lasting=False)
+            cache = self._space.open(self._workdir / f"{role}.cache", lasting=False)
             self._simulation.add_gateway(site, self._classes[role](role, self._space, cache, self._codec))
         for machine in machines:
             self._add_machine(machine, bases[machine])

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from zlib import crc32
 
@@ -32,15 +32,17 @@ BETWEEN, AT_ONCE = 4, 256
 """Slots that are read for nothing where blocks are read together, and slots that are read together at most."""
 
 
-def _runs(wanted: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Where what is wanted, in the order of slots, can be read in one piece: from which to which."""
-    start = 0
-    for index in range(1, len(wanted) + 1):
-        if index == len(wanted) or not (
-            wanted[index][0] - wanted[index - 1][0] <= BETWEEN and wanted[index][0] - wanted[start][0] < AT_ONCE
-        ):
-            yield start, index
-            start = index
+def _runs(wanted: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """What is wanted, in the order of slots, in parts that can be read in one piece each."""
+    if wanted and wanted[-1][0] - wanted[0][0] < min(AT_ONCE, BETWEEN * len(wanted)):
+        return [wanted]
+    runs: list[list[tuple[int, int]]] = []
+    for one in wanted:
+        if runs and one[0] - runs[-1][-1][0] <= BETWEEN and one[0] - runs[-1][0][0] < AT_ONCE:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return runs
 
 
 class SlotFile:
@@ -176,18 +178,20 @@ class SlotFile:
         """
         found: dict[int, bytes | memoryview] = {}
         wanted.sort()
-        for start, stop in _runs(wanted):
-            first, count = wanted[start][0], wanted[stop - 1][0] + 1 - wanted[start][0]
+        sums, cipher = self._sums, self._cipher
+        for run in _runs(wanted):
+            first, count = run[0][0], run[-1][0] + 1 - run[0][0]
             try:
                 whole = memoryview(self._disk.read(self._file, count * BLOCK, first * BLOCK))
             except (IntegrityError, OSError):
                 whole = None  # reading one by one says which block it is, or that it lies between them
-            for slot, name in wanted[start:stop]:
-                stored = None if whole is None else whole[(slot - first) * BLOCK : (slot - first + 1) * BLOCK]
-                if stored is None or crc32(stored) != self._sums[slot]:
+            for slot, name in run:
+                at = (slot - first) * BLOCK
+                stored = None if whole is None else whole[at : at + BLOCK]
+                if stored is None or crc32(stored) != sums[slot]:
                     found[name] = self.read(slot)
                 else:
-                    found[name] = stored if self._cipher is None else self._cipher.decrypt(slot, stored)
+                    found[name] = stored if cipher is None else cipher.decrypt(slot, stored)
         return found
 
     def spoil(self, slot: int) -> None:
