@@ -89,7 +89,7 @@ def _quietly(guarded: Guarded) -> None:
     """Stop, whatever it says."""
     try:
         with guarded.deadline_for("stop"):
-            guarded.call("stop", guarded.driver.stop)
+            guarded.stop()
     except DriverError:
         return
 
@@ -147,7 +147,7 @@ class Acquaintance:
         try:
             again = Guarded(self.factory(), self.name)
             with again.deadline_for("start"):
-                again.call("start", again.driver.start, self.scenario, 0, self.base)
+                again.start(self.scenario, 0, self.base)
                 seen = again.observe(MACHINE)
         except DriverError as error:
             yield _failed("start again", error, "after stop, a driver is started again for the next case")
@@ -166,10 +166,9 @@ class Acquaintance:
     def _round(self, guarded: Guarded, first: list[Observation]) -> Iterator[Finding]:
         """One start to stop. The case fails over where it can, so that something is there to be taken down."""
         can = guarded.capabilities
-        driver = guarded.driver
         try:
             with guarded.deadline_for("start"):
-                guarded.call("start", driver.start, self.scenario, 0, self.base)
+                guarded.start(self.scenario, 0, self.base)
             yield self._fine("start", f"{self.promised.name}: one machine with one disk of {self.base.blocks} blocks")
             with guarded.deadline_for("observe"):
                 first.append(guarded.observe(MACHINE))
@@ -178,7 +177,7 @@ class Acquaintance:
             if "EnableProtection" in can.operations:
                 with guarded.deadline_for("EnableProtection"):
                     guarded.execute(MACHINE, "EnableProtection", None)
-                    guarded.call("settle", driver.settle)
+                    guarded.settle()
         except DriverError as error:
             subject = "start" if not self._works("start") else "observe" if not self._works("observe") else "operation"
             if subject != "operation":  # an operation that fails is told of where it is tried
@@ -187,7 +186,7 @@ class Acquaintance:
             return
         try:
             with guarded.deadline_for("stop"):
-                guarded.call("stop", driver.stop)
+                guarded.stop()
         except DriverError as error:
             yield _failed("stop", error)
         else:

@@ -111,7 +111,7 @@ def remember(promised: Promised, look: Appearance, key: Key, endings: tuple[Endi
     promised.remembered += 1
     if promised.remembered > REMEMBERED:
         promised.remembered = 0
-        promised.appearances.clear()
+        promised.appearances = {}  # another one, so that whoever holds on to an appearance of before sees that it is over
     look.endings[key] = endings
 
 

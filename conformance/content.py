@@ -14,6 +14,7 @@ Rules
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 from collections import deque
@@ -30,6 +31,8 @@ _HEADER = struct.Struct("<8s24sIQIQ")
 _DIGEST = 16
 _PAYLOADS = 256
 """How many blocks a journal remembers the bytes of: a megabyte."""
+_JUDGED, _AT_ONCE = 6, 64
+"""How much that was read of a part of a disk a journal remembers, as long as parts have at most so many blocks."""
 _READY, _MILESTONE = 512, 32
 """Of how many histories the content is kept ready; and of every how manieth for good, from where others are worked out."""
 _REPEAT = (BLOCK - _HEADER.size) // _DIGEST + 1
@@ -155,9 +158,10 @@ class View:
 
     content: Mapping[int, int]
     rubbish: tuple[tuple[int, str], ...] = ()
+    newest: int = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def newest(self) -> int:
+    @newest.default
+    def _newest(self) -> int:
         return max(self.content.values(), default=0)
 
     def locate(self, log: Log) -> Log | None:
@@ -177,24 +181,26 @@ class Mismatch:
     expected: str
 
 
+@functools.lru_cache(maxsize=4)
+def _generated(blocks: int, seed: int) -> bytes:
+    """The content that is made up."""
+    digests = (hashlib.blake2b(struct.pack("<QQ", seed, block), digest_size=32).digest() for block in range(blocks))
+    return b"".join(digest * (BLOCK // 32) for digest in digests)
+
+
 class Base:
     """The content that the disks of a machine start with: generated, or a file read block by block. Every disk is alike."""
 
     def __init__(self, blocks: int, image: Path | None = None, seed: int = 0) -> None:
         self.image = image
         self.blocks = blocks if image is None else max(1, -(-image.stat().st_size // BLOCK))
-        self._made = (
-            b""
-            if image is not None
-            else b"".join(
-                (hashlib.blake2b(struct.pack("<QQ", seed, block), digest_size=32).digest() * (BLOCK // 32))
-                for block in range(blocks)
-            )
-        )
+        self._made = b"" if image is not None else _generated(blocks, seed)
 
     def data(self, start: int, count: int) -> bytes:
         """`count` blocks from block `start`; a last, partial block of a file is filled up with zeros."""
         if self.image is None:
+            if start == 0 and count == self.blocks:
+                return self._made
             return self._made[start * BLOCK : (start + count) * BLOCK]
         with self.image.open("rb") as file:
             file.seek(start * BLOCK)
@@ -221,6 +227,8 @@ class Journal:
         """Writes that were made in the copy of a test failover, and belong nowhere else."""
         self._last: dict[int, int] = {}
         self._payloads: dict[int, bytes] = {}
+        self._judged: dict[int, deque[tuple[bytes, dict[int, int]]]] = {}
+        """Of each part of the disks, by its first address: what was read there of late, and what that holds."""
 
     def issue(self, disk: int, block: int, branch: int, *, in_copy: bool = False, now: float | None = None) -> WriteRecord:
         """Make the next write, at the time `now` where that is known. It is in no log yet."""
@@ -271,7 +279,23 @@ class Journal:
         base = self.base.data(start, count)
         if data == base:
             return
-        records, written, last = self.records, self.addresses, self._last
+        judged = self._judged.get(address)
+        if judged is None:
+            judged = self._judged[address] = deque(maxlen=_JUDGED)
+        for known, held in judged:
+            if data == known:  # every byte of it
+                content.update(held)
+                return
+        whole: dict[int, int] = {}
+        if self._blocks(data, base, address, count, whole, rubbish):
+            judged.appendleft((data, whole))
+        content.update(whole)
+
+    def _blocks(
+        self, data: bytes, base: bytes, address: int, count: int, content: dict[int, int], rubbish: list[tuple[int, str]]
+    ) -> bool:
+        """Judge block by block; whether none of them is rubbish."""
+        records, written, last, before = self.records, self.addresses, self._last, len(rubbish)
         for index in range(count):
             offset, here = index * BLOCK, address + index
             if here in written:
@@ -297,6 +321,7 @@ class Journal:
                 rubbish.append((here, "a torn block: the beginning of one write, the end of another"))
             else:
                 rubbish.append((here, "bytes that are neither the base image's nor any write's"))
+        return len(rubbish) == before and count <= _AT_ONCE
 
     def _payload(self, sequence: int) -> bytes:
         """The bytes of a write. Those that were asked for last are remembered."""

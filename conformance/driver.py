@@ -18,17 +18,14 @@ from __future__ import annotations
 
 import enum
 import importlib
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
 from siteproof.conformance.case import FAULTS, OPERATIONS, SIDES, Scenario
+from siteproof.conformance.deadline import Deadline, give_back, take
 from siteproof.conformance.errors import DriverError
 from siteproof.model.errors import SiteproofError, UsageError, near
 
@@ -116,6 +113,7 @@ class Unknown:
 
 
 Answer: TypeAlias = Accepted | Rejected | Unknown
+_ANSWERS = (Accepted, Rejected, Unknown)
 
 
 @attrs.frozen
@@ -245,6 +243,11 @@ class _Contained:
         _called(self._name, "stop", self._driver.stop)
 
 
+def _failure(name: str, what: str, error: BaseException) -> DriverError:
+    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return DriverError(name, f"{what} raised {told}", "an answer")
+
+
 def _called(name: str, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call the driver; whatever goes wrong is its fault, also an attempt to end the process."""
     try:
@@ -252,8 +255,7 @@ def _called(name: str, what: str, function: Callable[..., Any], *arguments: Any)
     except (SiteproofError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise DriverError(name, f"{what} raised {told}", "an answer") from error
+        raise _failure(name, what, error) from error
 
 
 class Guarded:
@@ -261,10 +263,12 @@ class Guarded:
 
     def __init__(self, driver: Driver, name: str, deadline: float = DEADLINE_SECONDS) -> None:
         self.driver: Driver = _Contained(driver, name)
+        self._bare: Driver = driver
         self.name, self.deadline = name, deadline
         self._observed: dict[str, tuple[Observation, Observation]] = {}
         """What each machine showed last, as it was told and as it was understood."""
         self._time = 0.0
+        take()
         with self.deadline_for("handshake"):
             self.capabilities = self.call("handshake", driver.handshake)
         if not isinstance(self.capabilities, Capabilities):
@@ -278,23 +282,65 @@ class Guarded:
 
     def call(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the driver; whatever goes wrong is its fault."""
-        answer = _called(self.name, what, function, *arguments)
-        if what in ("write", "start_machine") and not (answer is None or isinstance(answer, bool)):
-            raise DriverError(self.name, f"{what}() returned {answer!r}", "True, False or None")
-        if what in ("step", "settle") and not isinstance(answer, bool):
-            raise DriverError(self.name, f"{what}() returned {answer!r}", "True or False")
-        return answer
+        try:
+            return function(*arguments)
+        except (SiteproofError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise _failure(self.name, what, error) from error
+
+    def start(self, scenario: Scenario, seed: int, base: Any) -> None:
+        self.call("start", self._bare.start, scenario, seed, base)
+
+    def write(self, machine: str, side: str, disk: int, block: int, data: bytes, cached: bool) -> bool | None:
+        answer = self.call("write", self._bare.write, machine, side, disk, block, data, cached)
+        return self._done("write", answer)
+
+    def start_machine(self, machine: str, side: str) -> bool | None:
+        return self._done("start_machine", self.call("start_machine", self._bare.start_machine, machine, side))
+
+    def _done(self, what: str, answer: Any) -> bool | None:
+        if answer is None or isinstance(answer, bool):
+            return answer
+        raise DriverError(self.name, f"{what}() returned {answer!r}", "True, False or None")
+
+    def step(self) -> bool:
+        return self._moved("step", self.call("step", self._bare.step))
+
+    def settle(self) -> bool:
+        return self._moved("settle", self.call("settle", self._bare.settle))
+
+    def _moved(self, what: str, answer: Any) -> bool:
+        if isinstance(answer, bool):
+            return answer
+        raise DriverError(self.name, f"{what}() returned {answer!r}", "True or False")
+
+    def fault(self, kind: str) -> None:
+        self.call("fault", self._bare.fault, kind)
+
+    def heal(self, kind: str) -> None:
+        self.call("heal", self._bare.heal, kind)
+
+    def advance(self, seconds: int) -> None:
+        self.call("advance", self._bare.advance, seconds)
+
+    def stop(self) -> None:
+        """The end of the case; the process's alarm is free again."""
+        try:
+            self.call("stop", self._bare.stop)
+        finally:
+            give_back()
 
     def execute(self, machine: str, operation: str, point: str | None) -> Answer:
-        answer = self.call(f"execute({operation})", self.driver.execute, machine, operation, point)
-        if not isinstance(answer, Accepted | Rejected | Unknown):
+        answer = self.call(f"execute({operation})", self._bare.execute, machine, operation, point)
+        if not isinstance(answer, _ANSWERS):
             raise DriverError(self.name, f"execute({operation}) returned {answer!r}", "Accepted(), Rejected(code) or Unknown()")
         if isinstance(answer, Rejected) and answer.code not in CODES:
             raise DriverError(self.name, f"execute({operation}) returned {answer!r}", "one of the codes " + ", ".join(CODES))
         return answer
 
     def observe(self, machine: str) -> Observation:
-        seen = self.call(f"observe({machine})", self.driver.observe, machine)
+        seen = self.call(f"observe({machine})", self._bare.observe, machine)
         if not isinstance(seen, Observation):
             raise DriverError(self.name, f"observe({machine}) returned {seen!r}", "an Observation")
         told, understood = self._observed.get(machine, (None, None))
@@ -345,37 +391,31 @@ class Guarded:
         """The system's time in seconds since some beginning; None where it does not tell it."""
         if not self.capabilities.tells_time:
             return None
-        time = self.call("now", self.driver.now)  # type: ignore[attr-defined]
+        time = self.call("now", self._bare.now)  # type: ignore[attr-defined]
+        if type(time) is float and time >= self._time:
+            self._time = time
+            return time
         if isinstance(time, bool) or not isinstance(time, int | float) or not time >= self._time:
             raise DriverError(self.name, f"now() returned {time!r}", f"seconds, a number that never falls, after {self._time:g}")
         self._time = float(time)
         return self._time
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:
-        data = self.call(f"read({machine}, {where})", self.driver.read, machine, where, disk, offset, length)
+        data = self.call(f"read({machine}, {where})", self._bare.read, machine, where, disk, offset, length)
         if not isinstance(data, bytes):
             raise DriverError(self.name, f"read({machine}, {where}) returned a {type(data).__name__}", "bytes")
         if len(data) != length:
             raise DriverError(self.name, f"read({machine}, {where}) returned {len(data)} bytes", f"the {length} asked for")
         return data
 
-    @contextmanager
-    def deadline_for(self, what: str) -> Iterator[None]:
+    def deadline_for(self, what: str | Callable[[], str]) -> Deadline:
         """Raises `DriverError` when the body hangs. Only the main thread can be interrupted."""
-        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-            yield
-            return
 
-        def too_late(_number: int, _frame: FrameType | None) -> None:
-            raise DriverError(self.name, f"no answer within {self.deadline:g} s of real time in {what}", "an answer")
+        def too_late() -> DriverError:
+            told = what if isinstance(what, str) else what()
+            return DriverError(self.name, f"no answer within {self.deadline:g} s of real time in {told}", "an answer")
 
-        before = signal.signal(signal.SIGALRM, too_late)
-        signal.setitimer(signal.ITIMER_REAL, self.deadline)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+        return Deadline(self.deadline, too_late)
 
 
 def _is_point(value: Any) -> bool:

@@ -18,7 +18,7 @@ from siteproof.conformance.ages import Ages
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import Journal, WriteRecord
 from siteproof.conformance.driver import Accepted, Answer, Rejected
-from siteproof.conformance.sight import KINDS, UNSEEN, Candidate, PointSeen, Tests
+from siteproof.conformance.sight import KINDS, UNSEEN, Aside, Candidate, PointSeen, Tests
 from siteproof.model.readings.python import State
 
 __all__ = ["NEVER", "Event", "Events"]
@@ -71,7 +71,7 @@ class Events(Tests):
             for asked in self.asked(candidate, operation, point):
                 after = action.step(asked, *arguments)
                 if after is not None and not isinstance(answer, Rejected):
-                    found.append((after, log, old, aside._replace(asked=name) if pointed else aside))
+                    found.append((after, log, old, Aside(aside.copy, aside.used, name) if pointed else aside))
                 if isinstance(answer, Accepted):
                     continue
                 refused = isinstance(answer, Rejected) and after is None
@@ -162,7 +162,7 @@ class Events(Tests):
             state, log, old, aside = candidate
             after = step(state)
             if after is not None and answer is not False and aside.copy is not None:
-                yield (after, log, old, aside._replace(copy=aside.copy.then(record)))
+                yield (after, log, old, Aside(aside.copy.then(record), aside.used, aside.asked))
             if answer is None or (answer is False and after is None):
                 yield candidate
 

@@ -23,8 +23,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import attrs
-
 from siteproof.conformance.ages import Ages, Span
 from siteproof.conformance.appearance import (
     ASKED,
@@ -48,7 +46,7 @@ from siteproof.conformance.driver import UNKNOWN, Observation
 from siteproof.conformance.events import NEVER, Event
 from siteproof.conformance.search import WORLD, Overflow, Searcher
 from siteproof.conformance.sight import ALERT, FAILED_OVER, KINDS, UNSEEN, Aside, Candidate, Node, PointSeen, Reading, Sight
-from siteproof.conformance.trail import Kept, Stage, Trail, Way
+from siteproof.conformance.trail import Kept, Only, Stage, Trail, Way
 
 __all__ = ["NEVER", "Event", "Factor", "Overflow"]
 
@@ -73,6 +71,8 @@ class Factor(Searcher):
         self._listing: tuple[tuple[str, str], ...] = ()
         """The list of points as it was told last, where its new points were read."""
         self._trail = Trail()
+        self._looked: tuple[Observation | None, bool, bool, Any, Appearance | None] = None, False, False, None, None
+        """What was seen last, and what is remembered for it."""
 
     def fork(self) -> Factor:
         """This factor again, to go another way from here. What led here is not kept."""
@@ -125,7 +125,7 @@ class Factor(Searcher):
         found = []
         for point in points:
             first = max(first, self.journal.times.get(point.view.newest, 0.0))
-            found.append(attrs.evolve(point, made=Span(first, now)))
+            found.append(PointSeen(point.id, point.kind, point.view, Span(first, now)))
         return tuple(found)
 
     def follow(self, event: Event | None, sight: Sight) -> bool:
@@ -156,11 +156,11 @@ class Factor(Searcher):
 
     def recalled(self, event: Event | None, sight: Sight) -> tuple[tuple[Candidate, ...], Stage] | None:
         """The same from what is remembered of earlier searches."""
-        look, new, told = appearance(self.promised, sight), sight.new, sight.seen.failover_point
+        look, new, told = self._appearance(sight), sight.new, sight.seen.failover_point
         newest, ids = self._newest(new), tuple(p.id for p in new) if new else ()
         known, i_failover, lists = look.endings, self._at.failover, bool(sight.gone)
         reads = sight.disk is not None or sight.former is not None or sight.copy is not None
-        ways: dict[Candidate, Way] = {}
+        found: list[tuple[Candidate, Way]] = []
         for before in self.candidates:
             for here in event.apply(before) if event is not None else (before,):
                 state, log, old, aside = here
@@ -187,8 +187,20 @@ class Factor(Searcher):
                             and (not names or self.names(node, sight))
                         ):
                             continue
-                    ways[after] = (before, steps)
+                    found.append((after, (before, steps)))
+        if len(found) == 1:
+            return (found[0][0],), Only(found[0][1])
+        ways = dict(found)
         return (tuple(ways), Kept(ways)) if ways else None
+
+    def _appearance(self, sight: Sight) -> Appearance:
+        """What is remembered for what is seen, which often is what was seen before."""
+        all_of_them, told = self.promised.appearances, sight.new is None
+        seen, still, untold, among, look = self._looked
+        if look is None or seen is not sight.seen or still != sight.still or untold != told or among is not all_of_them:
+            look = appearance(self.promised, sight)
+            self._looked = sight.seen, sight.still, told, all_of_them, look
+        return look
 
     def _endings(
         self,

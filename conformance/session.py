@@ -67,6 +67,7 @@ LOOK_EVERY = 8
 REREAD_EVERY = 24
 WHOLE = 2048
 """Disks of up to so many blocks are always read whole."""
+SITES = frozenset(f"{side}-site" for side in SIDES)
 _FIELDS = tuple(field.name for field in attrs.fields(Observation))
 
 
@@ -140,7 +141,7 @@ class Session:
         self._readers: dict[str, _Reader] = {m: self._reader(m) for m in scenario.machines}
         if recorder is not None:
             recorder.case(attrs.evolve(scenario, blocks=self.base.blocks, image=""), seed, self.can)
-        self.driver.call("start", self.driver.driver.start, scenario, seed, self.base)
+        self.driver.start(scenario, seed, self.base)
         for machine in scenario.machines:
             self._take_in(machine, None, still=False, disk=True)
         self._write_down(None, None, True)
@@ -192,7 +193,7 @@ class Session:
                 self.recorder.skip(command)
             return True
         self._step += 1
-        with self.driver.deadline_for(describe(command)):
+        with self.driver.deadline_for(partial(describe, command)):
             self._take(command)
         return self.divergence is None and not self.overflow
 
@@ -211,31 +212,29 @@ class Session:
                 factor = self.factors[machine]
                 branch = self.promised.compiled.get(next(iter(factor.candidates))[0], "epoch")
                 record = factor.journal.issue(disk, block, int(branch), in_copy=side not in SIDES, now=driver.now())
-                answer = driver.call(
-                    "write", driver.driver.write, machine, side, disk, record.tag.block, record.payload, cached
-                )
+                answer = driver.write(machine, side, disk, record.tag.block, record.payload, cached)
                 events[machine] = event_of(factor, command, None, answer, record)
             case Fault(fault) if fault in STRUCK_ONCE:
-                driver.call("fault", driver.driver.fault, fault)
+                driver.fault(fault)
                 events = {m: event_of(f, command, None, True) for m, f in self.factors.items()}
             case Fault(fault) | Heal(fault):
                 failing = isinstance(command, Fault)
                 if (fault in self.faults) != failing and (fault != "gateway" or self.has_gateway()):
                     (self.faults.add if failing else self.faults.discard)(fault)
-                    driver.call(command.kind, driver.driver.fault if failing else driver.driver.heal, fault)
+                    (driver.fault if failing else driver.heal)(fault)
                     events = {m: event_of(f, command, None, True) for m, f in self.factors.items()}
             case StartMachine(machine, side):
-                answer = driver.call("start_machine", driver.driver.start_machine, machine, side)
+                answer = driver.start_machine(machine, side)
                 events[machine] = event_of(self.factors[machine], command, None, answer)
             case Advance(seconds):
                 self._time += seconds
-                driver.call("advance", driver.driver.advance, seconds)
+                driver.advance(seconds)
             case Steps(count):
                 for _ in range(count):
-                    if not driver.call("step", driver.driver.step):
+                    if not driver.step():
                         break
             case Settle():
-                still = driver.call("settle", driver.driver.settle) is not False
+                still = driver.settle()
                 if not still:
                     self.divergence = blame.never_rests(next(iter(self.factors)), len(self.commands) - 1)
         self.answer = answer
@@ -274,32 +273,30 @@ class Session:
     def _take_in(self, machine: str, event: Event | None, *, still: bool, disk: bool, whole: bool | None = None) -> None:
         """Observe one machine and let the oracle explain it. `whole`: whatever is read, read all of it."""
         factor = self.factors[machine]
-        seen, before = self.driver.observe(machine), self.last.get(machine)
+        seen, before, can = self.driver.observe(machine), self.last.get(machine), self.can
         if seen is not before and seen == before:
             seen = before  # long cases keep what was seen once, however often it was
         self.last[machine] = seen
-        moved = before is not None and (before.active != seen.active or (before.job == "ChangePit" and seen.job is None))
-        tried = before is not None and before.test != seen.test
-        down = {f"{side}-site" for side in SIDES} & self.faults
-        up = f"{seen.active}-site" not in down
+        moved = tried = counted = False
+        if before is not None and seen is not before:
+            moved = before.active != seen.active or (before.job == "ChangePit" and seen.job is None)
+            tried, counted = before.test != seen.test, before.loss != seen.loss
         read: Callable[[str], View] | None = None
-        if self.can.reads_points or self.can.reads_sides:
+        if can.reads_points or can.reads_sides:
             read = self._readers[machine] if whole is None else partial(self._readers[machine], whole=whole)
         now = self.driver.now()
         if self.recorder is not None:
             self.recorder.looked(machine, seen, now)
             read = None if read is None else self._recorded(machine, read)
-        counted = before is not None and before.loss != seen.loss
+        active = former = copy = False
+        if can.reads_sides and (disk or moved or tried or counted):
+            down, here = SITES & self.faults, f"{seen.active}-site"
+            active = (disk or moved) and here not in down
+            former = (disk or moved or counted) and not down
+            copy = (disk or tried) and seen.active in SIDES and not down - {here}
         sight = factor.look(
-            seen,
-            read,
-            points=self.can.reads_points,
-            disk=(disk or moved) and up and self.can.reads_sides,
-            still=still,
-            former=(disk or moved or counted) and self.can.reads_sides and not down,
-            copy=(disk or tried) and self.can.reads_sides and seen.active in SIDES and not down - {f"{seen.active}-site"},
-            now=now,
-        )
+            seen, read, points=can.reads_points, disk=active, still=still, former=former, copy=copy, now=now
+        )  # fmt: skip
         self._count_unknown(machine, seen)
         if self.recording:
             self.model_before = self.promised.model.show(min(factor.candidates, key=lambda c: c[0])[0])
@@ -369,12 +366,12 @@ class Session:
             if self.recorder is not None:
                 self.recorder.end(self.divergence, self.overflow)
         finally:
-            self.driver.call("stop", self.driver.driver.stop)
+            self.driver.stop()
 
     def abandon(self) -> None:
         """Stop the driver after an error, whatever it says."""
         try:
-            self.driver.driver.stop()
+            self.driver.stop()
         except Exception:  # noqa: BLE001
             return
 

@@ -101,14 +101,15 @@ class Watched(Session):
         if tally is None or self.divergence is not None or self.overflow:
             return super().step(command)
         before = {m: sure(self.promised, (c[0] for c in f.candidates)) for m, f in self.factors.items()}
-        lag = any(c[0][f.promised.at.head] > c[0][f.promised.at.passive] for f in self.factors.values() for c in f.candidates)
+        head, passive = self.promised.at.head, self.promised.at.passive
+        lag = any(c[0][head] > c[0][passive] for f in self.factors.values() for c in f.candidates)
         faults = bool(self.faults)
         failed = {m: o.failover for m, o in self.last.items()}
         skipped = sum(self.skipped.values())
         verdict = self._refusal(command) if isinstance(command, Operate) else ""
         active = {m: o.active for m, o in self.last.items()}
-        strikes = {m: any(self.promised.tracks(c[0]) for c in f.candidates) for m, f in self.factors.items()}
         once = isinstance(command, Fault) and command.fault in STRUCK_ONCE
+        strikes = {m: any(self.promised.tracks(c[0]) for c in f.candidates) for m, f in self.factors.items()} if once else {}
         was_there = False
         if isinstance(command, Fault | Heal) and not once:
             was_there = (command.fault in self.faults) == isinstance(command, Fault)

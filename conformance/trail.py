@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias
 
 from siteproof.conformance.sight import Candidate
 
-__all__ = ["Kept", "Stage", "Steps", "Trail"]
+__all__ = ["Kept", "Only", "Stage", "Steps", "Trail"]
 
 Steps: TypeAlias = tuple[int, ...]
 """Numbers of internal steps, oldest first."""
@@ -48,6 +48,18 @@ class Kept:
         return self.ways[candidate]
 
 
+class Only:
+    """A stage after which there is one candidate."""
+
+    __slots__ = ("way",)
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+
+    def back(self, candidate: Candidate) -> Way:  # noqa: ARG002
+        return self.way
+
+
 class Trail:
     """The stages of one run, oldest first."""
 
@@ -72,7 +84,8 @@ class Trail:
         for stage in reversed(self._stages):
             kept = {one: stage.back(one) for one in alive}
             ways.append(kept)
-            alive = list({before for before, _ in kept.values()})
+            befores = [before for before, _ in kept.values()]
+            alive = befores if len(befores) == 1 else list(set(befores))
         ways.reverse()
         certain = next((i for i in reversed(range(len(ways))) if len(ways[i]) == 1), -1)
         certain = max(certain, len(ways) - MOST - 1)

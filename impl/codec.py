@@ -41,7 +41,7 @@ class Codec:
         self._cipher = AESGCM(key) if encrypts else None
         self._frames = 0
         self._compress = zstandard.ZstdCompressor(level=1) if compresses else None
-        self._expand = zstandard.ZstdDecompressor()
+        self._expand = zstandard.ZstdDecompressor() if compresses else None
 
     def _tag(self, packed: bytes | memoryview, identity: bytes) -> bytes:
         digest = blake2b(identity, digest_size=self.TAG, key=self._key)
@@ -66,7 +66,7 @@ class Codec:
         """
         try:
             packed = self._open(frame, identity)
-            return bytes(packed) if self._compress is None else self._expand.decompress(packed)
+            return bytes(packed) if self._compress is None or self._expand is None else self._expand.decompress(packed)
         except (InvalidTag, ValueError, zstandard.ZstdError) as error:
             raise IntegrityError(f"frame of {len(frame)} bytes is damaged or belongs to another message") from error
 
@@ -109,6 +109,6 @@ class BlockCipher:
         """The stored form of a block."""
         return self._at(place).encryptor().update(data)
 
-    def decrypt(self, place: int, stored: bytes) -> bytes:
+    def decrypt(self, place: int, stored: bytes | memoryview) -> bytes:
         """The block behind its stored form."""
         return self._at(place).decryptor().update(stored)

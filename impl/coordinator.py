@@ -28,7 +28,7 @@ stand on is in :mod:`.replication`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from .control import Job, StepResult
 from .copying import CopySteps
@@ -43,6 +43,31 @@ __all__ = ["ConfigurationServer", "Coordinator", "Job", "Provider", "StepResult"
 
 SOURCE_UNREADABLE = "SourceUnreadable"
 _Step = Callable[[Job, float], StepResult]
+
+
+def _steps(names: str) -> tuple[str, ...]:
+    """Names of methods."""
+    return tuple(f"step_{name}" for name in names.split())
+
+
+_FAILBACK = _steps("prepare_reverse copy catch_up begin_failback stop_source drain failback_switch")
+"""Steps of a planned failover that copies back."""
+_STEPS: Mapping[str, tuple[str, ...]] = {
+    Operation.ENABLE: _steps("prepare_enable copy catch_up finish_enable"),
+    Operation.PLANNED: _steps("stop_source drain planned_switch"),
+    Operation.UNPLANNED: _steps("try_stop choose_point unplanned_switch"),
+    Operation.COMMIT: _steps("commit_first_half commit_second_half"),
+    Operation.REVERSE: _steps("prepare_reverse copy catch_up finish_reverse"),
+    Operation.TEST: _steps("choose_point make_copy start_copy"),
+    Operation.CLEANUP: _steps("stop_copy delete_copy"),
+    Operation.CHANGE: _steps("find_point change_point"),
+    Operation.REPAIR: _steps("begin_comparing copy catch_up check_staged begin_merging merge"),
+    Operation.DISABLE: _steps("stop_replication end_replication"),
+    Operation.PAUSE: _steps("pause"),
+    Operation.RESUME: _steps("resume"),
+    Operation.MIGRATE: _steps("stop_replication end_replication"),
+}
+"""Steps of the jobs: the methods ``step_…``, in order."""
 
 
 class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, EndingSteps, ApplicationPoints):
@@ -83,32 +108,8 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, Endi
 
     def steps(self, operation: str) -> tuple[_Step, ...]:
         """The steps of an operation from the side that is active now, in order."""
-        if self.flow.copies_back(operation, self.record.active):
-            return (
-                self.step_prepare_reverse, self.step_copy, self.step_catch_up, self.step_begin_failback,
-                self.step_stop_source, self.step_drain, self.step_failback_switch,
-            )  # fmt: skip
-        table: dict[str, tuple[_Step, ...]] = {
-            Operation.ENABLE: (self.step_prepare_enable, self.step_copy, self.step_catch_up, self.step_finish_enable),
-            Operation.PLANNED: (self.step_stop_source, self.step_drain, self.step_planned_switch),
-            Operation.UNPLANNED: (self.step_try_stop, self.step_choose_point, self.step_unplanned_switch),
-            Operation.COMMIT: (self.step_commit_first_half, self.step_commit_second_half),
-            Operation.REVERSE: (
-                self.step_prepare_reverse, self.step_copy, self.step_catch_up, self.step_finish_reverse,
-            ),
-            Operation.TEST: (self.step_choose_point, self.step_make_copy, self.step_start_copy),
-            Operation.CLEANUP: (self.step_stop_copy, self.step_delete_copy),
-            Operation.CHANGE: (self.step_find_point, self.step_change_point),
-            Operation.REPAIR: (
-                self.step_begin_comparing, self.step_copy, self.step_catch_up, self.step_check_staged, self.step_begin_merging,
-                self.step_merge,
-            ),
-            Operation.DISABLE: (self.step_stop_replication, self.step_end_replication),
-            Operation.PAUSE: (self.step_pause,),
-            Operation.RESUME: (self.step_resume,),
-            Operation.MIGRATE: (self.step_stop_replication, self.step_end_replication),
-        }  # fmt: skip
-        return table[operation]
+        names = _FAILBACK if self.flow.copies_back(operation, self.record.active) else _STEPS[operation]
+        return tuple([getattr(self, name) for name in names])
 
     def run_step(self, now: float) -> StepResult:
         """Run the next step of the job. After ``DONE`` the next one is due later; other results see the enum."""

@@ -180,15 +180,21 @@ class DiskSet:
         base = self._bases[disk]
         if not self._versions[disk] and not self._branch[disk]:
             return base.read(offset, length) if base else bytes(length)
-        start = first * BLOCK
-        last = -(-(offset + length) // BLOCK)
-        data = bytearray(base.read(start, last * BLOCK - start) if base else (last - first) * BLOCK)
-        for block in range(first, last):
-            slot = self._find(disk, block, at)
-            if slot is not None:
-                place = block * BLOCK - start
-                data[place : place + BLOCK] = self._slots.read(slot)
-        return bytes(data if not inside and length == len(data) else data[inside : inside + length])
+        start, last = first * BLOCK, -(-(offset + length) // BLOCK)
+        if at is None and self._branch_at is None:
+            versions = self._versions[disk]
+            found = [(chain[-1][1], block) for block in range(first, last) if (chain := versions.get(block))]
+        else:
+            found = [(slot, block) for block in range(first, last) if (slot := self._find(disk, block, at)) is not None]
+        stored = self._slots.read_all(found)
+        if len(stored) == last - first:
+            data = b"".join([stored[block] for block in range(first, last)])
+        else:
+            below = bytearray(base.read(start, last * BLOCK - start) if base else last * BLOCK - start)
+            for block, piece in stored.items():
+                below[block * BLOCK - start : (block + 1) * BLOCK - start] = piece
+            data = bytes(below)
+        return data if not inside and length == len(data) else data[inside : inside + length]
 
     def may_hold_data(self, disk: int, start: int, blocks: int) -> bool:
         """Whether any block of a range may differ from zeros (live view). Cheap for sparse areas."""

@@ -41,7 +41,7 @@ import attrs
 
 from .errors import TopologyError, UnknownFlowError
 from .loader import Topology
-from .values import PRIMARY, RECOVERY, SIDES, Operation
+from .values import HOST_OPERATIONS, OPERATIONS, PRIMARY, RECOVERY, SIDES, Operation
 
 __all__ = ["FLOWS", "Flow", "Gateway", "Sealing", "flow_of"]
 
@@ -111,8 +111,19 @@ class Flow:
     installed_on: Mapping[str, str] = attrs.field(factory=dict)
     """Component kind, and the kind of component it is installed on, where the document leaves no choice."""
 
+    _offered: frozenset[tuple[str, str]] = attrs.field(init=False, repr=False, eq=False)
+    """What :meth:`offers` says, worked out once: it is asked of every operation whenever a machine is looked at."""
+
+    @_offered.default
+    def _offers_all(self) -> frozenset[tuple[str, str]]:
+        operations = (*OPERATIONS, *HOST_OPERATIONS)
+        return frozenset((one, active) for one in operations for active in SIDES if self._has(one, active))
+
     def offers(self, operation: str, active: str) -> bool:
         """Whether the flow has the operation at all while ``active`` is the active side."""
+        return (operation, active) in self._offered
+
+    def _has(self, operation: str, active: str) -> bool:
         if operation in (Operation.PLANNED, Operation.UNPLANNED):
             return operation in self.failovers[active]
         if operation == Operation.REVERSE:

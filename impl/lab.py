@@ -147,6 +147,8 @@ class Lab:
         self._disks: list[DiskSet] = []
         self._resumes = resume
         self._keeper: Keeper | None = None
+        self._made_of: dict[str, Any] = {}
+        """What a system that is kept was made of, by which it is told from another."""
         if durable or resume or storage is not None:
             _refuse_images_within(self._workdir, machines)
             kept_in = RealStorage(self._workdir) if storage is None else storage
@@ -185,15 +187,16 @@ class Lab:
             if (self._workdir / machine).exists() and not self._resumes:
                 raise UsageError(f"{self._workdir / machine}: exists already; give an empty work folder")
         bases = {machine: self._open_images(machine, images) for machine, images in machines.items()}
-        made_of = self._made_of = {
-            "flow": self.flow.id, "images": {m: [[b.size, b.sample()] for b in bases[m]] for m in sorted(machines)},
-        }  # fmt: skip
         if self._keeper is None:
             self._workdir.mkdir(parents=True, exist_ok=True)
-        elif self._resumes:
-            self._keeper.expect(made_of)
-            self._keeper.discard(self._workdir, set())
-            self._keeper.restore_vault(self._vault)
+        else:
+            self._made_of = {
+                "flow": self.flow.id, "images": {m: [[b.size, b.sample()] for b in bases[m]] for m in sorted(machines)},
+            }  # fmt: skip
+            if self._resumes:
+                self._keeper.expect(self._made_of)
+                self._keeper.discard(self._workdir, set())
+                self._keeper.restore_vault(self._vault)
         for role, site in {g.role: g.site for g in self.flow.gateways.values()}.items():
             cache = self._space.open(self._workdir / f"{role}.cache", lasting=False)
             self._simulation.add_gateway(site, self._classes[role](role, self._space, cache, self._codec))

@@ -23,9 +23,9 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import TracebackType
 from typing import Protocol
 
 import attrs
@@ -86,6 +86,30 @@ class Agenda:
     freeze: bool = False
 
 
+class Event:
+    """What happens within it is durable at its end, or has stopped the system. A mistake of the caller is found before anything
+    has changed, and stops nothing. One within another is a part of it: a plan that asks its machines is one event.
+    """
+
+    __slots__ = ("_depth", "_simulation")
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
+        if kind is None:
+            self._simulation.keep()
+        elif not issubclass(kind, UsageError):
+            self._simulation.stop()
+
+
 class Simulation:
     """Virtual time and everything that happens in it. Implements :class:`~siteproof.impl.coordinator.Reach`."""
 
@@ -114,8 +138,8 @@ class Simulation:
         """What happens by the clock alone: it is run when time passes it, and nobody lets time pass for it."""
         self._order = 0
         self._breaks = 0
-        self._within = False
         self._agenda: dict[str, Agenda] = {}
+        self._event = Event(self)
 
     def add(self, coordinator: Coordinator, receivers: Mapping[str, Receiver]) -> None:
         """Add a machine: its coordinator and its addressable components."""
@@ -390,25 +414,9 @@ class Simulation:
 
     # --------------------------------------------------------------------------------------------------------- time
 
-    @contextmanager
-    def event(self) -> Iterator[None]:
-        """What happens within it is durable at its end, or has stopped the system. A mistake of the caller is found before
-        anything has changed, and stops nothing. One within another is a part of it: a plan that asks its machines is one event.
-        """
-        if self._within:
-            yield
-            return
-        self._within = True
-        try:
-            yield
-        except UsageError:
-            raise
-        except BaseException:
-            self.stop()
-            raise
-        finally:
-            self._within = False
-        self.keep()
+    def event(self) -> Event:
+        """What happens within it is one event."""
+        return self._event
 
     def _first(self) -> list[Timed]:
         """Where the next event is: among those that something waits for, or among the clock's."""

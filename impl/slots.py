@@ -28,6 +28,23 @@ from .values import BLOCK
 __all__ = ["SlotFile"]
 
 
+BETWEEN, AT_ONCE = 4, 256
+"""Slots that are read for nothing where blocks are read together, and slots that are read together at most."""
+
+
+def _runs(wanted: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """What is wanted, in the order of slots, in parts that can be read in one piece each."""
+    if wanted and wanted[-1][0] - wanted[0][0] < min(AT_ONCE, BETWEEN * len(wanted)):
+        return [wanted]
+    runs: list[list[tuple[int, int]]] = []
+    for one in wanted:
+        if runs and one[0] - runs[-1][-1][0] <= BETWEEN and one[0] - runs[-1][0][0] < AT_ONCE:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return runs
+
+
 class SlotFile:
     """The slots of one set of disks."""
 
@@ -151,6 +168,31 @@ class SlotFile:
                 "resynchronise"
             )
         return stored if self._cipher is None else self._cipher.decrypt(slot, stored)
+
+    def read_all(self, wanted: list[tuple[int, int]]) -> dict[int, bytes | memoryview]:
+        """The blocks in many slots, given as (slot, name), by their names. Slots that lie close together are read in one piece,
+        with what lies between them.
+
+        Raises:
+            IntegrityError: one is not what was stored there, is missing, or cannot be read.
+        """
+        found: dict[int, bytes | memoryview] = {}
+        wanted.sort()
+        sums, cipher = self._sums, self._cipher
+        for run in _runs(wanted):
+            first, count = run[0][0], run[-1][0] + 1 - run[0][0]
+            try:
+                whole = memoryview(self._disk.read(self._file, count * BLOCK, first * BLOCK))
+            except (IntegrityError, OSError):
+                whole = None  # reading one by one says which block it is, or that it lies between them
+            for slot, name in run:
+                at = (slot - first) * BLOCK
+                stored = None if whole is None else whole[at : at + BLOCK]
+                if stored is None or crc32(stored) != sums[slot]:
+                    found[name] = self.read(slot)
+                else:
+                    found[name] = stored if cipher is None else cipher.decrypt(slot, stored)
+        return found
 
     def spoil(self, slot: int) -> None:
         """What was to be stored here is lost: reading it is an error."""

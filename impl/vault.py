@@ -197,7 +197,10 @@ class Vault:
             return Code.TEST_PENDING
         if self.flow.copies_back(operation, record.active) and record.failover == "committed":
             return None
-        return next((code for holds, code in _LIFECYCLE[operation] if not holds(record)), None)
+        for holds, code in _LIFECYCLE[operation]:
+            if not holds(record):
+                return code
+        return None
 
     def pre_empts(self, record: MachineRecord, operation: str) -> bool:
         """Whether an operation may end the job that runs and take its place (P10, P16)."""
@@ -231,13 +234,13 @@ class Vault:
 
     def allowed(self, record: MachineRecord) -> tuple[str, ...]:
         """Operations for which every lifecycle condition holds, sorted."""
-        return tuple(o for o in OPERATIONS if self.lifecycle_code(record, o) is None)
+        return tuple([o for o in OPERATIONS if self.lifecycle_code(record, o) is None])
 
     def status(self, record: MachineRecord, points: tuple[tuple[str, str], ...]) -> Status:
         """The observation of a machine; ``points`` are (id, kind), oldest first."""
         return Status(
             protection=record.protection, active=record.active, direction=record.direction, failover=record.failover,
             test=record.test, resync=record.resync, job=record.job, allowed_operations=self.allowed(record),
-            points=tuple(PointInfo(*p) for p in points), failover_point=record.failover_point,
+            points=tuple([PointInfo(*p) for p in points]), failover_point=record.failover_point,
             received=record.received, loss=record.loss, alerts=tuple(record.alerts), paused=record.paused,
         )  # fmt: skip

@@ -57,6 +57,12 @@ def topology_of(source: str) -> Topology:
     return impl_topology(path)
 
 
+@functools.cache
+def _asked_for(allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """The operations among these that a case can ask for."""
+    return tuple(sorted(set(allowed) & set(OPERATIONS)))
+
+
 class BundledDriver:
     """The bundled implementation as a system under test."""
 
@@ -128,17 +134,17 @@ class BundledDriver:
         lab = self.running
         status = lab.status(machine)
         return Observation(
-            str(status.protection),
-            str(status.active),
-            str(status.direction),
-            str(status.failover),
-            None if status.job is None else str(status.job),
-            tuple(sorted(str(o) for o in status.allowed_operations if o in OPERATIONS)),
-            tuple((str(p.id), str(p.kind)) for p in status.points),
+            status.protection,
+            status.active,
+            status.direction,
+            status.failover,
+            status.job,
+            _asked_for(status.allowed_operations),
+            tuple([(p.id, p.kind) for p in status.points]),
             status.failover_point,
             status.received,
             status.loss,
-            tuple(status.alerts),
+            status.alerts,
             (lab.running(machine, "primary"), lab.running(machine, "recovery")),
             status.test,
             status.resync,

@@ -30,11 +30,10 @@ from siteproof.conformance.case import (
     Steps,
     Write,
 )
-from siteproof.conformance.closure import Abstract, Promised
+from siteproof.conformance.closure import Abstract
 from siteproof.conformance.coverage import refused, switch
 from siteproof.conformance.judgement import STRIKES
 from siteproof.conformance.session import Session
-from siteproof.model.readings.python import State
 
 __all__ = ["Mood", "Option", "choices", "pool_of"]
 
@@ -131,36 +130,41 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
     active = SIDES[int(state[at.active])]
     passive = SIDES[1 - int(state[at.active])]
     block, disk = chance.choice(mood.blocks), chance.randrange(session.scenario.disks)
-    here = [promised.lifecycle(state)]
+    here, met = promised.lifecycle(state), session.met
+    illegal, starting, caching = wish("illegal", 1.0), wish("start", 1.0), wish("cached", 1.0)
+
+    def new(name: str, verdict: str = "taken") -> float:
+        return 1.0 if met is None or (here, name, verdict) in met else NEW
+
     for side, runs, end in ((active, state[at.running], ""), (passive, state[at.passive_running], "_former_source")):
-        likely = 2.5 if runs else 0.15 * wish("illegal", 1.0)
-        write = likely * _new(session, here, "write" + end) if runs else likely
+        likely = 2.5 if runs else 0.15 * illegal
+        write = likely * new("write" + end) if runs else likely
         yield write, Write(machine, side, block, disk)
-        yield likely * 0.35 * wish("cached", 1.0), Write(machine, side, block, disk, cached=True)
+        yield likely * 0.35 * caching, Write(machine, side, block, disk, cached=True)
         start = "start_former_source" if end else "start_machine"
         can = not runs and promised.environment[start].step(state) is not None
-        yield (0.15 if runs else _new(session, here, start) if can else 1.0) * wish("start", 1.0), StartMachine(machine, side)
+        yield (0.15 if runs else new(start) if can else 1.0) * starting, StartMachine(machine, side)
     if state[at.test]:
-        yield 2.0 * _new(session, here, "write_test_copy"), Write(machine, "test", block, disk)
+        yield 2.0 * new("write_test_copy"), Write(machine, "test", block, disk)
     elif state[at.job]:
-        yield 0.1 * wish("illegal", 1.0), Write(machine, "test", block, disk)
+        yield 0.1 * illegal, Write(machine, "test", block, disk)
     for operation in OPERATIONS:
-        action = promised.commands.get(operation)
-        if action is None:
+        if operation not in promised.commands:
             continue
         for point in _points_for(operation, chance):
-            code = promised.points_coded.get(point or "", promised.points_coded["custom"])
             asked = (
                 promised.with_point(state, True, 0)
                 if point is not None and factor.points and not state[at.point] and str(point) in OFFERED
                 else state
             )
-            legal = action.step(asked, *((code,) if action.action.parameters else ())) is not None
-            weight = WEIGHTS.get(operation, 1.5) * (_new(session, here, operation, "accepted") if legal else 1.0)
-            if point == "latest" and state[at.passive] > state[at.latest]:
-                weight *= UNPROCESSED
-            if not legal:
-                weight = (1.2 if _unmet(session, promised, asked, operation, point) else 0.08) * wish("illegal", 1.0)
+            codes = promised.refusals(asked, operation, point)
+            if codes:
+                unmet = met is not None and switch(promised, here, operation, refused(codes)) not in met
+                weight = (1.2 if unmet else 0.08) * illegal
+            else:
+                weight = WEIGHTS.get(operation, 1.5) * new(operation, "accepted")
+                if point == "latest" and state[at.passive] > state[at.latest]:
+                    weight *= UNPROCESSED
             yield weight * (0.7 if point else 1.0), Operate(machine, operation, point)
 
 
@@ -169,11 +173,3 @@ def _points_for(operation: str, chance: random.Random) -> tuple[str | None, ...]
     if operation not in POINTED:
         return (None,)
     return "latest", "latest-processed", chance.choice(NAMED)
-
-
-def _unmet(session: Session, promised: Promised, asked: State, operation: str, point: str | None) -> bool:
-    """Whether a refusal, with its code where there is but one reason, has not been met in this lifecycle state."""
-    if session.met is None:
-        return False
-    codes = promised.refusals(asked, operation, point)
-    return switch(promised, promised.lifecycle(asked), operation, refused(codes)) not in session.met

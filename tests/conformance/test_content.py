@@ -39,6 +39,18 @@ def test_a_block_says_who_it_is() -> None:
     assert decode(encode(tag)) == tag
 
 
+def test_what_was_read_of_late_hides_no_change() -> None:
+    journal, log = history([1, 3, 1])
+    data = disk_of(journal, log)
+    for turn in range(3):
+        assert read(journal, data).locate(log) is log
+        block = 3 - turn
+        data[block * BLOCK + 4000] ^= 1
+        assert [address for address, _ in read(journal, data).rubbish] == [block]
+        data[block * BLOCK + 4000] ^= 1
+        assert read(journal, journal.base.data(0, BLOCKS)).content == {}
+
+
 def test_a_damaged_block_is_nobodys() -> None:
     block = bytearray(encode(Tag("m0", 0, 1, 1, 1)))
     block[-1] ^= 1

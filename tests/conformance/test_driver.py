@@ -1,6 +1,7 @@
 """A driver that fails is told as such, and is never a verdict on the system."""
 
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from siteproof.conformance.case import Case, Operate, Scenario, Settle, Steps, Write
 from siteproof.conformance.cli import main
+from siteproof.conformance.content import Base
 from siteproof.conformance.driver import UNKNOWN, Answer, Capabilities, Driver, Guarded, Observation, Rejected
 from siteproof.conformance.drivers.bundled import BundledDriver
 from siteproof.conformance.drivers.model import ModelDriver
@@ -63,6 +65,28 @@ def test_a_driver_that_hangs_is_interrupted() -> None:
     guarded = Guarded(ModelDriver(), "mine", deadline=0.05)
     with pytest.raises(DriverError, match="no answer within"), guarded.deadline_for("settle"):
         time.sleep(5)
+
+
+def test_the_alarm_is_given_back_when_the_case_is_over() -> None:
+    def mine(*_: object) -> None:
+        raise AssertionError("nobody set this alarm")
+
+    before = signal.signal(signal.SIGALRM, mine)
+    try:
+        for _ in range(2):
+            guarded = Guarded(ModelDriver(), "mine", deadline=0.05)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)  # somebody else takes it, and ours is put back for the next case
+            guarded = Guarded(ModelDriver(), "mine", deadline=0.05)
+            with pytest.raises(DriverError, match="in words"), guarded.deadline_for(lambda: "in words"):
+                time.sleep(5)
+            signal.signal(signal.SIGALRM, mine)
+            guarded = Guarded(ModelDriver(), "mine")
+            guarded.start(CASE.scenario, 0, Base(4))
+            guarded.stop()
+            assert signal.getsignal(signal.SIGALRM) is mine
+            assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 class Leaves(ModelDriver):

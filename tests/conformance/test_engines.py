@@ -207,6 +207,14 @@ def test_what_a_flow_lacks_is_not_feasible(flow: str) -> None:
     assert not any(c == "PlannedFailover" and v == "accepted" for _, c, v in feasible.switches if flow == FLOWS[0])
 
 
+def test_what_a_campaign_meets_changes_nothing_within_a_batch_of_hypothesis(capsys: pytest.CaptureFixture[str]) -> None:
+    """Hypothesis ends a batch where the same choices are offered in another order than before, and says the steps up to there."""
+    found = campaign("hyper-v-to-secondary-site", driver_factory("bundled"), "hypothesis", 7, 600, 40)
+    assert found.outcome is not Outcome.VIOLATION
+    assert found.cases == 40  # two whole batches
+    assert "Steps leading up to this error" not in capsys.readouterr().out
+
+
 def test_the_hypothesis_machine_passes_and_fails_like_a_test() -> None:
     few = settings(max_examples=5, stateful_step_count=10, database=None, deadline=None)
     run_state_machine_as_test(machine_for(FLOWS[1], ModelDriver, promised=promised(FLOWS[1])), settings=few)

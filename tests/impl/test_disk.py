@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from siteproof.impl.base_image import BaseImage
 from siteproof.impl.changelog import ChangeLog
+from siteproof.impl.codec import BlockCipher
 from siteproof.impl.disk import CarefulDisk, Disk, RealDisk, new_file
 from siteproof.impl.diskset import DiskSet
 from siteproof.impl.errors import IntegrityError, UsageError
 from siteproof.impl.extents import ExtentSpace
 from siteproof.impl.simulated_disk import Crash, SimulatedDisk, SimulatedStorage, SimulatedStore
+from siteproof.impl.slots import SlotFile
 from siteproof.impl.store import RealStorage, SqliteStore, Store
 from siteproof.impl.values import BLOCK
 
@@ -344,3 +346,25 @@ def test_a_write_that_half_fails_leaves_the_block_what_it_was(tmp_path: Path, ca
     disks.write(0, 1, b"c" * BLOCK)
     assert disks.read(0, BLOCK, BLOCK) == b"c" * BLOCK
     disks.close()
+
+
+@pytest.mark.parametrize("key", [None, bytes(range(64))])
+def test_blocks_that_are_read_together_are_those_that_are_read_one_by_one(tmp_path: Path, key: bytes | None) -> None:
+    rng = random.Random(5)
+    cipher = None if key is None else BlockCipher(key)
+    slots = SlotFile(tmp_path / "slots", RealDisk(), sync=False, cipher=cipher, careful=False, exists=False)
+    stored = [rng.randbytes(BLOCK) for _ in range(40)]
+    for block in stored:
+        slots.write(slots.take(), block)
+    for _ in range(50):
+        some = rng.sample(range(40), rng.randrange(41))
+        together = slots.read_all([(slot, -slot) for slot in some])
+        assert {name: bytes(block) for name, block in together.items()} == {-slot: stored[slot] for slot in some}
+    slots.damage(7, rng)
+    assert bytes(slots.read_all([(6, 0), (8, 1)])[1]) == stored[8], "what lies between need not be whole"
+    with pytest.raises(IntegrityError, match=f"at {7 * BLOCK} "):
+        slots.read_all([(6, 0), (7, 1), (8, 2)])
+    slots.take_new(1)
+    with pytest.raises(IntegrityError, match=f"{40 * BLOCK}"):
+        slots.read_all([(39, 0), (40, 1)])
+    slots.close()
