@@ -36,7 +36,7 @@ from siteproof.model.errors import UsageError
 
 __all__ = ["CaseVerdict", "TraceVerdict", "check", "check_case", "source_beside"]
 
-_FIELDS = tuple(f.name for f in attrs.fields(Observation))
+_FIELDS = tuple(f.name for f in attrs.fields(Observation) if f.name != "common")
 
 
 @attrs.frozen
