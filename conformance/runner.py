@@ -43,7 +43,7 @@ Shape = tuple[int, int, int]
 """Machines, disks and replication groups of a case."""
 SHAPES: tuple[tuple[Shape, int], ...] = (((1, 1, 0), 70), ((1, 2, 0), 15), ((2, 1, 0), 15))
 """Shapes of cases, with weights."""
-GROUPED: tuple[tuple[Shape, int], ...] = (((1, 1, 0), 66), ((1, 2, 0), 14), ((2, 1, 0), 6), ((2, 1, 1), 14))
+GROUPED: tuple[tuple[Shape, int], ...] = (((1, 1, 0), 62), ((1, 2, 0), 13), ((2, 1, 0), 5), ((2, 1, 1), 20))
 """The same in flows that have replication groups."""
 
 

@@ -207,7 +207,7 @@ class ReplicationGroup:
             return False
         targets = []
         for coordinator in self.members.values():
-            if coordinator.session is None or coordinator.record.resync != "none":
+            if coordinator.session is None or coordinator.record.resync != "none" or coordinator.is_ending:
                 self.fail()
                 return False
             target = coordinator.sides[other(coordinator.session)].target

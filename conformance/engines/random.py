@@ -70,7 +70,7 @@ class RandomEngine:
                     first = chance.choice(("PlannedFailover", "UnplannedFailover"))
                     goes = goes and round_trip(session, machine, first, chance.choice(mood.blocks))
         if session.groups and chance.random() < WOVEN:
-            for _ in range(chance.choice((1, 1, 2, 3))):
+            for _ in range(chance.choice((1, 2, 3))):
                 goes = goes and weave(session, mood, chance)
         target = len(session.commands) + chance.choice((3, 6, 12, self.length))
         while goes and len(session.commands) < target:

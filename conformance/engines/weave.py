@@ -4,20 +4,24 @@ What the machines of a group must not do shows only where a write of one falls b
 right behind it. Chance alone seldom gets there: a barrier is short, and long after the writes that make it due.
 
 Rules
-1. Every member writes, so that a common point is due. Then the system takes its steps one by one until time has jumped (`JUMP`): what
-   is due has come. Where it tells no time, or does not step, a few steps or some time have to do.
-2. Then members write in turn, or one twice, each write issued when the one before was answered, with few internal steps between. So
-   all writes are one chain over the machines, of which a common point holds a beginning.
-3. Now and then a fault strikes on the way, and is healed; or one member is failed over to the newest point, is tested, or is
-   resynchronised beside the others.
-4. At the end the system comes to rest, or some time passes: the common points that are there by then are judged by the session.
+1. Every member writes, so that a common point is due. Now and then a fault strikes while that is on its way, so that one member's
+   replica has it and another one's has not. Then the system takes its steps one by one until time has jumped (`JUMP`): what is due
+   has come. Where it tells no time, or does not step, a few steps or some time have to do.
+2. Then members write in turn, or one twice, each write issued when the one before was answered. So all writes are one chain over the
+   machines, of which a common point holds a beginning. Between two steps of the system there are mostly several of them: two messages
+   of a barrier may follow on each other.
+3. Now and then a fault strikes on the way, or one member is failed over to the newest point, is tested, or is resynchronised beside
+   the others.
+4. At the end the system comes to rest, or some time passes: the common points that are there by then are judged by the session. What
+   was broken is healed.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 
-from siteproof.conformance.case import STRUCK_ONCE, Advance, Command, Fault, Heal, Operate, Settle, Steps, Write
+from siteproof.conformance.case import FAULTS, Advance, Command, Fault, Heal, Operate, Settle, Steps, Write
 from siteproof.conformance.engines.choice import Mood
 from siteproof.conformance.session import Session
 
@@ -27,7 +31,6 @@ JUMP = 5.0
 """Seconds by which time jumps to what is scheduled; what is under way takes less."""
 APPROACH = 60
 """Most single steps until that happens."""
-FAULTS = ("primary-site", "recovery-site", "link", "gateway", "change-log")
 MEANWHILE = (("UnplannedFailover", "latest-processed"), ("TestFailover", "latest"), ("TestFailover", "latest-processed"),
              ("RepairReplication", None))  # fmt: skip
 
@@ -39,27 +42,36 @@ def protect_all(session: Session) -> bool:
 
 def weave(session: Session, mood: Mood, chance: random.Random) -> bool:
     """Weave writes into one barrier of a group of the session. False after a divergence."""
-    members = chance.choice(session.groups).members
-    if not all(session.step(_write(session, member, mood, chance)) for member in members):
-        return False
-    if not _approach(session, chance):
-        return False
-    left, turn = chance.choice((4, 8, 14)), chance.randrange(len(members))
-    disturbed = left if chance.random() < 0.35 else -1
-    struck: Command | None = None
-    for number in range(left):
-        turn = (turn + 1) % len(members) if chance.random() < 0.8 else turn
-        commands = [_write(session, members[turn], mood, chance)]
-        if disturbed > 0 and number == disturbed // 2:
-            struck = _disturbance(session, members, chance)
-            commands.append(struck)
-        if isinstance(struck, Fault) and struck.fault not in STRUCK_ONCE and number == left - 2:
-            commands.append(Heal(struck.fault))
-        between = (Steps(chance.choice((1, 1, 1, 2, 3))) if session.can.stepping else Advance(chance.choice((1, 1, 60, 300))))
-        if not all(session.step(command) for command in (*commands, between)):
-            return False
-    last = Settle() if chance.random() < 0.7 or not session.can.advancing else Advance(chance.choice((2, 600)))
-    return session.step(last)
+    return all(session.step(command) for command in _woven(session, mood, chance))
+
+
+def _woven(session: Session, mood: Mood, chance: random.Random) -> Iterator[Command]:
+    """The commands, each made when the one before is done."""
+    members = list(chance.choice(session.groups).members)
+    chance.shuffle(members)
+    for member in members:
+        yield _write(session, member, mood, chance)
+    if chance.random() < 0.3 and (fault := _fault(session, chance)) is not None:
+        yield from (_some_steps(session, chance.randrange(1, 7)), fault)
+    yield from _approach(session, chance)
+    rounds = chance.choice((3, 6, 9))
+    disturbed = chance.randrange(rounds) if chance.random() < 0.3 else -1
+    turn = chance.randrange(len(members))
+    for number in range(rounds):
+        if number == disturbed:
+            yield _disturbance(session, members, chance)
+        for _ in range(chance.choice((1, 2, 2, 3))):
+            turn = (turn + 1) % len(members) if chance.random() < 0.85 else turn
+            yield _write(session, members[turn], mood, chance)
+        yield _some_steps(session, chance.choice((1, 1, 1, 2, 3)))
+    yield Settle() if chance.random() < 0.7 or not session.can.advancing else Advance(chance.choice((2, 600)))
+    if session.faults and chance.random() < 0.8:
+        yield from (Heal(fault) for fault in sorted(session.faults))
+        yield Settle()
+
+
+def _some_steps(session: Session, count: int) -> Command:
+    return Steps(count) if session.can.stepping else Advance(count)
 
 
 def _write(session: Session, machine: str, mood: Mood, chance: random.Random) -> Write:
@@ -68,24 +80,29 @@ def _write(session: Session, machine: str, mood: Mood, chance: random.Random) ->
     return Write(machine, side if isinstance(side, str) else "primary", block, disk)
 
 
-def _approach(session: Session, chance: random.Random) -> bool:
-    """Let the system come to what is due next. False after a divergence."""
+def _approach(session: Session, chance: random.Random) -> Iterator[Command]:
+    """Let the system come to what is due next."""
     if not session.can.stepping:
-        return not session.can.advancing or session.step(Advance(chance.choice((1, 60, 290))))
+        if session.can.advancing:
+            yield Advance(chance.choice((1, 60, 290)))
+        return
     for _ in range(APPROACH if session.can.tells_time else chance.randrange(APPROACH)):
         before = session.driver.now()
-        if not session.step(Steps(1)):
-            return False
+        yield Steps(1)
         after = session.driver.now()
         if before is not None and after is not None and after - before > JUMP:
-            break
-    return True
+            return
 
 
-def _disturbance(session: Session, members: tuple[str, ...], chance: random.Random) -> Command:
+def _fault(session: Session, chance: random.Random) -> Fault | None:
+    """A fault that is not there yet; None where the driver has none left."""
+    there = [f for f in FAULTS if f in session.can.faults and f not in session.faults and (f != "gateway" or session.has_gateway())]
+    return Fault(chance.choice(there)) if there else None
+
+
+def _disturbance(session: Session, members: Sequence[str], chance: random.Random) -> Command:
     """A fault, or an operation at one member."""
-    faults = [f for f in FAULTS if f in session.can.faults and f not in session.faults and (f != "gateway" or session.has_gateway())]
-    if faults and chance.random() < 0.5:
-        return Fault(chance.choice(faults))
+    if chance.random() < 0.5 and (fault := _fault(session, chance)) is not None:
+        return fault
     operation, point = chance.choice(MEANWHILE)
     return Operate(chance.choice(members), operation, point)
