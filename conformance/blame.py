@@ -9,8 +9,9 @@ Rules
    always P20, whatever place it is found in; one that was made in a test failover's copy, and is found elsewhere, always P6.
 3. The sentence is one that somebody who plans for disasters understands; it names the machine, what was found and why
    it matters, and no variable of the model.
-4. The parts, in the order in which they are asked: `blame_answers`, `blame_fields`, `blame_content`, `blame_points`. What is wrong
-   between the machines of a group is found by `groups`, when each machine by itself is explained, and told by `blame_groups`.
+4. The parts, in the order in which they are asked: `blame_answers`, `blame_fields`, `blame_content`, `blame_points`. What is
+   wrong between the machines of a group is found by `groups`, when each machine by itself is explained, and told by
+   `blame_groups`.
 """
 
 from __future__ import annotations

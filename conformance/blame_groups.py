@@ -1,8 +1,8 @@
 """Common points that are none: what is wrong with a replication group's points, in words (P5).
 
 Rules
-1. The sentence names the two machines and the two writes: who holds the later one, and who lacks the earlier one. It is told at the
-   machine that lacks something, since that is what whoever fails over to the common point finds.
+1. The sentence names the two machines and the two writes: who holds the later one, and who lacks the earlier one. It is told at
+   the machine that lacks something, since that is what whoever fails over to the common point finds.
 2. A write is called by its number on its machine, as in every other sentence about content.
 """
 
@@ -57,8 +57,8 @@ def not_with_all(name: str, lacks: str, showing: Sequence[str]) -> Found:
         f"a point of {lacks} as well, or none",
         P5,
         "every member has it",
-        f"{_named(showing)} {verb} the common point {name} and {lacks}, which is replicated beside, has no point of it: the machines "
-        "cannot be failed over to one instant.",
+        f"{_named(showing)} {verb} the common point {name} and {lacks}, which is replicated beside, has no point of it: the "
+        "machines cannot be failed over to one instant.",
     )
 
 
@@ -70,8 +70,8 @@ def other_order(first: str, second: str, names: Sequence[str]) -> Found:
         f"{names[0]} before {names[1]}, as at {first}",
         P5,
         "one order for all members",
-        f"{first} lists the common point {names[0]} before {names[1]} and {second} the other way round: at most one of them lists its "
-        "points oldest first.",
+        f"{first} lists the common point {names[0]} before {names[1]} and {second} the other way round: at most one of them lists "
+        "its points oldest first.",
     )
 
 
@@ -83,5 +83,5 @@ def twice(machine: str, name: str, points: Sequence[str]) -> Found:
         "one point of each member",
         P5,
         "one point of each member",
-        f"{machine} has {len(points)} points that bear the name of the common point {name}, so nobody knows which of them is meant.",
+        f"{machine} has {len(points)} points that bear the name of the common point {name}, so nobody knows which one is meant.",
     )

@@ -69,6 +69,11 @@ POINTED = ("UnplannedFailover", "TestFailover", "ChangePit")
 POINTS = ("latest", "latest-processed", "latest-app-consistent", "point:gone", "point:unknown")
 
 
+def _plain(groups: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Groups as values that compare."""
+    return {name: tuple(members) for name, members in groups.items()}
+
+
 @attrs.frozen
 class Scenario:
     """What a case runs on. `blocks` is the size of each disk in blocks of 4096 bytes; `image`, where given, is a file that
@@ -81,7 +86,7 @@ class Scenario:
     blocks: int = 16
     image: str = ""
     policy: Mapping[str, int] = attrs.field(factory=dict, converter=dict)
-    groups: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=dict)
+    groups: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=_plain)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; without groups that key is absent."""

@@ -187,8 +187,8 @@ class Corpus:
             "met": sorted((list(one) for one in self.met), key=repr),
             "been": [[list(here), times] for here, times in self.been.items()],
             "ways": [
-                {"machines": shape[0], "disks": shape[1], "groups": shape[2], "state": key, "here": way.here, "seed": way.seed, "used": way.used,
-                 "commands": [command_to_json(command) for command in way.commands]}
+                {"machines": shape[0], "disks": shape[1], "groups": shape[2], "state": key, "here": way.here, "seed": way.seed,
+                 "used": way.used, "commands": [command_to_json(command) for command in way.commands]}
                 for shape, ways in sorted(self.ways.items()) for key, way in sorted(ways.items())
             ],
         }  # fmt: skip

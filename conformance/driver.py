@@ -34,13 +34,13 @@ from siteproof.model.errors import SiteproofError, UsageError, near
 
 __all__ = [
     "CODES",
-    "Common",
     "UNKNOWN",
     "VERSION",
     "WORDS",
     "Accepted",
     "Answer",
     "Capabilities",
+    "Common",
     "Driver",
     "Guarded",
     "Observation",

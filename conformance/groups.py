@@ -1,18 +1,19 @@
 """What a replication group's common points say of each other: the oracle's factor for a group, beside those of its machines (P5).
 
 Rules
-1. A machine's own factor has read each of its points and knows where on its history it lies. Here that is held against *one clock
-   for all machines of the case*: each write has a moment at which it was issued and, where it was, one at which it was acknowledged.
+1. A machine's own factor has read each of its points and knows where on its history it lies. Here that is held against *one
+   clock for all machines of the case*: each write has a moment at which it was issued and, where it was, one at which it was
+   acknowledged.
 2. A common point is one instant. At each member it *holds* writes, the last of which was issued at some moment, and it *lacks*
-   writes of the same history, the first of which was acknowledged at some moment. There has to be an instant behind all that is held
-   and before all that is lacking, at all members. That is P5: nothing that is held was issued after something that is lacking had
-   been acknowledged. Where a machine has several explanations, one for each that fit together is enough.
+   writes of the same history, the first of which was acknowledged at some moment. There has to be an instant behind all that is
+   held and before all that is lacking, at all members. That is P5: nothing that is held was issued after something that is
+   lacking had been acknowledged. Where a machine has several explanations, one for each that fit together is enough.
 3. What may lie on either side is never held against anybody: a cached write, one whose answer was lost, one that a failover
    discarded, all that was acknowledged after the instant, and whatever was not read.
 4. A common point has one point of each member. A member *lacks* one that others show when the system stands still and it never
-   showed it, although it was protected and not failed over from before the name appeared until now, has lost no other point since,
-   and the name is not old enough for retention. Who was not protected yet, was failed over, copied anew, or had points removed
-   meanwhile, is not asked. That a common point is later removed at one member alone is allowed: it is none any more.
+   showed it, although it was protected and not failed over from before the name appeared until now, has lost no other point
+   since, and the name is not old enough for retention. Who was not protected yet, was failed over, copied anew, or had points
+   removed meanwhile, is not asked. That a common point is later removed at one member alone is allowed: it is none any more.
 5. The points of one common point have one time, where times are told; and all members list common points in one order.
 6. Memory: for each common point that some member shows, one row a member; a moment or two for each write.
 
@@ -60,8 +61,9 @@ class Moments:
 
 @attrs.frozen
 class Bounds:
-    """What one explanation of a member's point says of the instant: it lies behind the moment `held` at which the write `newest` was
-    issued, and not behind the moment `lacked` at which the write `missing` was acknowledged. A number 0 stands for no write."""
+    """What one explanation of a member's point says of the instant: it lies behind the moment `held` at which the write
+    `newest` was issued, and not behind the moment `lacked` at which the write `missing` was acknowledged. A number 0 stands for
+    no write."""
 
     held: float = -NEVER
     lacked: float = NEVER
@@ -70,8 +72,8 @@ class Bounds:
 
 
 def bounds_of(factor: Factor, machine: str, id: str, moments: Moments) -> frozenset[Bounds]:
-    """The bounds that a machine's explanations put on the instant of one of its points; none where it was not read, or where nothing
-    is known of where it lies."""
+    """The bounds that a machine's explanations put on the instant of one of its points; none where it was not read, or where
+    nothing is known of where it lies."""
     point = next((p for p in factor.points if p.id == id), None)
     if point is None:
         return frozenset()
@@ -122,8 +124,8 @@ class _Member:
 
 
 class GroupFactor:
-    """The common points of one group. `round` says that all members were observed once more; `judged` counts the common points whose
-    content was held against each other, `shown` those that were shown by anybody."""
+    """The common points of one group. `round` says that all members were observed once more; `judged` counts the common points
+    whose content was held against each other, `shown` those that were shown by anybody."""
 
     def __init__(self, name: str, members: Sequence[str], moments: Moments, ages: Ages | None = None) -> None:
         self.name, self.members, self.moments, self.ages = name, tuple(members), moments, ages

@@ -3,8 +3,8 @@
 Rules
 1. `run_case` is all that a case needs: the same case on the same driver gives the same run. `campaign` lets an engine make cases
    until the budget is spent, the engine has nothing left to run, or something diverges; then the case is shrunk, and told.
-2. Unless told otherwise a campaign mixes scenarios: mostly one machine with one disk; some with two disks, or two machines. In flows
-   that have replication groups most of those with two machines have them in a group.
+2. Unless told otherwise a campaign mixes scenarios: mostly one machine with one disk; some with two disks, or two machines. In
+   flows that have replication groups most of those with two machines have them in a group.
 3. A campaign always says how often each action of the model was taken, how much content was checked, what was skipped, and warns
    of what a practitioner would miss in such a run (`verdict`). What is counted is counted by the sessions (`tally`).
 """
@@ -28,7 +28,7 @@ from siteproof.conformance.engines.engine import Engine
 from siteproof.conformance.engines.registry import ENGINES, engine_kind
 from siteproof.conformance.report.values import count
 from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, StepRecord
-from siteproof.conformance.session import DriverFactory, Recorder, Session, base_for
+from siteproof.conformance.session import GROUPS, DriverFactory, Recorder, Session, base_for
 from siteproof.conformance.tally import Tally, Watched
 from siteproof.conformance.verdict import verdict, warnings
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
@@ -56,6 +56,8 @@ class CaseRun:
     overflow: bool = False
     model_before: Mapping[str, Any] = attrs.Factory(dict)
     model_after: Mapping[str, Any] = attrs.Factory(dict)
+    lacks: tuple[str, ...] = ()
+    """What the case has and the driver has not, so that it was played without."""
 
 
 @attrs.frozen
@@ -117,7 +119,8 @@ def run_case(
         session.abandon()
         raise
     session.finish()
-    return CaseRun(session.records, session.divergence, session.overflow, session.model_before, session.model_after)
+    lacks = (GROUPS,) if case.scenario.groups and not session.groups else ()
+    return CaseRun(session.records, session.divergence, session.overflow, session.model_before, session.model_after, lacks)
 
 
 def _source(topology: Topology) -> str:

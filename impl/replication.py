@@ -94,13 +94,8 @@ class ReplicationControl:
 
     # ----------------------------------------------------------------------------------------------------- points
 
-    @property
-    def is_ending(self) -> bool:
-        """Whether a job is about to end replication: no point is made any more, since all of them go."""
-        return self.job is not None and self.job.operation in (Operation.DISABLE, Operation.MIGRATE)
-
     def should_cut(self) -> bool:
-        """Whether a periodic point is due: replication on, caught up, something new received (P24)."""
+        """Whether a periodic point is due: replication on and not being given up, caught up, something new received (P24)."""
         return (
             self.session is not None
             and not self.is_ending

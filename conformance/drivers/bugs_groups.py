@@ -1,8 +1,8 @@
 """Seeded bugs of a replication group's barrier: common points that are not one instant, or not common.
 
-The rules that they break are those of `siteproof.impl.group`: all are frozen before any is cut, all are cut before any is released, and
-nobody has a common point before all have it. A slip in any of them is seen only where writes of two members fall into the
-barrier, one behind the other.
+The rules that they break are those of `siteproof.impl.group`: all are frozen before any is cut, all are cut before any is
+released, and nobody has a common point before all have it. A slip in any of them is seen only where writes of two members fall
+into the barrier, one behind the other.
 """
 
 from __future__ import annotations
@@ -82,15 +82,15 @@ class _WithoutTheLast(ReplicationGroup):
 
 
 class _OwnTime(ReplicationTarget):
-    def adopt(self, name: str, as_id: str, cut_at: float) -> None:
+    def adopt(self, name: str, as_id: str, cut_at: float) -> None:  # noqa: ARG002
         super().adopt(name, as_id, self.tentative[name].cut_at)
 
 
 BUGS: tuple[Bug, ...] = (
     Bug(
         "common-point-of-newest", FAMILY, "medium",
-        "The common point is made of what has arrived of each machine by then: a database's log is there, and its index is still on "
-        "the way.",
+        "The common point is made of what has arrived of each machine by then: a database's log is there, and its index is still "
+        "on the way.",
         ("V2A-37",), ("P5",), GROUPED, 7, {"replication-group": _NewestOfEach},
     ),
     Bug(

@@ -1,19 +1,19 @@
 """Writes woven into the barriers of a replication group.
 
-What the machines of a group must not do shows only where a write of one falls between two steps of a barrier, and a write of another
-right behind it. Chance alone seldom gets there: a barrier is short, and long after the writes that make it due.
+What the machines of a group must not do shows only where a write of one falls between two steps of a barrier, and a write of
+another right behind it. Chance alone seldom gets there: a barrier is short, and long after the writes that make it due.
 
 Rules
-1. Every member writes, so that a common point is due. Now and then a fault strikes while that is on its way, so that one member's
-   replica has it and another one's has not. Then the system takes its steps one by one until time has jumped (`JUMP`): what is due
-   has come. Where it tells no time, or does not step, a few steps or some time have to do.
-2. Then members write in turn, or one twice, each write issued when the one before was answered. So all writes are one chain over the
-   machines, of which a common point holds a beginning. Between two steps of the system there are mostly several of them: two messages
-   of a barrier may follow on each other.
-3. Now and then a fault strikes on the way, or one member is failed over to the newest point, is tested, or is resynchronised beside
-   the others.
-4. At the end the system comes to rest, or some time passes: the common points that are there by then are judged by the session. What
-   was broken is healed.
+1. Every member writes, so that a common point is due. Now and then a fault strikes while that is on its way, so that one
+   member's replica has it and another one's has not. Then the system takes its steps one by one until time has jumped (`JUMP`):
+   what is due has come. Where it tells no time, or does not step, a few steps or some time have to do.
+2. Then members write in turn, or one twice, each write issued when the one before was answered. So all writes are one chain
+   over the machines, of which a common point holds a beginning. Between two steps of the system there are mostly several of
+   them: two messages of a barrier may follow on each other.
+3. Now and then a fault strikes on the way, or one member is failed over to the newest point, is tested, or is resynchronised
+   beside the others.
+4. At the end the system comes to rest, or some time passes: the common points that are there by then are judged by the session.
+   What was broken is healed.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ MEANWHILE = (("UnplannedFailover", "latest-processed"), ("TestFailover", "latest
 
 def protect_all(session: Session) -> bool:
     """Protect every machine; False after a divergence."""
-    return all(session.step(c) for c in (*(Operate(m, "EnableProtection") for m in session.factors), Settle()))
+    return all(map(session.step, (*(Operate(m, "EnableProtection") for m in session.factors), Settle())))
 
 
 def weave(session: Session, mood: Mood, chance: random.Random) -> bool:
     """Weave writes into one barrier of a group of the session. False after a divergence."""
-    return all(session.step(command) for command in _woven(session, mood, chance))
+    return all(map(session.step, _woven(session, mood, chance)))
 
 
 def _woven(session: Session, mood: Mood, chance: random.Random) -> Iterator[Command]:
@@ -96,8 +96,9 @@ def _approach(session: Session, chance: random.Random) -> Iterator[Command]:
 
 def _fault(session: Session, chance: random.Random) -> Fault | None:
     """A fault that is not there yet; None where the driver has none left."""
-    there = [f for f in FAULTS if f in session.can.faults and f not in session.faults and (f != "gateway" or session.has_gateway())]
-    return Fault(chance.choice(there)) if there else None
+    left = [f for f in FAULTS if f in session.can.faults and f not in session.faults]
+    left = [f for f in left if f != "gateway" or session.has_gateway()]
+    return Fault(chance.choice(left)) if left else None
 
 
 def _disturbance(session: Session, members: Sequence[str], chance: random.Random) -> Command:

@@ -311,7 +311,7 @@ class Reader:
         if "points" in row:
             points = row["points"]
             if not isinstance(points, list) or not all(map(_is_point, points)):
-                wrong("points", 'a list of {"id": …, "kind": …}, oldest first; with "common" and "time" where it is a common point')
+                wrong("points", 'a list of {"id": …, "kind": …}, oldest first; with "common" and "time" in a common point')
             values["points"] = tuple((p["id"], p["kind"]) for p in points)
             values["common"] = tuple(Common(p["id"], p["common"], p.get("time")) for p in points if "common" in p)
         running = row.get("running", {})
