@@ -70,8 +70,8 @@ def other_order(first: str, second: str, names: Sequence[str]) -> Found:
         f"{names[0]} before {names[1]}, as at {first}",
         P5,
         "one order for all members",
-        f"{first} lists the common point {names[0]} before {names[1]} and {second} the other way round: at most one of them lists "
-        "its points oldest first.",
+        f"{first} lists the common point {names[0]} before {names[1]} and {second} the other way round: at most one of them "
+        "lists its points oldest first.",
     )
 
 

@@ -22,7 +22,8 @@ Source: V2A-36 to V2A-38; P5. The rule of the instant is that of `siteproof.mode
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import attrs
 
@@ -32,7 +33,7 @@ from siteproof.conformance.blame_groups import not_one_instant, not_one_time, no
 from siteproof.conformance.driver import UNKNOWN, Common, Observation
 from siteproof.conformance.oracle import Factor
 
-__all__ = ["Bounds", "GroupFactor", "Moments", "bounds_of"]
+__all__ = ["Bounds", "BoundsOf", "GroupFactor", "Moments", "bounds_of"]
 
 NEVER = float("inf")
 
@@ -69,6 +70,10 @@ class Bounds:
     lacked: float = NEVER
     newest: int = 0
     missing: int = 0
+
+
+BoundsOf: TypeAlias = Callable[[str, str], frozenset[Bounds]]
+"""What the explanations of a machine say of the instant of one of its points, by its id."""
 
 
 def bounds_of(factor: Factor, machine: str, id: str, moments: Moments) -> frozenset[Bounds]:
@@ -136,14 +141,15 @@ class GroupFactor:
         self._time: float | None = None
 
     def round(
-        self, last: Mapping[str, Observation], factors: Mapping[str, Factor], *, still: bool = False, now: float | None = None
+        self, last: Mapping[str, Observation], bounds: BoundsOf, *, still: bool = False, now: float | None = None
     ) -> tuple[str, Found] | None:
         """All members have been observed, and each machine's factor has explained what it showed. What is wrong with their common
-        points and at which machine; None when nothing is. `still`: the system stands still. `now`: the time, where it is told."""
+        points and at which machine; None when nothing is. `bounds` tells those of a machine's point, by its id. `still`: the
+        system stands still. `now`: the time, where it is told."""
         self._round += 1
         fresh = list[str]()
         for machine in self.members:
-            found = self._take_in(machine, last[machine], factors[machine], fresh)
+            found = self._take_in(machine, last[machine], bounds, fresh)
             if found is not None:
                 return machine, found
         if fresh:
@@ -159,7 +165,7 @@ class GroupFactor:
         self._time = now
         return None
 
-    def _take_in(self, machine: str, seen: Observation, factor: Factor, fresh: list[str]) -> Found | None:
+    def _take_in(self, machine: str, seen: Observation, bounds: BoundsOf, fresh: list[str]) -> Found | None:
         """One member's observation; names that it shows for the first time go into `fresh`."""
         member = self._seen[machine]
         points = None if seen.points is UNKNOWN else seen.points
@@ -183,7 +189,7 @@ class GroupFactor:
                 self.shown += 1
             if machine in shared.parts:
                 continue
-            shared.parts[machine] = bounds_of(factor, machine, one.point, self.moments)
+            shared.parts[machine] = bounds(machine, one.point)
             if one.time is not None:
                 shared.times[machine] = one.time
             fresh.append(one.name)

@@ -57,7 +57,7 @@ from siteproof.conformance.driver import (
 )
 from siteproof.conformance.drivers.registry import check_flow
 from siteproof.conformance.errors import DriverError
-from siteproof.conformance.groups import GroupFactor, Moments
+from siteproof.conformance.groups import Bounds, GroupFactor, Moments, bounds_of
 from siteproof.conformance.judgement import event_of, said, usual_point, why_not_explained
 from siteproof.conformance.oracle import NEVER, Event, Factor, Overflow
 from siteproof.conformance.recording import Recorder
@@ -269,9 +269,15 @@ class Session:
 
     def _together(self, *, still: bool) -> None:
         """Hold the common points of each group against each other."""
+        if not self.groups:
+            return
+
+        def bounds(machine: str, point: str) -> frozenset[Bounds]:
+            return bounds_of(self.factors[machine], machine, point, self.moments)
+
         for group in self.groups:
             if self.divergence is None and not self.overflow:
-                wrong = group.round(self.last, self.factors, still=still, now=self.driver.now())
+                wrong = group.round(self.last, bounds, still=still, now=self.driver.now())
                 if wrong is not None:
                     machine, found = wrong
                     self.divergence = blame.told(found, machine, len(self.commands) - 1)

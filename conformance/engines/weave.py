@@ -37,7 +37,8 @@ MEANWHILE = (("UnplannedFailover", "latest-processed"), ("TestFailover", "latest
 
 def protect_all(session: Session) -> bool:
     """Protect every machine; False after a divergence."""
-    return all(map(session.step, (*(Operate(m, "EnableProtection") for m in session.factors), Settle())))
+    commands: tuple[Command, ...] = (*(Operate(m, "EnableProtection") for m in session.factors), Settle())
+    return all(map(session.step, commands))
 
 
 def weave(session: Session, mood: Mood, chance: random.Random) -> bool:

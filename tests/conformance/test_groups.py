@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Sequence
 from functools import partial
 from types import SimpleNamespace
@@ -22,7 +24,7 @@ from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.engines.choice import Mood
 from siteproof.conformance.engines.weave import protect_all, weave
 from siteproof.conformance.errors import CaseError, DriverError
-from siteproof.conformance.groups import GroupFactor, Moments
+from siteproof.conformance.groups import Bounds, GroupFactor, Moments, bounds_of
 from siteproof.conformance.replay import assert_conforms
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import run_case
@@ -210,7 +212,11 @@ class World:
 
     def look(self, *, still: bool = False, now: float | None = None) -> Any:
         machines: Any = {"a": self.a, "b": self.b}
-        found = self.group.round({m: one.seen for m, one in machines.items()}, machines, still=still, now=now)
+
+        def bounds(machine: str, point: str) -> frozenset[Bounds]:
+            return bounds_of(machines[machine], machine, point, self.moments)
+
+        found = self.group.round({m: one.seen for m, one in machines.items()}, bounds, still=still, now=now)
         return None if found is None else SimpleNamespace(machine=found[0], **attrs.asdict(found[1]))
 
 
@@ -428,8 +434,6 @@ def test_a_common_point_may_be_listed_before_points_that_were_made_meanwhile() -
 
 def test_weaving_meets_the_moment_between_two_cuts() -> None:
     """Within a few cases writes of both machines fall between the cut of one and the cut of the other."""
-    import random
-
     chance = random.Random(seed_for("weaving"))
     for seed in range(60):
         played = session(driver_factory("bundled+cut-by-turns"), seed=seed)
@@ -492,3 +496,22 @@ def test_a_recorded_campaign_with_groups_is_judged_again_from_its_trace(tmp_path
         writer.close("conforms", "")
     verdict = check(Reader(file), promised)
     assert verdict.outcome is Outcome.CONFORMS, verdict.reason
+
+
+@pytest.mark.parametrize("bug", ["barrier-does-not-hold", "common-point-of-some", "common-point-at-own-times"])
+def test_a_recorded_violation_is_found_again_in_its_trace(bug: str, tmp_path: Any) -> None:
+    file, factory = tmp_path / "run.ndjson", driver_factory(f"bundled+{bug}")
+    with TraceWriter(file) as writer:
+        for seed, steps in itertools.product(range(3), range(14, 40)):
+            between = (Write("m0", "primary", 1), Write("m1", "primary", 1), Write("m0", "primary", 2))
+            commands = (*PROTECT, *BOTH, Steps(steps), *between, Settle())
+            found = run_case(Case(PAIR, commands, seed), factory, promised(FLOW), recorder=writer).divergence
+            if found is not None:
+                break
+        writer.close("violation", "")
+    assert found is not None
+    verdict = check(Reader(file), promised)
+    assert verdict.outcome is Outcome.VIOLATION
+    last = verdict.cases[-1]
+    assert last.divergence is not None
+    assert (last.divergence.promise, last.divergence.sentence) == (found.promise, found.sentence)
