@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import pytest
 
+from siteproof.conformance.acquaintance import Acquaintance, Standing
 from siteproof.conformance.ages import Ages
 from siteproof.conformance.case import Case, Command, Fault, Heal, Operate, Scenario, Settle, Steps, Write
 from siteproof.conformance.content import Base, Journal, Log, View
@@ -157,6 +158,25 @@ def test_a_driver_in_another_process_is_told_its_groups_and_found_out() -> None:
     assert [ask["groups"] for ask in peer.asked if ask["call"] == "start"] == [{"g": ["m0", "m1"]}]
     assert found is not None
     assert found.promise == "P5"
+
+
+class Silent(BundledDriver):
+    """Has groups, and does not tell which points are common."""
+
+    def observe(self, machine: str) -> Observation:
+        return attrs.evolve(super().observe(machine), common=())
+
+
+@pytest.mark.parametrize(
+    ("driver", "standing"),
+    [(BundledDriver, Standing.WORKS), (Silent, Standing.MISSING),
+     (driver_factory("bundled+common-point-of-some"), Standing.DIVERGES)],
+    ids=["tells", "is silent", "leaves one out"],
+)  # fmt: skip
+def test_an_acquaintance_tries_groups_where_they_are_claimed(driver: Any, standing: Standing) -> None:
+    known = Acquaintance("driver", driver, FLOW, promised(FLOW))
+    found = known._grouped(driver().handshake())
+    assert (found.subject, found.standing) == ("replication groups", standing)
 
 
 # ----------------------------------------------------------------------------------------------------------------- judging
