@@ -91,31 +91,31 @@ BUGS: tuple[Bug, ...] = (
         "common-point-of-newest", FAMILY, "medium",
         "The common point is made of what has arrived of each machine by then: a database's log is there, and its index is still "
         "on the way.",
-        ("V2A-37",), ("P5",), GROUPED, 7, {"replication-group": _NewestOfEach},
+        ("V2A-37",), ("P5",), GROUPED, 8, {"replication-group": _NewestOfEach},
     ),
     Bug(
         "barrier-does-not-hold", FAMILY, "medium",
         "The barrier asks its members one by one for their place, and none of them holds its writes back meanwhile.",
-        ("V2A-36", "V2A-37"), ("P5",), GROUPED, 7, {"replication-group": _NotHeld},
+        ("V2A-36", "V2A-37"), ("P5",), GROUPED, 8, {"replication-group": _NotHeld},
     ),
     Bug(
         "cut-by-turns", FAMILY, "hard",
         "Each member is frozen, cut and released before the next one has its turn: no two of them are cut at one instant.",
-        ("V2A-36", "V2A-37"), ("P5",), GROUPED, 7, {"replication-group": _ByTurns},
+        ("V2A-36", "V2A-37"), ("P5",), GROUPED, 8, {"replication-group": _ByTurns},
     ),
     Bug(
         "mark-before-its-batch", FAMILY, "hard",
         "A mark that travels with the last writes before it is noted when the message is opened, and not when they are applied.",
-        ("V2A-37",), ("P5",), GROUPED, 7, mixed(_MarkBeforeItsBatch, TARGETS),
+        ("V2A-37",), ("P5",), GROUPED, 8, mixed(_MarkBeforeItsBatch, TARGETS),
     ),
     Bug(
         "common-point-of-some", FAMILY, "medium",
         "The first member whose part has arrived closes the barrier: the slower ones never get theirs.",
-        ("V2A-37", "V2A-38"), ("P5",), GROUPED, 4, {"replication-group": _WithoutTheLast},
+        ("V2A-37", "V2A-38"), ("P5",), GROUPED, 5, {"replication-group": _WithoutTheLast},
     ),
     Bug(
         "common-point-at-own-times", FAMILY, "easy",
         "Each member writes down when its own part of a common point arrived, so nobody can tell which of them belong together.",
-        ("V2A-37",), ("P5",), GROUPED, 4, mixed(_OwnTime, TARGETS),
+        ("V2A-37",), ("P5",), GROUPED, 5, mixed(_OwnTime, TARGETS),
     ),
 )  # fmt: skip

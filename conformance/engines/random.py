@@ -8,7 +8,7 @@ Rules
    on from there; most others begin with a machine that is protected, since little is promised before.
 3. Every third case is one of the sweep (`engines.sweep`) until that is done. One case in seven makes one to three quick round
    trips first: some failures need many failovers.
-4. A case with a replication group mostly weaves writes into one to three of its barriers first (`engines.weave`).
+4. A case with a replication group mostly weaves writes into one or two of its barriers first (`engines.weave`).
 5. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more.
 """
 
@@ -70,7 +70,7 @@ class RandomEngine:
                     first = chance.choice(("PlannedFailover", "UnplannedFailover"))
                     goes = goes and round_trip(session, machine, first, chance.choice(mood.blocks))
         if session.groups and chance.random() < WOVEN:
-            for _ in range(chance.choice((1, 2, 3))):
+            for _ in range(chance.choice((1, 1, 2))):
                 goes = goes and weave(session, mood, chance)
         target = len(session.commands) + chance.choice((3, 6, 12, self.length))
         while goes and len(session.commands) < target:

@@ -31,6 +31,8 @@ JUMP = 5.0
 """Seconds by which time jumps to what is scheduled; what is under way takes less."""
 APPROACH = 60
 """Most single steps until that happens."""
+AT_ONCE = 6
+"""Steps that are taken together at first: what was written is on its way for longer."""
 MEANWHILE = (("UnplannedFailover", "latest-processed"), ("TestFailover", "latest"), ("TestFailover", "latest-processed"),
              ("RepairReplication", None))  # fmt: skip
 
@@ -55,7 +57,7 @@ def _woven(session: Session, mood: Mood, chance: random.Random) -> Iterator[Comm
     if chance.random() < 0.3 and (fault := _fault(session, chance)) is not None:
         yield from (_some_steps(session, chance.randrange(1, 7)), fault)
     yield from _approach(session, chance)
-    rounds = chance.choice((3, 6, 9))
+    rounds = chance.choice((2, 4, 7))
     disturbed = chance.randrange(rounds) if chance.random() < 0.3 else -1
     turn = chance.randrange(len(members))
     for number in range(rounds):
@@ -87,9 +89,9 @@ def _approach(session: Session, chance: random.Random) -> Iterator[Command]:
         if session.can.advancing:
             yield Advance(chance.choice((1, 60, 290)))
         return
-    for _ in range(APPROACH if session.can.tells_time else chance.randrange(APPROACH)):
+    for number in range(APPROACH if session.can.tells_time else chance.randrange(APPROACH)):
         before = session.driver.now()
-        yield Steps(1)
+        yield Steps(1 if number else AT_ONCE)
         after = session.driver.now()
         if before is not None and after is not None and after - before > JUMP:
             return
