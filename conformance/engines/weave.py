@@ -54,7 +54,7 @@ def _woven(session: Session, mood: Mood, chance: random.Random) -> Iterator[Comm
     chance.shuffle(members)
     for member in members:
         yield _write(session, member, mood, chance)
-    if chance.random() < 0.3 and (fault := _fault(session, chance)) is not None:
+    if chance.random() < 0.45 and (fault := _fault(session, chance)) is not None:
         yield from (_some_steps(session, chance.randrange(1, 7)), fault)
     yield from _approach(session, chance)
     rounds = chance.choice((2, 4, 7))
