@@ -33,6 +33,8 @@ APPROACH = 60
 """Most single steps until that happens."""
 AT_ONCE = 6
 """Steps that are taken together at first: what was written is on its way for longer."""
+ON_THE_WAY = ("link", "gateway", "recovery-site")
+"""Faults that stop what is on its way, and leave the members and their barrier alone."""
 MEANWHILE = (("UnplannedFailover", "latest-processed"), ("TestFailover", "latest"), ("TestFailover", "latest-processed"),
              ("RepairReplication", None))  # fmt: skip
 
@@ -54,7 +56,7 @@ def _woven(session: Session, mood: Mood, chance: random.Random) -> Iterator[Comm
     chance.shuffle(members)
     for member in members:
         yield _write(session, member, mood, chance)
-    if chance.random() < 0.45 and (fault := _fault(session, chance)) is not None:
+    if chance.random() < 0.45 and (fault := _fault(session, chance, ON_THE_WAY)) is not None:
         yield from (_some_steps(session, chance.randrange(1, 7)), fault)
     yield from _approach(session, chance)
     rounds = chance.choice((2, 4, 7))
@@ -97,9 +99,9 @@ def _approach(session: Session, chance: random.Random) -> Iterator[Command]:
             return
 
 
-def _fault(session: Session, chance: random.Random) -> Fault | None:
+def _fault(session: Session, chance: random.Random, among: Sequence[str] = FAULTS) -> Fault | None:
     """A fault that is not there yet; None where the driver has none left."""
-    left = [f for f in FAULTS if f in session.can.faults and f not in session.faults]
+    left = [f for f in among if f in session.can.faults and f not in session.faults]
     left = [f for f in left if f != "gateway" or session.has_gateway()]
     return Fault(chance.choice(left)) if left else None
 
