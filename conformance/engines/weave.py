@@ -59,7 +59,9 @@ def _woven(session: Session, mood: Mood, chance: random.Random) -> Iterator[Comm
     if chance.random() < 0.45 and (fault := _fault(session, chance, ON_THE_WAY)) is not None:
         yield from (_some_steps(session, chance.randrange(1, 7)), fault)
     yield from _approach(session, chance)
-    rounds = chance.choice((2, 4, 7))
+    if session.can.stepping and chance.random() < 0.5:
+        yield Steps(chance.randrange(1, 8))
+    rounds = chance.choice((3, 5, 8))
     disturbed = chance.randrange(rounds) if chance.random() < 0.3 else -1
     turn = chance.randrange(len(members))
     for number in range(rounds):
