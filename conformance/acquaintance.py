@@ -103,6 +103,8 @@ class Acquaintance:
         self.base = base_for(self.scenario)
         self.can: Capabilities | None = None
         self._told: set[str] = set()
+        self._common = 0
+        """How many common points of a group the last case showed."""
 
     def findings(self, ends: Callable[[], bool | None] | None = None) -> Iterator[Finding]:
         """All findings, as they are made. `ends`, where a driver has a process of its own, ends it and says whether it went by
@@ -285,16 +287,37 @@ class Acquaintance:
         if can.stepping:
             steps = [*protect[:1], Steps(3), Steps(3), write, Steps(3), Settle()]
             yield self._play("step", steps, "one internal event at a time")
+        grouped = can.groups and can.machines > 1 and self.promised.model.facts.values.get("group.supported")
+        if grouped and "EnableProtection" in can.operations:
+            yield self._grouped(can)
         if not can.reads_points:
             yield _missing("read of points", "restored points are never read", "claim reads_points, and read them by their id")
 
-    def _play(self, subject: str, commands: Sequence[Command], fine: str, target: int | None = None) -> Finding:
-        """Play a case; `target` is the command that it is about."""
+    def _grouped(self, can: Capabilities) -> Finding:
+        """Two machines in a group write, time passes, and there is a common point that is one."""
+        machines = (MACHINE, "m1")
+        pair = attrs.evolve(self.scenario, machines=machines, groups={"g": machines})
+        writes: list[Command] = [Write(machine, "primary", 1) for machine in machines]
+        waits: list[Command] = [Advance(600), Settle()] if can.advancing else []
+        protect = [Operate(machine, "EnableProtection") for machine in machines]
+        commands = [*protect, Settle(), *writes, Settle(), *waits]
+        found = self._play("replication groups", commands, "their common points are one instant", scenario=pair)
+        if found.standing is Standing.WORKS and not self._common:
+            return Finding(
+                found.subject, Standing.MISSING, "claimed, and no common point was shown at both machines and could be read",
+                "tell 'common' with the points that the machines of a group have in common: docs/interface.md, section 6",
+            )  # fmt: skip
+        return found
+
+    def _play(
+        self, subject: str, commands: Sequence[Command], fine: str, target: int | None = None, scenario: Scenario | None = None
+    ) -> Finding:
+        """Play a case, on one machine or on `scenario`; `target` is the command that it is about."""
         session: Session | None = None
         at = len(commands) - 1 if target is None else target
         doing = "start"
         try:
-            session = Session(self.scenario, 0, self.factory, self.promised, name=self.name, base=self.base)
+            session = Session(scenario or self.scenario, 0, self.factory, self.promised, name=self.name, base=self.base)
             for number, command in enumerate(commands):
                 doing = describe(command)
                 goes_on = session.step(command)
@@ -305,6 +328,7 @@ class Acquaintance:
                     break
             doing = "the last look"
             session.finish()
+            self._common = sum(group.judged for group in session.groups)
         except DriverError as error:
             if session is not None:
                 session.abandon()

@@ -9,12 +9,15 @@ Rules
    always P20, whatever place it is found in; one that was made in a test failover's copy, and is found elsewhere, always P6.
 3. The sentence is one that somebody who plans for disasters understands; it names the machine, what was found and why
    it matters, and no variable of the model.
-4. The parts, in the order in which they are asked: `blame_answers`, `blame_fields`, `blame_content`, `blame_points`.
+4. The parts, in the order in which they are asked: `blame_answers`, `blame_fields`, `blame_content`, `blame_points`. What is
+   wrong between the machines of a group is found by `groups`, when each machine by itself is explained, and told by
+   `blame_groups`.
 """
 
 from __future__ import annotations
 
 from siteproof.conformance.blame_answers import wrong_answer
+from siteproof.conformance.blame_common import Found
 from siteproof.conformance.blame_content import at_rest, wrong_content, wrong_copy, wrong_former
 from siteproof.conformance.blame_fields import LIFECYCLE, REPORTED, wrong_allowed, wrong_field
 from siteproof.conformance.blame_points import not_together, wrong_order, wrong_points, wrong_rest
@@ -24,7 +27,7 @@ from siteproof.conformance.results import Divergence
 from siteproof.conformance.sight import PointSeen, Sight
 from siteproof.model.catalogue import catalogue
 
-__all__ = ["changed_point", "diagnose", "never_rests"]
+__all__ = ["changed_point", "diagnose", "never_rests", "told"]
 
 
 def diagnose(factor: Factor, machine: str, event: Event | None, sight: Sight, step: int) -> Divergence:
@@ -43,6 +46,11 @@ def diagnose(factor: Factor, machine: str, event: Event | None, sight: Sight, st
             or wrong_rest(factor, machine, sight, nodes)
             or not_together(factor, machine, event, sight, nodes)
         )
+    return told(found, machine, step)
+
+
+def told(found: Found, machine: str, step: int) -> Divergence:
+    """A finding at a step, with what the catalogue says of the promise that it breaks."""
     entry = catalogue()[found.promise]
     return Divergence(
         step,
@@ -63,8 +71,8 @@ def changed_point(machine: str, point: PointSeen, now: View, factor: Factor, ste
     address = min(
         (a for a in set(now.content) | set(point.view.content) if now.content.get(a) != point.view.content.get(a)), default=0
     )
-    where, told = factor.journal.where(address), factor.journal.told
-    found = now.rubbish[0][1] if now.rubbish else told(now.content.get(address))
+    where, says = factor.journal.where(address), factor.journal.told
+    found = now.rubbish[0][1] if now.rubbish else says(now.content.get(address))
     leaked = not now.rubbish and now.content.get(address) in factor.journal.in_copies
     entry = catalogue()["P6" if leaked else "P4"]
     return Divergence(
@@ -72,7 +80,7 @@ def changed_point(machine: str, point: PointSeen, now: View, factor: Factor, ste
         machine,
         f"content of point {point.id}",
         f"{found} at {where}",
-        f"{told(point.view.content.get(address))}, as when the point was new",
+        f"{says(point.view.content.get(address))}, as when the point was new",
         entry.id,
         entry.title,
         entry.requirements,

@@ -42,7 +42,7 @@ def wrong_content(factor: Factor, machine: str, sight: Sight, nodes: list[Node])
             f"the disk of {machine} at its active side",
             since=epoch,
         )
-    for point in sight.new or ():
+    for point in (*(sight.new or ()), *sight.late):
         logs = {factor.branch(n) for n in nodes}
         if not any(point.view.locate(log) is not None for log in logs):
             return _wrong(

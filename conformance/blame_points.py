@@ -35,7 +35,8 @@ def wrong_order(factor: Factor, machine: str, sight: Sight) -> Found | None:
         )
     if sight.new is None:
         return None
-    strange = [p for p in sight.new if p.kind not in KINDS]
+    fresh = (*sight.new, *sight.late)
+    strange = [p for p in fresh if p.kind not in KINDS]
     if strange:
         return Found(
             "points",
@@ -45,7 +46,7 @@ def wrong_order(factor: Factor, machine: str, sight: Sight) -> Found | None:
             "kinds are known",
             f"A recovery point of {machine} is of a kind that does not exist, so nobody knows what it restores.",
         )
-    again = [p.id for p in sight.new if p.id in factor.known_ids]
+    again = [p.id for p in fresh if p.id in factor.known_ids]
     if again:
         return Found(
             "points",

@@ -6,7 +6,9 @@ Rules
    advertised once), `point:unknown`; place `test`, the copy of a test failover, whatever runs there or does not. So a
    shrunk or edited case still means something, and one case runs on every driver.
 2. Cases are made without running anything. Engine, shrinker, replayer, printer and reports share them.
-3. Cases are plain JSON, versioned. Reading is strict: an unknown key or word is an error that says where it stands and what
+3. A scenario may put machines into *replication groups*, which have recovery points in common: by name, two machines or more, no
+   machine in two of them. Without groups the key is absent, as it is in files from before there were any.
+4. Cases are plain JSON, versioned. Reading is strict: an unknown key or word is an error that says where it stands and what
    was expected. `Case.from_json(case.to_json()) == case`.
 """
 
@@ -67,10 +69,16 @@ POINTED = ("UnplannedFailover", "TestFailover", "ChangePit")
 POINTS = ("latest", "latest-processed", "latest-app-consistent", "point:gone", "point:unknown")
 
 
+def _plain(groups: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Groups as values that compare."""
+    return {name: tuple(members) for name, members in groups.items()}
+
+
 @attrs.frozen
 class Scenario:
     """What a case runs on. `blocks` is the size of each disk in blocks of 4096 bytes; `image`, where given, is a file that
-    every disk starts from (its size rounded up to whole blocks then counts). `policy` overrides policy settings."""
+    every disk starts from (its size rounded up to whole blocks then counts). `policy` overrides policy settings. `groups` are the
+    replication groups: names, with their machines."""
 
     topology: str
     machines: tuple[str, ...] = ("m0",)
@@ -78,6 +86,22 @@ class Scenario:
     blocks: int = 16
     image: str = ""
     policy: Mapping[str, int] = attrs.field(factory=dict, converter=dict)
+    groups: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, converter=_plain)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON; without groups that key is absent."""
+        row = {**attrs.asdict(self), "machines": list(self.machines), "groups": {g: list(m) for g, m in self.groups.items()}}
+        return row if self.groups else {key: value for key, value in row.items() if key != "groups"}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """How many machines, disks of each, and replication groups."""
+        return len(self.machines), self.disks, len(self.groups)
+
+    def with_machines(self, machines: Sequence[str]) -> Scenario:
+        """The scenario with some of its machines only; a group of which fewer than two are left is gone."""
+        left = {group: tuple(m for m in members if m in machines) for group, members in self.groups.items()}
+        return attrs.evolve(self, machines=tuple(machines), groups={g: m for g, m in left.items() if len(m) > 1})
 
 
 @attrs.frozen
@@ -166,7 +190,7 @@ class Case:
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "scenario": {**attrs.asdict(self.scenario), "machines": list(self.scenario.machines)},
+            "scenario": self.scenario.to_json(),
             "seed": self.seed,
             "commands": [command_to_json(c) for c in self.commands],
         }
@@ -286,7 +310,7 @@ def _value(of: type[Any], name: str, value: Any, where: str) -> Any:
 
 
 def _scenario(data: Any, where: str) -> Scenario:
-    row = _table(data, where, ("topology", "machines"), ("disks", "blocks", "image", "policy"))
+    row = _table(data, where, ("topology", "machines"), ("disks", "blocks", "image", "policy", "groups"))
     machines = row["machines"]
     if not isinstance(machines, list) or not machines or not all(isinstance(m, str) and m for m in machines):
         raise CaseError(f"{where}, machines", repr(machines), "a list of names")
@@ -306,4 +330,22 @@ def _scenario(data: Any, where: str) -> Scenario:
         _whole(row.get("blocks", 16), f"{where}, blocks", 1),
         row.get("image", ""),
         {k: _whole(v, f"{where}, policy, {k}") for k, v in policy.items()},
+        _groups(row.get("groups", {}), machines, f"{where}, groups"),
     )
+
+
+def _groups(data: Any, machines: Sequence[str], where: str) -> dict[str, tuple[str, ...]]:
+    """Replication groups: two machines or more in each, and none in two of them."""
+    if not isinstance(data, dict):
+        raise CaseError(where, repr(data), "an object: names of groups, each with a list of machines")
+    seen: dict[str, str] = {}
+    for group, members in data.items():
+        if not isinstance(members, list) or len(members) < 2 or not all(isinstance(m, str) for m in members):
+            raise CaseError(f"{where}, {group}", repr(members), "a list of two machines or more")
+        for member in members:
+            if member not in machines:
+                raise CaseError(f"{where}, {group}", repr(member), "one of the scenario's machines")
+            if member in seen:
+                raise CaseError(f"{where}, {group}", f"{member!r}, which is in {seen[member]!r} already", "every machine once")
+            seen[member] = group
+    return {group: tuple(members) for group, members in data.items()}

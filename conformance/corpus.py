@@ -40,8 +40,8 @@ __all__ = ["FORMAT", "Corpus", "CorpusError", "Way", "digest_of"]
 FORMAT = 1
 KIND = "siteproof corpus"
 
-Shape = tuple[int, int]
-"""Machines and disks of a case."""
+Shape = tuple[int, int, int]
+"""Machines, disks and replication groups of a case."""
 
 
 class CorpusError(SiteproofError):
@@ -97,11 +97,11 @@ class Corpus:
 
     def has(self, scenario: Scenario) -> bool:
         """Whether there is a way for cases of this size."""
-        return bool(self.ways.get(_shape(scenario)))
+        return bool(self.ways.get(scenario.shape))
 
     def chosen(self, scenario: Scenario, chance: random.Random) -> Way:
         """A way to a state that was chosen seldom, and in whose lifecycle few commands were given; of some, if there is one."""
-        ways = self.ways[_shape(scenario)]
+        ways = self.ways[scenario.shape]
         some = chance.sample(list(ways.values()), min(6, len(ways)))
         way = min(some, key=lambda one: (self.been[one.here] * one.used, len(one.commands)))
         way.used += 1
@@ -127,7 +127,7 @@ class Corpus:
                 min(2, len(factor.points)),
             ]
         self.been[here] += 1
-        self._keep(_shape(session.scenario), repr(key), Way(tuple(session.commands), session.seed, here))
+        self._keep(session.scenario.shape, repr(key), Way(tuple(session.commands), session.seed, here))
 
     def _keep(self, shape: Shape, key: str, way: Way) -> None:
         ways = self.ways.setdefault(shape, {})
@@ -176,7 +176,8 @@ class Corpus:
         for one in row["ways"]:
             commands = tuple(command_from_json(command, "command") for command in one["commands"])
             way = Way(commands, int(one["seed"]), _tuples(one["here"]), int(one["used"]))
-            found._keep((int(one["machines"]), int(one["disks"])), str(one["state"]), way)
+            shape = int(one["machines"]), int(one["disks"]), int(one.get("groups", 0))
+            found._keep(shape, str(one["state"]), way)
         return found
 
     def save(self, folder: Path, topology: Topology, driver: str) -> None:
@@ -186,8 +187,8 @@ class Corpus:
             "met": sorted((list(one) for one in self.met), key=repr),
             "been": [[list(here), times] for here, times in self.been.items()],
             "ways": [
-                {"machines": shape[0], "disks": shape[1], "state": key, "here": way.here, "seed": way.seed, "used": way.used,
-                 "commands": [command_to_json(command) for command in way.commands]}
+                {"machines": shape[0], "disks": shape[1], "groups": shape[2], "state": key, "here": way.here, "seed": way.seed,
+                 "used": way.used, "commands": [command_to_json(command) for command in way.commands]}
                 for shape, ways in sorted(self.ways.items()) for key, way in sorted(ways.items())
             ],
         }  # fmt: skip
@@ -208,10 +209,6 @@ class Corpus:
         """What a campaign beside this one begins with: everything but the seeds of others."""
         return attrs.evolve(self, ways={s: dict(w) for s, w in self.ways.items()}, been=self.been.copy(), seeds=[],
                             done=set(self.done), met=set(self.met))  # fmt: skip
-
-
-def _shape(scenario: Scenario) -> Shape:
-    return len(scenario.machines), scenario.disks
 
 
 def _file(folder: Path, topology: Topology, driver: str) -> Path:

@@ -20,7 +20,7 @@ import enum
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
@@ -37,6 +37,7 @@ __all__ = [
     "Accepted",
     "Answer",
     "Capabilities",
+    "Common",
     "Driver",
     "Guarded",
     "Observation",
@@ -123,7 +124,7 @@ class Capabilities:
     `flows`: topology ids, empty for any. `stepping`: it can take single internal events. `strict_order`: of several codes it
     gives the first. `atomic`: an observation shows one instant. `moves_by_itself`: the system makes progress between calls.
     `own_topologies`: it accepts topologies from a user's file. `reads_points`, `reads_sides`: content can be read. `tells_time`:
-    it has the method `now`.
+    it has the method `now`. `groups`: machines can be put into replication groups, and it tells which points they have in common.
     """
 
     name: str
@@ -142,13 +143,24 @@ class Capabilities:
     reads_sides: bool = True
     tells_time: bool = False
     restores: bool = False
+    groups: bool = False
     disks: int = 8
     machines: int = 16
 
 
+class Common(NamedTuple):
+    """That a recovery point of a machine is its part of a common point of its replication group: the point's id, the name of the
+    common point, which is the same at all members, and, where it is told, the time of the cut in seconds."""
+
+    point: str
+    name: str
+    time: float | None = None
+
+
 @attrs.frozen
 class Observation:
-    """One machine as the system shows it (`docs/interface.md`, section 6). `points` are (id, kind), oldest first."""
+    """One machine as the system shows it (`docs/interface.md`, section 6). `points` are (id, kind), oldest first; `common` says
+    which of them belong to common points of a replication group, none where the system has or tells no such thing."""
 
     protection: str | UnknownType = UNKNOWN
     active: str | UnknownType = UNKNOWN
@@ -164,6 +176,7 @@ class Observation:
     running: tuple[bool | UnknownType, bool | UnknownType] = (UNKNOWN, UNKNOWN)
     test: str | UnknownType = UNKNOWN
     resync: str | UnknownType = UNKNOWN
+    common: tuple[Common, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; unknown fields are absent."""
@@ -180,6 +193,11 @@ class Observation:
                 row[name] = list(value)
         if self.points is not UNKNOWN:
             row["points"] = [{"id": i, "kind": k} for i, k in self.points]
+            if self.common:
+                told = {one.point: one for one in self.common}
+                for point in row["points"]:
+                    if (one := told.get(point["id"])) is not None:
+                        point |= {"common": one.name} | ({} if one.time is None else {"time": one.time})
         row["running"] = {
             side: value for side, value in zip(("primary", "recovery"), self.running, strict=True) if value is not UNKNOWN
         }
@@ -385,7 +403,23 @@ class Guarded:
             raise refuse("running", "a pair (at primary, at recovery) of True, False or UNKNOWN")
         if running is not seen.running or isinstance(running, list) or None in running:
             changed["running"] = tuple(UNKNOWN if one is None else one for one in running)
+        common = self._common(machine, seen)
+        if common != seen.common or not isinstance(seen.common, tuple):
+            changed["common"] = common
         return attrs.evolve(seen, **changed) if changed else seen
+
+    def _common(self, machine: str, seen: Observation) -> tuple[Common, ...]:
+        """Which points are common ones, as it is understood. Raises `DriverError` on nonsense."""
+        told: Any = seen.common
+        if told == () or told is None:
+            return ()
+        ids = {one[0] for one in seen.points} if isinstance(seen.points, tuple | list) else set()
+        if isinstance(told, tuple | list) and all(_is_common(one) and one[0] in ids for one in told):
+            found = tuple(Common(*one) for one in told)
+            if len({one.point for one in found}) == len(found):
+                return found
+        expected = "a tuple of Common(id of a point that is listed, name, time in seconds or None), each point once"
+        raise DriverError(self.name, f"observe({machine}) shows common = {told!r}", expected)
 
     def now(self) -> float | None:
         """The system's time in seconds since some beginning; None where it does not tell it."""
@@ -420,6 +454,13 @@ class Guarded:
 
 def _is_point(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+
+
+def _is_common(value: Any) -> bool:
+    if not isinstance(value, tuple | list) or not 2 <= len(value) <= 3 or not all(isinstance(part, str) for part in value[:2]):
+        return False
+    time = value[2] if len(value) == 3 else None
+    return bool(value[1]) and (time is None or (isinstance(time, int | float) and not isinstance(time, bool)))
 
 
 _LISTS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (

@@ -10,7 +10,8 @@ Rules
 3. Cuts of points are visible: each new id must be explained, in order, by a cut at exactly the position that the content of
    the point, read by the tester, turns out to be. A point that goes away must have been pruned (never the newest, never one in
    use, never while retention waits, never before its time: `siteproof.conformance.ages`), or all went together: by a commit, a
-   disabling or a migration, or at the end of a copy.
+   disabling or a migration, or at the end of a copy. A common point of a group is cut at its mark and becomes a point when all
+   members have theirs, so it may be listed before points that were made meanwhile.
 4. After `settle` the system stands still, and that is seen, too: candidates in which a fair step is possible are removed.
 5. One factor per machine; faults are shared. The set is bounded: beyond the bound the oracle gives up (`Overflow`), and says so.
 6. Unknown is not false. What was not told passes every test; where the list of points was not told (or not read), points may have
@@ -21,6 +22,7 @@ Rules
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import Any
 
 from siteproof.conformance.ages import Ages, Span
@@ -51,6 +53,8 @@ from siteproof.conformance.trail import Kept, Only, Stage, Trail, Way
 __all__ = ["NEVER", "Event", "Factor", "Overflow"]
 
 NONE: frozenset[str] = frozenset()
+BARRIER = 60.0
+"""Seconds that a barrier may take from its beginning to its cut; more than any holds writes back."""
 
 
 class Factor(Searcher):
@@ -98,13 +102,17 @@ class Factor(Searcher):
         source's disk, if a failover has left one behind; `copy`: and the test failover's copy, if there is one; `points` false:
         points are listed, and cannot be read. `now` is the time, where it is told."""
         new: tuple[PointSeen, ...] | None = None
+        late: tuple[PointSeen, ...] = ()
         gone = NONE
         if seen.points == self._listing and read is not None and points and self.told_points:
             new = ()
         elif seen.points is not UNKNOWN:
             before = {p.id for p in self.points}
             if read is not None and points:
-                new = self._made([PointSeen(i, kind, read(i)) for i, kind in seen.points if i not in before], now)
+                shared = {one.point for one in seen.common}
+                new = self._made([PointSeen(i, kind, read(i)) for i, kind in seen.points if i not in before], now, shared)
+                if shared and len(new) < len(seen.points):
+                    new, late = self._behind(new, seen.points, shared)
             gone = frozenset(before - {i for i, _ in seen.points})
         side = seen.active if disk and isinstance(seen.active, str) else None
         left = None
@@ -113,17 +121,31 @@ class Factor(Searcher):
         test = "test" if copy and seen.test == "running" else None
 
         if read is None or (side is None and left is None and test is None):
-            return Sight(seen, new, gone, None, still, None, None, self.told_points, now)
+            return Sight(seen, new, gone, None, still, None, None, self.told_points, now, late)
         views = [None if where is None else read(where) for where in (side, left, test)]
-        return Sight(seen, new, gone, views[0], still, views[1], views[2], self.told_points, now)
+        return Sight(seen, new, gone, views[0], still, views[1], views[2], self.told_points, now, late)
 
-    def _made(self, points: list[PointSeen], now: float | None) -> tuple[PointSeen, ...]:
-        """New points with what is known of when they were made (`siteproof.conformance.ages`, rule 3)."""
+    def _behind(
+        self, new: tuple[PointSeen, ...], listed: tuple[tuple[str, str], ...], shared: set[str]
+    ) -> tuple[tuple[PointSeen, ...], tuple[PointSeen, ...]]:
+        """New points that stand behind every known one, and the common ones that stand before one."""
+        fresh = {p.id for p in new}
+        last = max((n for n, (i, _) in enumerate(listed) if i not in fresh), default=-1)
+        ahead = {i for i, _ in listed[:last]} & shared
+        return tuple(p for p in new if p.id not in ahead), tuple(p for p in new if p.id in ahead)
+
+    def _made(self, points: list[PointSeen], now: float | None, shared: Collection[str] = ()) -> tuple[PointSeen, ...]:
+        """New points with what is known of when they were made (`siteproof.conformance.ages`, rule 3). A common point (`shared`)
+        may count as made when its barrier began, so from `BARRIER` before its newest write, and whatever stands before it."""
         if now is None:
             return tuple(points)
         first = next((p.made.first for p in reversed(self.points) if p.made is not None), 0.0)
         found = []
         for point in points:
+            if point.id in shared:
+                began = max(0.0, self.journal.times.get(point.view.newest, 0.0) - BARRIER)
+                found.append(PointSeen(point.id, point.kind, point.view, Span(began, now)))
+                continue
             first = max(first, self.journal.times.get(point.view.newest, 0.0))
             found.append(PointSeen(point.id, point.kind, point.view, Span(first, now)))
         return tuple(found)
@@ -158,7 +180,7 @@ class Factor(Searcher):
         """The same from what is remembered of earlier searches."""
         look, new, told = self._appearance(sight), sight.new, sight.seen.failover_point
         newest, ids = self._newest(new), tuple(p.id for p in new) if new else ()
-        known, i_failover, lists = look.endings, self._at.failover, bool(sight.gone)
+        known, i_failover, lists = look.endings, self._at.failover, bool(sight.gone or sight.late)
         reads = sight.disk is not None or sight.former is not None or sight.copy is not None
         found: list[tuple[Candidate, Way]] = []
         for before in self.candidates:
@@ -245,11 +267,11 @@ class Factor(Searcher):
         """What later sights are compared with."""
         told, points = sight.seen.failover_point, sight.seen.points
         self.reported_point = None if told is UNKNOWN else told
-        if sight.new == () and not sight.gone and self.told_points and points == self._listing:
+        if sight.new == () and not sight.gone and not sight.late and self.told_points and points == self._listing:
             return
         if sight.new is not None:
             old = {p.id: p for p in self.points}
-            fresh = {p.id: p for p in sight.new}
+            fresh = {p.id: p for p in (*sight.new, *sight.late)}
             self.points = tuple(old[i] if i in old else fresh[i] for i in sight.ids)
             self.known_ids |= set(fresh)
             self._listing = () if points is UNKNOWN else points
@@ -263,7 +285,9 @@ class Factor(Searcher):
             return False
         if sight.new is None or (not sight.new and sight.seen.points == self._listing):
             return True
-        if any(p.id in self.known_ids for p in sight.new) or any(p.kind not in KINDS for p in sight.new):
+        fresh = (*sight.new, *sight.late)
+        if any(p.id in self.known_ids for p in fresh) or any(p.kind not in KINDS for p in fresh):
             return False
+        late = {p.id for p in sight.late}
         stayed = tuple(p.id for p in self.points if p.id not in sight.gone)
-        return sight.ids == (*stayed, *(p.id for p in sight.new))
+        return tuple(i for i in sight.ids if i not in late) == (*stayed, *(p.id for p in sight.new))

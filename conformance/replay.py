@@ -4,7 +4,7 @@ A file is plain, versioned JSON and depends on no version of the tester but the 
 wrong. Replaying it says one of five things: *still failing* (the same promise is broken, at the same machine, in the same field),
 *fails differently* (something else is wrong), *fixed* (it passes, and the system answers and looks as it did before the failure),
 *drifted* (the system now goes another way, so the file says nothing about the old failure), or *inconclusive* (the oracle
-gave up).
+gave up, or the driver has no replication groups and the case has).
 """
 
 from __future__ import annotations
@@ -123,6 +123,9 @@ def replay(saved: Saved, factory: DriverFactory, promised: Promised | None = Non
             return Replay(Status.STILL_FAILING, now.sentence, run.records, now, drift)
         text = f"{now.field} of {now.machine} is wrong now ({now.promise}), it was {was.field} of {was.machine} ({was.promise})"
         return Replay(Status.DIFFERENT, f"{text}: {now.sentence}", run.records, now, drift)
+    if run.lacks:
+        text = f"the case was played without its {' and '.join(run.lacks)}: the driver has none"
+        return Replay(Status.INCONCLUSIVE, text, run.records, None, drift)
     if run.overflow:
         text = "the explanations grew beyond the bound, and the rest of the case was not judged"
         return Replay(Status.INCONCLUSIVE, text, run.records, None, drift)
@@ -146,7 +149,8 @@ def assert_conforms(case: dict[str, Any], driver: str) -> None:
         raise AssertionError(f"{wrong.sentence}\nBreaks {wrong.promise}, {wrong.promise_title}.\n\n{told}")
     if run.overflow:
         raise AssertionError(f"the explanations grew beyond the bound, and the rest of the case was not judged\n\n{told}")
-    skipped = [r.text for r in run.records if r.answer.get("answer") == "skipped"]
+    skipped = [f"{one}, which the driver has not" for one in run.lacks]
+    skipped += [r.text for r in run.records if r.answer.get("answer") == "skipped"]
     if skipped:
         raise AssertionError(f"not judged: {'; '.join(skipped)}")
 

@@ -111,5 +111,7 @@ class CampaignResult:
     """Failovers in one case, of one machine."""
     swept: int = 0
     """Cases of the systematic sweep: a fault at each internal step of each operation."""
+    common_points: int = 0
+    """Common points of replication groups whose content, read back at all members, was held against each other."""
     notes: tuple[str, ...] = ()
     """What the engine says of its own work: counts, and what it could not do and why."""

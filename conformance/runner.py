@@ -3,7 +3,8 @@
 Rules
 1. `run_case` is all that a case needs: the same case on the same driver gives the same run. `campaign` lets an engine make cases
    until the budget is spent, the engine has nothing left to run, or something diverges; then the case is shrunk, and told.
-2. Unless told otherwise a campaign mixes scenarios: mostly one machine with one disk; some with two disks, or two machines.
+2. Unless told otherwise a campaign mixes scenarios: mostly one machine with one disk; some with two disks, or two machines. In
+   flows that have replication groups most of those with two machines have them in a group.
 3. A campaign always says how often each action of the model was taken, how much content was checked, what was skipped, and warns
    of what a practitioner would miss in such a run (`verdict`). What is counted is counted by the sessions (`tally`).
 """
@@ -27,7 +28,7 @@ from siteproof.conformance.engines.engine import Engine
 from siteproof.conformance.engines.registry import ENGINES, engine_kind
 from siteproof.conformance.report.values import count
 from siteproof.conformance.results import CampaignResult, Counterexample, Divergence, StepRecord
-from siteproof.conformance.session import DriverFactory, Recorder, Session, base_for
+from siteproof.conformance.session import GROUPS, DriverFactory, Recorder, Session, base_for
 from siteproof.conformance.tally import Tally, Watched
 from siteproof.conformance.verdict import verdict, warnings
 from siteproof.model.topology import Topology, builtin_topologies, load_topology
@@ -38,8 +39,12 @@ EVENT_EVERY = 0.25
 POLISH_TRIES, POLISH_FOUND, POLISH_SECONDS = 24, 3, 10.0
 """How long other counterexamples are looked for: so many cases, of which so many are shrunk. Both are counts, so that a seed
 finds the same on a slow machine; the seconds are for systems under test that are slow themselves."""
-SHAPES: tuple[tuple[tuple[int, int], int], ...] = (((1, 1), 70), ((1, 2), 15), ((2, 1), 15))
-"""Machines and disks of a case, with weights."""
+Shape = tuple[int, int, int]
+"""Machines, disks and replication groups of a case."""
+SHAPES: tuple[tuple[Shape, int], ...] = (((1, 1, 0), 70), ((1, 2, 0), 15), ((2, 1, 0), 15))
+"""Shapes of cases, with weights."""
+GROUPED: tuple[tuple[Shape, int], ...] = (((1, 1, 0), 62), ((1, 2, 0), 13), ((2, 1, 0), 5), ((2, 1, 1), 20))
+"""The same in flows that have replication groups."""
 
 
 @attrs.frozen
@@ -51,6 +56,8 @@ class CaseRun:
     overflow: bool = False
     model_before: Mapping[str, Any] = attrs.Factory(dict)
     model_after: Mapping[str, Any] = attrs.Factory(dict)
+    lacks: tuple[str, ...] = ()
+    """What the case has and the driver has not, so that it was played without."""
 
 
 @attrs.frozen
@@ -112,7 +119,8 @@ def run_case(
         session.abandon()
         raise
     session.finish()
-    return CaseRun(session.records, session.divergence, session.overflow, session.model_before, session.model_after)
+    lacks = (GROUPS,) if case.scenario.groups and not session.groups else ()
+    return CaseRun(session.records, session.divergence, session.overflow, session.model_before, session.model_after, lacks)
 
 
 def _source(topology: Topology) -> str:
@@ -157,7 +165,8 @@ def campaign(
     tally = Tally(Ledger(level, met=kept.met))
     began = time.monotonic()
     mixed = machines is None and disks is None and not image
-    shapes = SHAPES if mixed else (((machines or 1, disks or 1), 1),)
+    grouped = bool(level.model.facts.values.get("group.supported"))
+    shapes = (GROUPED if grouped else SHAPES) if mixed else _shapes(machines or 1, disks or 1, grouped)
     scenario = _scenario(source, shapes[0][0], blocks, image)
     base = base_for(scenario)
     told = began
@@ -248,18 +257,26 @@ def concluded(played: Played, level: Promised, topology: str, driver: str, engin
         float(median(tally.failovers)) if tally.failovers else 0.0,
         max(tally.failovers, default=0),
         played.swept,
+        tally.common_judged,
         played.notes,
     )
 
 
-def _scenario(source: str, shape: tuple[int, int], blocks: int, image: str) -> Scenario:
-    return Scenario(source, tuple(f"m{i}" for i in range(shape[0])), shape[1], blocks, image)
+def _shapes(machines: int, disks: int, grouped: bool) -> tuple[tuple[Shape, int], ...]:
+    """Of this size only; every other case with a group, where there can be one."""
+    plain = ((machines, disks, 0), 1)
+    return (plain, ((machines, disks, 1), 1)) if grouped and machines > 1 else (plain,)
 
 
-def told_shape(shape: tuple[int, int]) -> str:
+def _scenario(source: str, shape: Shape, blocks: int, image: str) -> Scenario:
+    machines = tuple(f"m{i}" for i in range(shape[0]))
+    return Scenario(source, machines, shape[1], blocks, image, groups={"g": machines} if shape[2] else {})
+
+
+def told_shape(shape: Shape) -> str:
     """A scenario's size in words."""
-    machines, disks = shape
-    return f"{machines} machine{'s' * (machines > 1)} with {disks} disk{'s' * (disks > 1)}"
+    machines, disks, groups = shape
+    return f"{machines} machine{'s' * (machines > 1)} with {disks} disk{'s' * (disks > 1)}{', in a group' * (groups > 0)}"
 
 
 class _Open:

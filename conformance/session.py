@@ -8,7 +8,10 @@ Rules
    end all places are read whole, so that a change of a block that nobody wrote is seen at every size.
 2. Symbolic arguments are resolved here, against what the driver has shown. A fault that is already there, or the healing
    of what is well, does nothing; what the driver cannot do is skipped and counted.
-3. A session is a value machine: the same case on the same driver with the same seed does the same, whoever asks (engine,
+3. When every machine is explained, the common points of each replication group are held against each other
+   (`siteproof.conformance.groups`). Where the driver or the flow has no groups, the case goes on without, which is counted as
+   skipped.
+4. A session is a value machine: the same case on the same driver with the same seed does the same, whoever asks (engine,
    shrinker, replay).
 """
 
@@ -54,12 +57,13 @@ from siteproof.conformance.driver import (
 )
 from siteproof.conformance.drivers.registry import check_flow
 from siteproof.conformance.errors import DriverError
+from siteproof.conformance.groups import Bounds, GroupFactor, Moments, bounds_of
 from siteproof.conformance.judgement import event_of, said, usual_point, why_not_explained
 from siteproof.conformance.oracle import NEVER, Event, Factor, Overflow
 from siteproof.conformance.recording import Recorder
 from siteproof.conformance.results import Divergence, StepRecord
 
-__all__ = ["DriverFactory", "Recorder", "Session", "base_for"]
+__all__ = ["GROUPS", "DriverFactory", "Recorder", "Session", "base_for"]
 
 DriverFactory = Callable[[], Driver]
 
@@ -68,7 +72,9 @@ REREAD_EVERY = 24
 WHOLE = 2048
 """Disks of up to so many blocks are always read whole."""
 SITES = frozenset(f"{side}-site" for side in SIDES)
-_FIELDS = tuple(field.name for field in attrs.fields(Observation))
+GROUPS = "replication groups"
+"""What is skipped where a case has groups and the driver has not, as it is counted."""
+_FIELDS = tuple(field.name for field in attrs.fields(Observation) if field.name != "common")
 
 
 def base_for(scenario: Scenario) -> Base:
@@ -127,6 +133,9 @@ class Session:
         self.last: dict[str, Observation] = {}
         self.answer: Answer | bool | None = None
         self._check_scenario()
+        if scenario.groups and not self.has_groups():
+            self.skipped[GROUPS] += 1
+            scenario = self.scenario = attrs.evolve(scenario, groups={})
         ages = ages_for(scenario)
         self.factors = {
             m: Factor(
@@ -138,12 +147,15 @@ class Session:
             )
             for m in scenario.machines
         }
+        self.moments = Moments()
+        self.groups = tuple(GroupFactor(name, members, self.moments, ages) for name, members in scenario.groups.items())
         self._readers: dict[str, _Reader] = {m: self._reader(m) for m in scenario.machines}
         if recorder is not None:
             recorder.case(attrs.evolve(scenario, blocks=self.base.blocks, image=""), seed, self.can)
         self.driver.start(scenario, seed, self.base)
         for machine in scenario.machines:
             self._take_in(machine, None, still=False, disk=True)
+        self._together(still=False)
         self._write_down(None, None, True)
 
     def _check_scenario(self) -> None:
@@ -174,6 +186,10 @@ class Session:
             case Advance() if not can.advancing:
                 return "advancing time"
         return None
+
+    def has_groups(self) -> bool:
+        """Whether machines of this flow can be in replication groups, and the driver has them."""
+        return self.can.groups and bool(self.promised.model.facts.values.get("group.supported"))
 
     def has_gateway(self) -> bool:
         """Whether this flow has a gateway that can fail."""
@@ -213,6 +229,9 @@ class Session:
                 branch = self.promised.compiled.get(next(iter(factor.candidates))[0], "epoch")
                 record = factor.journal.issue(disk, block, int(branch), in_copy=side not in SIDES, now=driver.now())
                 answer = driver.write(machine, side, disk, record.tag.block, record.payload, cached)
+                if self.groups:
+                    done = 2 * self._step + 1 if answer is True and not cached else None
+                    self.moments.note(machine, record.sequence, 2 * self._step, done)
                 events[machine] = event_of(factor, command, None, answer, record)
             case Fault(fault) if fault in STRUCK_ONCE:
                 driver.fault(fault)
@@ -243,8 +262,24 @@ class Session:
                 self._take_in(machine, event, still=still, disk=still or self._step % LOOK_EVERY == 0)
                 if self._step % REREAD_EVERY == 0:
                     self._read_again(machine)
+        self._together(still=still)
         self._note(command, answer)
         self._write_down(command, point, still if isinstance(command, Settle) else answer, record)
+
+    def _together(self, *, still: bool) -> None:
+        """Hold the common points of each group against each other."""
+        if not self.groups:
+            return
+
+        def bounds(machine: str, point: str) -> frozenset[Bounds]:
+            return bounds_of(self.factors[machine], machine, point, self.moments)
+
+        for group in self.groups:
+            if self.divergence is None and not self.overflow:
+                wrong = group.round(self.last, bounds, still=still, now=self.driver.now())
+                if wrong is not None:
+                    machine, found = wrong
+                    self.divergence = blame.told(found, machine, len(self.commands) - 1)
 
     def resolve(self, machine: str, operation: str, point: str | None) -> str:
         """The id (or `latest`, `latest-processed`) that a symbolic point stands for now."""
@@ -362,6 +397,7 @@ class Session:
                     self._read_again(machine, whole=True)
                     if self.divergence is None and not self.overflow:
                         self._take_in(machine, None, still=False, disk=True, whole=True)
+                self._together(still=False)
                 self._write_down(None, None, True)
             if self.recorder is not None:
                 self.recorder.end(self.divergence, self.overflow)

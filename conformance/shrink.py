@@ -4,7 +4,7 @@ Rules
 1. A smaller case counts only if it breaks the same promise. (Another failure is another bug; it would hide this one.)
 2. Commands are removed in chunks of halving size (delta debugging), then one by one until none can go, then in pairs (a
    fault and its healing go together), then in stretches with the sides exchanged in what follows (a failover and all that
-   belongs to it). Arguments become simpler: fewer machines, block 0, shorter waits, `latest`, seed 0.
+   belongs to it). Arguments become simpler: fewer machines, no replication group, block 0, shorter waits, `latest`, seed 0.
 3. The result is *1-minimal*, and that is certified, not assumed: for each remaining command `removal` says what happens
    without it.
 """
@@ -233,7 +233,9 @@ def _scenarios(case: Case) -> Iterator[Scenario]:
     scenario = case.scenario
     used = {m for c in case.commands if (m := getattr(c, "machine", None))}
     if len(scenario.machines) > max(1, len(used)):
-        yield attrs.evolve(scenario, machines=tuple(m for m in scenario.machines if m in used) or scenario.machines[:1])
+        yield scenario.with_machines(tuple(m for m in scenario.machines if m in used) or scenario.machines[:1])
+    for group in scenario.groups:
+        yield attrs.evolve(scenario, groups={g: members for g, members in scenario.groups.items() if g != group})
     if scenario.disks > 1 and not any(isinstance(c, Write) and c.disk for c in case.commands):
         yield attrs.evolve(scenario, disks=1)
 

@@ -75,7 +75,8 @@ class PointSeen:
 class Sight:
     """What is seen of a machine after an event: observation, new points (read), points that have gone, the active side's
     content, the former source's and the test copy's (None when not read), whether the system stands still; whether it
-    follows on a sight that told the points, too; and the time in seconds."""
+    follows on a sight that told the points, too; and the time in seconds. `late` are new common points of a group that stand
+    before older ones: their instant was marked before those were made, and they became points when all members had theirs."""
 
     seen: Observation
     new: tuple[PointSeen, ...] | None
@@ -86,6 +87,7 @@ class Sight:
     copy: View | None = None
     follows_on: bool = True
     now: float | None = None
+    late: tuple[PointSeen, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -181,6 +183,8 @@ class Tests:
         if sight.seen.points is UNKNOWN or sight.new is None:
             return True
         state, _, _, _, k, renewed = node
+        if sight.late and not self.precede(node, sight):
+            return False
         if not sight.follows_on:
             return self.fits(node, sight)
         if k != len(sight.new) or bool(state[self._at.points]) != bool(sight.ids):
@@ -190,6 +194,18 @@ class Tests:
         if self.points and self.points[-1].id in sight.gone and not k:
             return False
         return not sight.gone or (self.retains(node) and not self.pinned(node) & sight.gone and self.early(sight) is None)
+
+    def precede(self, node: Node, sight: Sight) -> bool:
+        """Whether each late common point is an instant of the history, no later than any point that stands behind it."""
+        log = self.branch(node)
+        views = {p.id: p.view for p in (*self.points, *(sight.new or ()), *sight.late)}
+        late, last = {p.id for p in sight.late}, None
+        for id in reversed(sight.ids):
+            found = views[id].locate(log) if id in views else None
+            if id in late and (found is None or (last is not None and found.length > last)):
+                return False
+            last = last if found is None else found.length
+        return True
 
     def fits(self, node: Node, sight: Sight) -> bool:
         """The list of points after a time in which it was not told: each new one is an instant of the history, and the newest
@@ -212,7 +228,7 @@ class Tests:
         if self.ages is None or sight.now is None:
             return None
         ages, now = self.ages, sight.now
-        there = [p for p in (*self.points, *(sight.new or ())) if p.made is not None]
+        there = [p for p in (*self.points, *(sight.new or ()), *sight.late) if p.made is not None]
         left = [p.made for p in there if p.made is not None and (p.id not in sight.gone or ages.expired(p.made, now))]
         for point in self.points:
             if point.id in sight.gone and point.made is not None:

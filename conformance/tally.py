@@ -34,18 +34,22 @@ class Tally:
     skipped: Counter[str] = attrs.Factory(Counter)
     commands: Counter[str] = attrs.Factory(Counter)
     seen: Counter[str] = attrs.Factory(Counter)
-    scenarios: Counter[tuple[int, int]] = attrs.Factory(Counter)
+    scenarios: Counter[tuple[int, int, int]] = attrs.Factory(Counter)
     failovers: list[int] = attrs.Factory(list)
     trips: int = 0
     looks: int = 0
     untold: Counter[str] = attrs.Factory(Counter)
+    common_shown: int = 0
+    """Common points of groups that were shown."""
+    common_judged: int = 0
+    """Those whose content at all members was held against each other."""
     can: Capabilities | None = None
 
     def join(self, other: Tally) -> None:
         """Add what another campaign on the same flow and driver has counted."""
         for counter in ("skipped", "commands", "seen", "scenarios", "untold"):
             getattr(self, counter).update(getattr(other, counter))
-        for number in ("cases", "steps", "checks", "gave_up", "looks"):
+        for number in ("cases", "steps", "checks", "gave_up", "looks", "common_shown", "common_judged"):
             setattr(self, number, getattr(self, number) + getattr(other, number))
         self.failovers += other.failovers
         self.trips = max(self.trips, other.trips)
@@ -63,7 +67,9 @@ class Tally:
         self.looks += session.looks
         self.untold.update(session.untold)
         self.can = session.can
-        self.scenarios[len(session.scenario.machines), session.scenario.disks] += 1
+        self.scenarios[session.scenario.shape] += 1
+        self.common_shown += sum(group.shown for group in session.groups)
+        self.common_judged += sum(group.judged for group in session.groups)
         self.failovers.append(max(session.switches.values(), default=0))
         self.trips = max(self.trips, max(session.switches.values(), default=0) // 2)
         for factor in session.factors.values():

@@ -65,6 +65,12 @@ def warnings(tally: Tally, promised: Promised) -> tuple[str, ...]:
         found.append("a former source was never contacted again: loss and fencing were not tested")
     if not tally.commands["fault"]:
         found.append("nothing ever failed")
+    if facts.get("group.supported"):
+        if any(shape[2] for shape in tally.scenarios) and not tally.common_judged:
+            told = f" ({tally.common_shown:,} were shown)" if tally.common_shown else ""
+            found.append(f"no common point of a group was ever read back{told}")
+        elif tally.can is not None and not tally.can.groups:
+            found.append("no machines were ever in a replication group: the driver has none")
     if not tally.checks:
         found.append("no content was ever read: only what the system says was judged")
     for field, times in sorted(tally.untold.items()):

@@ -4,7 +4,8 @@ Rules:
 
 * a barrier's messages between members take time like any other, and are lost on the way when the member cannot be reached;
   nobody sends them again: the barrier ends at :data:`BARRIER_LIMIT`, without a point;
-* a barrier is due when a periodic point of any member would be; where there is an alarm, or no barrier may begin, every member
+* a barrier is due when a periodic point of any member would be, or an app-consistent one, and one barrier does for both; where
+  there is an alarm, or no barrier may begin, every member
   gets a point of its own;
 * a plan's run is looked at whenever something has changed at any machine. In each look it makes one step, which is one event;
 * runs, and answers to requests for a run by their ids, outlive the program: after a restart a run goes on by itself, or waits for
@@ -116,15 +117,24 @@ class Fleet:
         if not group.may_begin():
             group.give_up()
             group.alarm()
-        elif group.phase:  # the last one has not arrived after a whole interval
-            self._tell(group.fail(), group)
+        elif group.phase:
+            if self._timeline.now - group.began > BARRIER_LIMIT:  # the last one has not arrived after a whole interval
+                self._tell(group.fail(), group)
         else:
-            self._tell(group.begin(self._timeline.now), group)
-            self._timeline.later(BARRIER_LIMIT, partial(self._limit, group, group.barrier))
+            self._start(group)
         if group.alarmed:
             for coordinator in group.members.values():
                 coordinator.periodic_cut(self._timeline.now)
         self._kick(group)
+
+    def freeze(self, group: ReplicationGroup) -> None:
+        """The clock says that an app-consistent point is due, also where nothing has been received since the last point."""
+        if not group.phase and group.may_begin() and group.app_point_due(self._timeline.now):
+            self._start(group)
+
+    def _start(self, group: ReplicationGroup) -> None:
+        self._tell(group.begin(self._timeline.now), group)
+        self._timeline.later(BARRIER_LIMIT, partial(self._limit, group, group.barrier))
 
     def _limit(self, group: ReplicationGroup, barrier: str) -> None:
         if group.barrier == barrier and group.phase not in ("", "arrive"):

@@ -82,7 +82,7 @@ class ReplicationGroup:
         targets = [side.target for coordinator in self.members.values() for side in coordinator.sides.values()]
         barriers = {point.group for target in targets for point in target.points if point.group}
         self._made = max((_number(name) for name in barriers), default=0)
-        self._began = 0.0
+        self.began = 0.0
         self._waiting: set[str] = set()
         self._frozen: dict[str, tuple[str, int, int]] = {}
         """Barrier, epoch and number of acknowledged writes at the time of the freeze, by member."""
@@ -112,7 +112,7 @@ class ReplicationGroup:
         """Start a barrier. What is left of an earlier one is given up."""
         self.give_up()
         self._made += 1
-        self._began = now
+        self.began = now
         self.barrier = f"{self.name}-{self._made}"
         self.kind = APP_CONSISTENT if self.app_point_due(now) else CRASH_CONSISTENT
         return self._enter("freeze")
@@ -223,7 +223,7 @@ class ReplicationGroup:
             return False
         targets = []
         for coordinator in self.members.values():
-            if coordinator.session is None or coordinator.record.resync != "none":
+            if coordinator.session is None or coordinator.record.resync != "none" or coordinator.is_ending:
                 self.fail()
                 return False
             target = coordinator.sides[other(coordinator.session)].target
@@ -232,7 +232,7 @@ class ReplicationGroup:
             targets.append(coordinator)
         self.phase = ""
         for coordinator in targets:
-            coordinator.adopt(self.barrier, self._began, now, self.kind)
+            coordinator.adopt(self.barrier, self.began, now, self.kind)
             if NO_COMMON_POINT in coordinator.record.alerts:
                 coordinator.record.alerts.remove(NO_COMMON_POINT)
         return True

@@ -482,6 +482,10 @@ class Lab:
         """The advertised points, oldest first."""
         return coordinator.points
 
+    def common_points(self, machine: str) -> tuple[Point, ...]:
+        """The advertised points of a machine that belong to common points of its replication group, oldest first."""
+        return tuple(p for p in self._points(self._machine(machine)) if p.group)
+
     def machine_kind(self, machine: str) -> str:
         """What kind of machine it is at primary; a physical one comes back as a VMware machine (P2A-5)."""
         return self._machine(machine).record.machine_kind

@@ -8,7 +8,7 @@ Rules:
 * actions stand before and after a group. Each is a *script*, which a hook carries out (:data:`Hook`) and which can fail, or a
   *manual action*, at which a run waits until somebody confirms it. Each says for which operations and directions it is meant;
 * *latest-common* is a point that plans alone offer: machines of a replication group use their newest common point, others their
-  newest one. So it is with *latest-app-consistent*, of app-consistent ones. A single named point is not offered: it belongs to one
+  newest one; *latest-app-consistent* likewise, of the app-consistent ones. A single named point is not offered: it belongs to one
   machine;
 * a plan can be written down as plain values and read again: a run that is kept goes on by the plan that it was begun with, also
   where a plan of that name says something else by then.

@@ -98,9 +98,10 @@ class ReplicationControl:
     # ----------------------------------------------------------------------------------------------------- points
 
     def should_cut(self) -> bool:
-        """Whether a periodic point is due: replication on, caught up, something new received (P24)."""
+        """Whether a periodic point is due: replication on and not being given up, caught up, something new received (P24)."""
         return (
             self.session is not None
+            and not self.is_ending
             and self.ready
             and self.record.protection == "protected"
             and self.record.resync == "none"

@@ -332,6 +332,7 @@ class Simulation:
                         due = self.now + self._delay(TURN_DELAY)
                     agenda.turn = due
                     self._at(due, partial(self._turn, machine))
+        self._note_freeze(machine)
         if not agenda.cut and coordinator.should_cut():
             every = coordinator.policy.crash_consistent_minutes * 60
             due = (math.floor(self.now / every) + 1) * every
@@ -341,17 +342,24 @@ class Simulation:
                 return
             agenda.cut = True
             self._at(due, partial(self._cut, machine))
+
+    def _note_freeze(self, machine: str) -> None:
+        """The clock has to freeze applications, if there is anything new by then."""
+        coordinator, agenda = self.coordinators[machine], self._agenda[machine]
         if not agenda.freeze and coordinator.should_freeze():
-            if self.fleet is None or self.fleet.group_of(machine) is None:
-                agenda.freeze = True
-                self._order += 1
-                due = next_due(self.now, coordinator.policy.app_consistent_hours * 3600)
-                timed: Timed = (due, self._order, partial(self._freeze, machine))
-                heapq.heappush(self._clock, timed)
+            agenda.freeze = True
+            self._order += 1
+            due = next_due(self.now, coordinator.policy.app_consistent_hours * 3600)
+            timed: Timed = (due, self._order, partial(self._freeze, machine))
+            heapq.heappush(self._clock, timed)
 
     def _freeze(self, machine: str) -> None:
         self._agenda[machine].freeze = False
-        self.coordinators[machine].freeze_applications(self.now)
+        group = None if self.fleet is None else self.fleet.group_of(machine)
+        if self.fleet is not None and group is not None:
+            self.fleet.freeze(group)
+        else:
+            self.coordinators[machine].freeze_applications(self.now)
         self.kick(machine)
 
     def _step(self, machine: str) -> None:

@@ -3,7 +3,7 @@
 Each bug is a small override of one component class, injected by the driver; the implementation stays clean. Each tells the
 story it is drawn from, the requirements and the promises that it breaks (any of these may be what a run shows first), the flows
 in which it exists, how hard it is to come by, and the length of the shortest case that shows it. There is a module for each
-family.
+family; what breaks at the barrier of a group has one of its own.
 
 `siteproof run --driver bundled+switch-before-drain` selects one; `siteproof selftest` tries them all.
 """
@@ -15,6 +15,7 @@ from siteproof.conformance.drivers import (
     bugs_consistency,
     bugs_durability,
     bugs_failover,
+    bugs_groups,
     bugs_ordering,
     bugs_points,
     bugs_reprotect,
@@ -31,6 +32,7 @@ BUGS: tuple[Bug, ...] = (
     *bugs_failover.BUGS,
     *bugs_reprotect.BUGS,
     *bugs_consistency.BUGS,
+    *bugs_groups.BUGS,
     *bugs_capability.BUGS,
     *bugs_timing.BUGS,
 )

@@ -18,7 +18,7 @@ from siteproof.impl.target import MasterTarget, ReplicaHost, StorageAccount
 from siteproof.impl.values import BLOCK
 
 __all__ = [
-    "AGENTS", "AZURE", "COORDINATORS", "DIFFICULTIES", "FAMILIES", "FLOWS", "H2A", "H2A_SITE", "H2S", "P2A", "PLANNED",
+    "AGENTS", "AZURE", "COORDINATORS", "DIFFICULTIES", "FAMILIES", "FLOWS", "GROUPED", "H2A", "H2A_SITE", "H2S", "P2A", "PLANNED",
     "REVERSED", "SCOUT", "TARGETS", "TESTED", "V2A", "VIA_GATEWAY", "Bug", "Variant", "mixed", "put_content", "whole_content",
 ]  # fmt: skip
 
@@ -33,6 +33,8 @@ TESTED = (V2A, P2A, H2A, H2A_SITE, H2S)
 """Flows with a test failover and a change of point."""
 AZURE = (V2A, P2A, H2A, H2A_SITE)
 VIA_GATEWAY = (V2A, P2A, SCOUT)
+GROUPED = (V2A, P2A)
+"""Flows with replication groups."""
 
 FAMILIES = (
     "ordering",

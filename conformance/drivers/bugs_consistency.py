@@ -1,7 +1,7 @@
 """Seeded bugs between machines, and between the disks of one: what is shared, or cut apart, where it must not be.
 
-Groups with a barrier are not part of a test case yet, so what breaks here is the consistency of a machine's disks (P23), and the
-independence of machines that share a gateway, a vault or a site.
+What breaks here is the consistency of a machine's disks (P23), and the independence of machines that share a gateway, a vault
+or a site. What breaks at the barrier of a replication group (P5) is in `bugs_groups`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ import attrs
 
 from siteproof.conformance.case import OPERATIONS, Scenario
 from siteproof.conformance.content import BLOCK, Base
-from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observation, Rejected
+from siteproof.conformance.driver import Accepted, Answer, Capabilities, Common, Observation, Rejected
 from siteproof.impl.lab import Lab
 from siteproof.impl.loader import Topology
 from siteproof.impl.loader import load_topology as impl_topology
@@ -70,9 +70,10 @@ class BundledDriver:
         self.components, self.name, self.work = dict(components or {}), name, work
         self.lab: Lab | None = None
         self.folder: Path | None = None
+        self._grouped = False
 
     def handshake(self) -> Capabilities:
-        return Capabilities(self.name, stepping=True, own_topologies=True, restores=True, tells_time=True)
+        return Capabilities(self.name, stepping=True, own_topologies=True, restores=True, tells_time=True, groups=True)
 
     def start(self, scenario: Scenario, seed: int, base: Base) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="case-", dir=self.work or _folder()))
@@ -83,7 +84,9 @@ class BundledDriver:
             self.folder,
             seed,
             components=self.components,
+            groups=scenario.groups,
         )
+        self._grouped = bool(scenario.groups)
 
     @staticmethod
     def _image(base: Base) -> Path:
@@ -148,6 +151,7 @@ class BundledDriver:
             (lab.running(machine, "primary"), lab.running(machine, "recovery")),
             status.test,
             status.resync,
+            tuple(Common(p.id, p.group, p.cut_at) for p in lab.common_points(machine)) if self._grouped else (),
         )
 
     def read(self, machine: str, where: str, disk: int, offset: int, length: int) -> bytes:

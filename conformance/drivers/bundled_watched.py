@@ -184,7 +184,7 @@ def _state(lab: Lab) -> int:
         for side, at in coordinator.sides.items():
             guest, agent = at.host.guest, at.agent
             logs = [log.size for log in agent.files()]
-            parts += [side, guest.running, len(guest.cache), at.host.head(), at.target.head()]
+            parts += [side, guest.running, len(guest.cache), at.host.head(), at.host.frozen, at.target.head()]
             parts += [agent.head(), agent.pending(), logs]
         if coordinator.copy is not None:
             parts += [coordinator.copy.head(), coordinator.copy.guest.running]

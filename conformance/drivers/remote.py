@@ -188,6 +188,7 @@ class RemoteDriver:
         self._ask(
             "start", wire.read_nothing, topology=scenario.topology, machines=list(scenario.machines), disks=scenario.disks,
             policy=dict(scenario.policy), seed=seed, base=content,
+            **({"groups": {group: list(members) for group, members in scenario.groups.items()}} if scenario.groups else {}),
         )  # fmt: skip
 
     def execute(self, machine: str, operation: str, point: str | None) -> Answer:

@@ -15,11 +15,12 @@ from typing import Any
 
 import attrs
 
-from siteproof.conformance.drivers.bugs_common import AGENTS, COORDINATORS, H2S, PLANNED, TARGETS, Variant, mixed
+from siteproof.conformance.drivers.bugs_common import AGENTS, COORDINATORS, GROUPED, H2S, PLANNED, TARGETS, Variant, mixed
 from siteproof.impl.agent import ReplicationAgent
 from siteproof.impl.changelog import Tracked
 from siteproof.impl.control import Job, StepResult
 from siteproof.impl.coordinator import Coordinator, Provider
+from siteproof.impl.group import ReplicationGroup
 from siteproof.impl.messages import Send
 from siteproof.impl.retention import ALL_WITHIN, HOUR
 from siteproof.impl.target import ReplicationTarget
@@ -97,6 +98,31 @@ class _MergesBlockByBlock(Coordinator):
         return super().step_merge(job, now)
 
 
+# --------------------------------------------------------------------------------------------------------------- groups
+
+
+class _ReleasesOneByOne(ReplicationGroup):
+    """Whoever has been cut goes on at once: by then all are frozen, and nobody else goes on before it is cut as well."""
+
+    def cut(self, member: str, name: str, now: float) -> bool:
+        return super().cut(member, name, now) and super().release(member, name, now)
+
+    def release(self, member: str, name: str, now: float) -> bool:
+        super().release(member, name, now)
+        return True
+
+
+class _CutsWhenFrozen(ReplicationGroup):
+    """Whoever is frozen is cut at once, and goes on when all have been: nobody acknowledges anything between its own cut and the
+    last one."""
+
+    def freeze(self, member: str, name: str, now: float) -> bool:
+        return super().freeze(member, name, now) and super().cut(member, name, now)
+
+    def cut(self, member: str, name: str, now: float) -> bool:  # noqa: ARG002
+        return self.held(member, name)
+
+
 # ----------------------------------------------------------------------------------------------------------------- jobs
 
 
@@ -170,6 +196,10 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("sends-twice", "Every message of the agent is sent twice.", mixed(_SendsTwice, AGENTS)),
     Variant("merges-block-by-block", "What a resynchronisation has staged is merged one block a step.",
             mixed(_MergesBlockByBlock, COORDINATORS)),
+    Variant("releases-one-by-one", "A member of a group goes on as soon as it has been cut.",
+            {"replication-group": _ReleasesOneByOne}, GROUPED),
+    Variant("cuts-when-frozen", "A member of a group is cut as soon as it is frozen, and goes on when all have been.",
+            {"replication-group": _CutsWhenFrozen}, GROUPED),
     Variant("never-stops-source", "An unplanned failover does not try to stop the source.", mixed(_NeverStops, COORDINATORS)),
     Variant("pulls-the-plug", "An unplanned failover powers the source off instead of stopping it.",
             mixed(_PullsThePlug, COORDINATORS)),

@@ -26,7 +26,7 @@ from typing import Any, Final
 import attrs
 
 from siteproof.conformance.content import BLOCK, Base
-from siteproof.conformance.driver import UNKNOWN, VERSION, Accepted, Answer, Capabilities, Observation, Rejected, Unknown
+from siteproof.conformance.driver import UNKNOWN, VERSION, Accepted, Answer, Capabilities, Common, Observation, Rejected, Unknown
 from siteproof.model.errors import near, told
 
 __all__ = [
@@ -246,10 +246,12 @@ def read_nothing(value: Any) -> None:
 def read_observation(value: Any) -> Observation:
     """The result of `observe`. A key that is absent is unknown."""
     row = dict(_object(value, "the observation"))
-    _known(row, "the observation", [*(field.name for field in attrs.fields(Observation)), "time"])
+    _known(row, "the observation", [*(f.name for f in attrs.fields(Observation) if f.name != "common"), "time"])
     row.pop("time", None)
     if row.get("points") is not None:
-        row["points"] = tuple(_point(one) for one in _list("points", row["points"]))
+        points = [(*_point(one), one) for one in _list("points", row["points"])]
+        row["points"] = tuple((id, kind) for id, kind, _ in points)
+        row["common"] = tuple(Common(id, one["common"], one.get("time")) for id, _, one in points if "common" in one)
     for key in ("allowed_operations", "alerts"):
         if row.get(key) is not None:
             row[key] = tuple(_list(key, row[key]))
@@ -270,7 +272,7 @@ def read_time(value: Any) -> float | None:
 
 def _point(value: Any) -> tuple[Any, Any]:
     row = _object(value, "a point")
-    _known(row, "a point", ("id", "kind"))
+    _known(row, "a point", ("id", "kind", "common", "time"))
     for key in ("id", "kind"):
         if key not in row:
             raise Nonsense(f"a point without {key!r}", '{"id": "rp-1", "kind": "crash-consistent"}')

@@ -8,7 +8,8 @@ Rules
    on from there; most others begin with a machine that is protected, since little is promised before.
 3. Every third case is one of the sweep (`engines.sweep`) until that is done. One case in seven makes one to three quick round
    trips first: some failures need many failovers.
-4. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more.
+4. A case with a replication group mostly weaves writes into one or two of its barriers first (`engines.weave`).
+5. What follows is short more often than long, since a failure that is followed by a failover is seldom seen any more.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from siteproof.conformance.engines.choice import Mood, choices
 from siteproof.conformance.engines.engine import Opener
 from siteproof.conformance.engines.liveness import conclude
 from siteproof.conformance.engines.sweep import SweepEngine, round_trip
+from siteproof.conformance.engines.weave import weave
 from siteproof.conformance.session import Session
 
 __all__ = ["RandomEngine"]
 
 SWEEP_EVERY = 3
 ROUND_TRIPS = 0.15
+WOVEN = 0.75
+"""How many of the cases with a replication group weave writes into a barrier first."""
 
 
 class RandomEngine:
@@ -65,6 +69,9 @@ class RandomEngine:
                 for machine in session.factors:
                     first = chance.choice(("PlannedFailover", "UnplannedFailover"))
                     goes = goes and round_trip(session, machine, first, chance.choice(mood.blocks))
+        if session.groups and chance.random() < WOVEN:
+            for _ in range(chance.choice((1, 1, 2))):
+                goes = goes and weave(session, mood, chance)
         target = len(session.commands) + chance.choice((3, 6, 12, self.length))
         while goes and len(session.commands) < target:
             options = choices(session, mood, chance)

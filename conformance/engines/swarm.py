@@ -2,7 +2,8 @@
 
 A case that may do anything seldom does one thing often: a heal undoes the fault, a commit takes the points away, a cleanup ends
 the test failover. Left out, they hide nothing. Two kinds are never left out: writes, without which nothing is promised, and
-enabling protection, without which nothing happens.
+enabling protection, without which nothing happens. Every other case with a replication group begins with writes woven into one of
+its barriers, which are left out otherwise.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from siteproof.conformance.case import (
 from siteproof.conformance.engines.choice import Mood, choices
 from siteproof.conformance.engines.engine import Opener
 from siteproof.conformance.engines.liveness import conclude
+from siteproof.conformance.engines.weave import protect_all, weave
 from siteproof.conformance.session import Session
 
 __all__ = ["KINDS", "SwarmEngine", "kind_of"]
@@ -73,6 +75,9 @@ class SwarmEngine:
         left_out = {kind for kind in KINDS if chance.random() < 0.5}
         mood = Mood(blocks=tuple(chance.randrange(session.base.blocks) for _ in range(chance.choice((1, 2, 4)))), faults=6)
         goes, length = True, chance.choice(LENGTHS)
+        if session.groups and chance.random() < 0.5:
+            goes = protect_all(session) and weave(session, mood, chance)
+            length += len(session.commands)
         while goes and len(session.commands) < length:
             options = [(w, c) for w, c in choices(session, mood, chance) if kind_of(c, session) not in left_out]
             goes = session.step(chance.choices([c for _, c in options], [w for w, _ in options])[0])

@@ -310,10 +310,12 @@ def campaign_story(result: CampaignResult) -> RenderableType:
     for one in result.coverage:
         share = f"{100 * one.covered / one.feasible:.0f} %" if one.feasible else "–"
         table.add_row(text(one.name), f"{one.covered:,} / {one.feasible:,}", share, text(one.how))
+    common = f", {count(result.common_points, 'common point')}" if result.common_points else ""
     parts: list[RenderableType] = [
         Text.assemble((one_line(f"{result.topology}  "), "bold"), _word(result.outcome), ("  " + one_line(result.reason), "dim")),
         text(
-            f"{count(result.cases, 'case')}, {count(result.steps, 'step')}, {count(result.content_checks, 'content check')} in "
+            f"{count(result.cases, 'case')}, {count(result.steps, 'step')}, {count(result.content_checks, 'content check')}"
+            f"{common} in "
             f"{duration(result.seconds)}; driver {result.driver}, engine {result.engine}, seed {result.seed}",
             "dim",
         ),

@@ -2,7 +2,8 @@
 
 Rules
 1. A trace is judged case by case, and within a case machine by machine, each by its own `Factor`: machines share nothing but
-   faults. Every entry of a machine goes to the oracle as a live one would (`siteproof.conformance.judgement`).
+   faults and, where they form a group, its common points (`siteproof.conformance.traces.groups`). Every entry of a machine goes
+   to the oracle as a live one would (`siteproof.conformance.judgement`).
 2. Entries whose times overlap may have happened in any order that respects real time: one that ended before another began comes
    first. All such orders are tried (`siteproof.conformance.concurrent`). An observation lies between its own command and the
    entry's end. More than `ORDERS` trials leave the case *inconclusive*.
@@ -28,6 +29,7 @@ from siteproof.conformance.case import SIDES, Operate, Settle, StartMachine, Wri
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.driver import UNKNOWN, Observation, answer_to_json
 from siteproof.conformance.results import Divergence, Outcome, StepRecord
+from siteproof.conformance.traces.groups import wrong_together
 from siteproof.conformance.traces.machine import ORDERS, Found, judged
 from siteproof.conformance.traces.reading import Reader
 from siteproof.conformance.traces.untold import named
@@ -36,7 +38,7 @@ from siteproof.model.errors import UsageError
 
 __all__ = ["CaseVerdict", "TraceVerdict", "check", "check_case", "source_beside"]
 
-_FIELDS = tuple(f.name for f in attrs.fields(Observation))
+_FIELDS = tuple(f.name for f in attrs.fields(Observation) if f.name != "common")
 
 
 @attrs.frozen
@@ -148,6 +150,13 @@ def check_case(case: TraceCase, promised: Promised, number: int = 1, *, orders: 
         if wrong.accuses and wrong.divergence is not None:
             return attrs.evolve(found, outcome=Outcome.VIOLATION, reason=wrong.divergence.sentence)
         return attrs.evolve(found, outcome=Outcome.INCONCLUSIVE, reason=f"line {entry.line}: {wrong.reason}")
+    together = wrong_together(case, promised)
+    if together is not None:
+        index, divergence = together
+        return attrs.evolve(
+            base, outcome=Outcome.VIOLATION, reason=divergence.sentence, accepted=index, line=entries[index].line,
+            steps=_records(entries, index), divergence=divergence,
+        )  # fmt: skip
     if recorded:
         return attrs.evolve(
             base, outcome=Outcome.INCONCLUSIVE, reason=f"this release explains every entry; the run itself found {recorded}"

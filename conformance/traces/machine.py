@@ -79,17 +79,17 @@ class Node:
             return self.acts and not other.acts
         if self.writes and other.writes:
             return self.index < other.index
-        return _ended(self.entry, other.entry)
+        return ended(self.entry, other.entry)
 
 
-def _ended(first: Entry, second: Entry) -> bool:
+def ended(first: Entry, second: Entry) -> bool:
     """Whether `first` was over when `second` began. Without times that is the order of the file."""
     if first.end is None or second.start is None:
         return first.line < second.line
     return first.end < second.start
 
 
-def _moment(entry: Entry) -> float | None:
+def moment_of(entry: Entry) -> float | None:
     """When it was seen: by the system's own time, or by that of whoever wrote it down."""
     return entry.time if entry.time is not None else entry.end if entry.end != float("inf") else entry.start
 
@@ -128,7 +128,7 @@ class Machine:
                     command, state = entry.command, next(iter(self.factors[0].candidates))[0]
                     branch = entry.branch or int(self.promised.compiled.get(state, "epoch"))
                     self.records[index] = self.journal.issue(
-                        command.disk, command.block, branch, in_copy=command.side not in SIDES, now=_moment(entry)
+                        command.disk, command.block, branch, in_copy=command.side not in SIDES, now=moment_of(entry)
                     )
             try:
                 for factor in self.factors:
@@ -144,8 +144,8 @@ class Machine:
     def _opens(self, knot: list[tuple[int, Entry]]) -> tuple[int, int]:
         """How many operations gaps may hide since the last knot, and before each moment of this one. A gap that was over before
         it hides no more."""
-        begun = [gap for gap in self.gaps if not all(_ended(entry, gap) for _, entry in knot)]
-        over = [gap for gap in begun if all(_ended(gap, entry) for _, entry in knot)]
+        begun = [gap for gap in self.gaps if not all(ended(entry, gap) for _, entry in knot)]
+        over = [gap for gap in begun if all(ended(gap, entry) for _, entry in knot)]
         self.gaps = [gap for gap in self.gaps if gap not in over]
         before, self.before = self.before, False
         since = sum(gap.hidden for gap in over) + before * HIDDEN
@@ -164,7 +164,7 @@ class Machine:
         for index, entry in enumerate(self.case.entries):
             if not self._concerns(entry):
                 continue
-            if knot and all(_ended(one, entry) for _, one in knot):
+            if knot and all(ended(one, entry) for _, one in knot):
                 yield knot
                 knot = []
             knot.append((index, entry))
@@ -196,7 +196,7 @@ class Machine:
             former=other in read,
             copy="test" in read,
             points=all(id in read or id in known for id, _ in told),
-            now=_moment(entry),
+            now=moment_of(entry),
         )
 
     def _step(self, factor: Factor, node: Node) -> Divergence | None:
@@ -270,14 +270,14 @@ class Machine:
 
     def _writes_overlap(self, knot: list[tuple[int, Entry]]) -> bool:
         writes = [self.case.entries[index] for index, _ in knot if index in self.records]
-        return any(not _ended(a, b) for i, a in enumerate(writes) for b in writes[i + 1 :])
+        return any(not ended(a, b) for i, a in enumerate(writes) for b in writes[i + 1 :])
 
 
 def judged(case: TraceCase, machine: str, promised: Promised, orders: int) -> Found:
     """A machine's verdict, with what the trace leaves open."""
     found = Machine(case, machine, promised, orders).judge()
     judged = [entry for entry in case.entries[: found.until + 1] if not entry.gap]
-    gaps = [one for one in case.entries if machine in one.gap and not all(_ended(entry, one) for entry in judged)]
+    gaps = [one for one in case.entries if machine in one.gap and not all(ended(entry, one) for entry in judged)]
     if found.accuses and gaps:
         again = Machine(case, machine, promised, orders, gaps=True).judge()
         if again.rejected is None:

@@ -28,7 +28,7 @@ from siteproof.conformance.case import (
     command_from_json,
 )  # fmt: skip
 from siteproof.conformance.content import View
-from siteproof.conformance.driver import CODES, UNKNOWN, WORDS, Accepted, Answer, Observation, Rejected
+from siteproof.conformance.driver import CODES, UNKNOWN, WORDS, Accepted, Answer, Common, Observation, Rejected
 from siteproof.conformance.errors import CaseError
 from siteproof.conformance.judgement import usual_point
 from siteproof.conformance.traces.values import FORMAT, HIDDEN, KIND, SEE, UNSEEN, Entry, TraceCase, TraceError, seconds_of
@@ -287,7 +287,7 @@ class Reader:
         return told
 
     def _observation(self, machine: str, row: dict[str, Any]) -> Observation:
-        known = [f.name for f in attrs.fields(Observation)]
+        known = [f.name for f in attrs.fields(Observation) if f.name != "common"]
         if unknown := [key for key in row if key not in known]:
             self.fail(f"the unknown field {unknown[0]!r} of {machine}", f"some of {', '.join(known)}")
 
@@ -310,11 +310,10 @@ class Reader:
                 values[field] = tuple(row[field])
         if "points" in row:
             points = row["points"]
-            if not isinstance(points, list) or not all(
-                isinstance(p, dict) and set(p) == {"id", "kind"} and all(isinstance(v, str) for v in p.values()) for p in points
-            ):
-                wrong("points", 'a list of {"id": …, "kind": …}, oldest first')
+            if not isinstance(points, list) or not all(map(_is_point, points)):
+                wrong("points", 'a list of {"id": …, "kind": …}, oldest first; with "common" and "time" in a common point')
             values["points"] = tuple((p["id"], p["kind"]) for p in points)
+            values["common"] = tuple(Common(p["id"], p["common"], p.get("time")) for p in points if "common" in p)
         running = row.get("running", {})
         if not isinstance(running, dict) or not set(running) <= set(SIDES) or not all(
             isinstance(v, bool) for v in running.values()
@@ -339,3 +338,11 @@ class Reader:
                           "correct the number; or add the line of the write before this one")
             found[place] = View(writes, rubbish)
         return found
+
+
+def _is_point(row: Any) -> bool:
+    """Whether it is a point as an observation has it, and its time, where it is a common one, a number."""
+    if not isinstance(row, dict) or not {"id", "kind"} <= set(row) <= {"id", "kind", "common", "time"}:
+        return False
+    time = row.get("time", 0)
+    return all(isinstance(v, str) for k, v in row.items() if k != "time") and isinstance(time, int | float)

@@ -76,7 +76,7 @@ class TraceWriter:
             {
                 "kind": "case",
                 "recorded": True,
-                "scenario": {**attrs.asdict(scenario), "machines": list(scenario.machines)},
+                "scenario": scenario.to_json(),
                 "seed": seed,
                 "moves_by_itself": can.moves_by_itself,
                 "strict_order": can.strict_order,

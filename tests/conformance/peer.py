@@ -57,9 +57,12 @@ class Peer:
             case "start":
                 content = base64.b64decode(ask["base"]["content"]["base64"])
                 data = lambda start, count: content[start * 4096 : (start + count) * 4096]  # noqa: E731
-                base = SimpleNamespace(blocks=ask["base"]["blocks"], data=data)
+                base = SimpleNamespace(
+                    blocks=ask["base"]["blocks"], data=data, image=None, write_to=lambda path: path.write_bytes(content)
+                )
                 assert len(content) == base.blocks * 4096
-                scenario = Scenario(ask["topology"], tuple(ask["machines"]), ask["disks"], base.blocks, policy=ask["policy"])
+                scenario = Scenario(ask["topology"], tuple(ask["machines"]), ask["disks"], base.blocks, policy=ask["policy"],
+                                    groups={g: tuple(m) for g, m in ask.get("groups", {}).items()})  # fmt: skip
                 return self.driver.start(scenario, ask["seed"], base)
             case "execute":
                 return answer_to_json(self.driver.execute(ask["machine"], ask["operation"], ask.get("point")))

@@ -51,7 +51,8 @@ def test_a_short_campaign_takes_nearly_every_reachable_action(flow: str) -> None
     assert not set(actions.missing) & {"switch_unplanned", "commit_second_half", "finish_copy", "make_test_copy", "contact"}
     assert transitions.covered >= 0.3 * transitions.feasible
     assert requirements.covered == requirements.feasible
-    assert [warning for warning in result.warnings if not warning.startswith("time was never told")] == []
+    lacking = ("time was never told", "no machines were ever in a replication group")
+    assert [warning for warning in result.warnings if not warning.startswith(lacking)] == []
 
 
 def test_the_same_seed_does_the_same() -> None:

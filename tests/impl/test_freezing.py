@@ -235,8 +235,8 @@ def test_one_member_that_cannot_freeze_makes_the_common_point_crash_consistent(a
     lab.advance(600)
     assert lab.fleet.groups["pair"].common()["a"].kind == "crash-consistent"
     assert "app" not in {*kinds(lab, "a"), *kinds(lab, "b")}
-    assert two.calls == ["freeze", "thaw"]
-    assert one.calls in ([], two.calls)  # who is asked after the other knows of it
+    assert two.calls[:2] == ["freeze", "thaw"]
+    assert one.calls.count("freeze") == one.calls.count("thaw")  # who is asked after the other knows of it, and does not freeze
 
 
 def test_a_resumed_system_goes_on_to_make_them(app_lab: Build, topologies: dict[str, Path], tmp_path: Path) -> None:

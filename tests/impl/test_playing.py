@@ -332,7 +332,7 @@ resume = "p"
 class OwnPoints(ReplicationGroup):
     """Takes each member's newest point, with the newest common one of nobody in mind."""
 
-    def common(self) -> Any:
+    def common(self, kind: str | None = None) -> Any:  # noqa: ARG002
         return {member: coordinator.points[0 if member == "a" else -1] for member, coordinator in self.members.items()}
 
 

@@ -32,6 +32,18 @@ def test_a_correct_variant_is_not_accused(place: int) -> None:
     assert found is None
 
 
+@pytest.mark.parametrize("id", ["releases-one-by-one", "cuts-when-frozen"])
+def test_another_barrier_that_is_right_is_not_accused(id: str) -> None:
+    """Cases with two machines only, every other one with a group."""
+    variant, seed, watch = next(v for v in VARIANTS if v.id == id), seed_for(id), Watch(reached=True)
+    print(f"seed {seed}")
+    watched = watched_factory(variant.components, f"bundled~{id}", watch)
+    result = campaign(variant.flows[0], watched, seed=seed, max_seconds=math.inf, max_cases=30, machines=2)
+    assert result.counterexample is None
+    assert result.common_points > 0
+    assert watch.triggered
+
+
 @soak
 @pytest.mark.parametrize(("variant", "flow"), [(v, flow) for v in VARIANTS for flow in v.flows])
 def test_a_correct_variant_is_not_accused_in_any_of_its_flows(variant: Variant, flow: str) -> None:

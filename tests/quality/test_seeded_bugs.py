@@ -1,7 +1,7 @@
 """How good is the tester: every seeded bug is found within seconds, shrunk, and blamed on the right promise.
 
-The suite tries those that carry a requirement, and one of each family besides, each in one of its flows; all in all of their
-flows on demand. `siteproof selftest` tries them all as well, and scores.
+The suite tries those that carry a requirement, one of each family besides, and those of a group's barrier, each in one of its
+flows; all in all of their flows on demand. `siteproof selftest` tries them all as well, and scores.
 """
 
 import math
@@ -9,6 +9,7 @@ import math
 import pytest
 
 from siteproof.conformance.case import Case
+from siteproof.conformance.drivers import bugs_groups
 from siteproof.conformance.drivers.bugs import BUGS, Bug
 from siteproof.conformance.drivers.bugs_common import DIFFICULTIES, FAMILIES
 from siteproof.conformance.drivers.bundled import topology_of
@@ -35,7 +36,7 @@ def sample() -> dict[str, str]:
     for family in [f for f in FAMILIES if f not in covered]:
         bug = next(bug for bug in BUGS if bug.family == family and bug.difficulty != "hard")
         found[bug.id] = bug.flows[0]
-    return found
+    return found | {bug.id: bug.flows[n % len(bug.flows)] for n, bug in enumerate(bugs_groups.BUGS)}
 
 
 ALWAYS = sample()
@@ -82,5 +83,6 @@ def test_a_bug_is_in_a_component_of_each_of_its_flows(bug: Bug) -> None:
         flow = flow_of(topology_of(name))
         deployed = {flow.coordinator, *flow.agents.values(), *flow.targets.values(), "vault", "vm-host", "change-log", "disk-set"}
         deployed |= {gateway.role for gateway in flow.gateways.values()}
+        deployed |= {"replication-group"} if flow.groups else set()
         assert set(bug.components) & deployed, name
     assert all(issubclass(of, ROLES[role]) and of is not ROLES[role] for role, of in bug.components.items())
