@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from siteproof.conformance.content import BLOCK
 from siteproof.conformance.driver import Observation
 from siteproof.conformance.drivers.qemu.nbd import Nbd, NbdError
-from siteproof.conformance.drivers.qemu.refusals import allowed, precheck, refusal
 from siteproof.conformance.drivers.qemu.shipping import Shipment, begin, give_up, land
 from siteproof.conformance.drivers.qemu.site import Layer, Site
+from siteproof.conformance.drivers.refusals import allowed, precheck, refusal
 
 __all__ = ["Lab", "Machine", "Point", "Side"]
 

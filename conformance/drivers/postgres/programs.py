@@ -1,0 +1,188 @@
+"""PostgreSQL's programs: where they are, as whom they run, and an empty cluster made once for the whole process.
+
+Rules
+1. PostgreSQL refuses to run as root. When siteproof does, its programs run as the account that the package made, and the folders
+   that they work in belong to it. Where there is no such account that is said, and nothing is tried.
+2. Programs are those of the newest version under `/usr/lib/postgresql`, which Debian keeps off the PATH; else those of the PATH.
+3. `initdb` takes a second. Its result, with the tables in it and all else taken out, is kept for as long as this process lives,
+   and each case has a copy.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from siteproof.conformance.errors import DriverError
+
+__all__ = [
+    "ACCOUNT", "PACKAGE", "ToolFailed", "account", "copy_folder", "folder_for", "hand_over", "missing_parts", "programs", "run",
+    "spawn",
+]  # fmt: skip
+
+PACKAGE = "postgresql"
+"""The Debian package that has the programs."""
+ACCOUNT = "postgres"
+"""The account that the package makes, and the name of the superuser in each cluster."""
+_NEEDED = ("postgres", "initdb", "pg_basebackup", "pg_rewind", "pg_controldata", "pg_resetwal")
+_ROOM = 1 << 30
+SECONDS = 40.0
+
+
+class ToolFailed(RuntimeError):
+    """A program of PostgreSQL ended with an error; the message is its own."""
+
+
+@functools.cache
+def programs() -> Path | None:
+    """The folder with all of the programs; None when there is none."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: _number(one.parent.name), reverse=True)
+    on_path = shutil.which("postgres")
+    for folder in [*debian, *([Path(on_path).resolve().parent] if on_path else [])]:
+        if all((folder / name).is_file() for name in _NEEDED):
+            return folder
+    return None
+
+
+def _number(version: str) -> float:
+    try:
+        return float(version)
+    except ValueError:
+        return 0.0
+
+
+def missing_parts() -> dict[str, str]:
+    """What this driver lacks here, and how each is had; empty when it can run."""
+    lacks = {}
+    if programs() is None:
+        lacks["the programs of PostgreSQL"] = f"apt-get install {PACKAGE}"
+    if importlib.util.find_spec("psycopg") is None:
+        lacks["psycopg"] = "pip install 'siteproof[postgres]'"
+    if _is_root() and _account_of_package() is None:
+        lacks[f"an account {ACCOUNT} (PostgreSQL does not run as root)"] = "run siteproof as another user, or make the account"
+    return lacks
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _account_of_package() -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        return None
+
+
+@functools.cache
+def account() -> pwd.struct_passwd | None:
+    """As whom programs run; None for ourselves. Raises `DriverError` when there is nobody."""
+    if not _is_root():
+        return None
+    found = _account_of_package()
+    if found is None:
+        raise DriverError(
+            "postgres", f"root, as whom PostgreSQL does not run, and no account {ACCOUNT}", "an account without privileges",
+            "run siteproof as another user, or install the package, which makes the account",
+        )  # fmt: skip
+    return found
+
+
+def hand_over(path: Path) -> Path:
+    """Give a file or folder to the account that programs run as."""
+    if (whose := account()) is not None:
+        os.chown(path, whose.pw_uid, whose.pw_gid)
+    return path
+
+
+def _path_of(program: str) -> str:
+    folder = programs()
+    own = None if folder is None else folder / program
+    return str(own) if own is not None and own.is_file() else program
+
+
+def run(program: str, *arguments: str | Path, cwd: Path) -> str:
+    """Run a program to its end; what it wrote. Raises `ToolFailed` with its own words."""
+    whose = account()
+    name, group = (None, None) if whose is None else (whose.pw_uid, whose.pw_gid)
+    done = subprocess.run(
+        [_path_of(program), *map(str, arguments)], cwd=cwd, user=name, group=group, extra_groups=None if whose is None else [],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS,
+        env={**os.environ, "LC_ALL": "C", "PGAPPNAME": program}, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise ToolFailed(f"{program} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
+    return done.stdout
+
+
+def spawn(program: str, arguments: Sequence[str | Path], *, cwd: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a server. Where `setpriv` of util-linux is there, a tester that is killed leaves none behind."""
+    whose, command = account(), [_path_of(program), *map(str, arguments)]
+    setpriv = shutil.which("setpriv")
+    if setpriv is not None:
+        becomes = [] if whose is None else ["--reuid", str(whose.pw_uid), "--regid", str(whose.pw_gid), "--clear-groups"]
+        return subprocess.Popen(
+            [setpriv, *becomes, "--pdeathsig", "KILL", *command], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env={**os.environ, "LC_ALL": "C"},
+        )  # fmt: skip
+    name, group = (None, None) if whose is None else (whose.pw_uid, whose.pw_gid)
+    return subprocess.Popen(
+        command, cwd=cwd, user=name, group=group, extra_groups=None if whose is None else [], stdin=subprocess.DEVNULL,
+        stdout=log, stderr=log, env={**os.environ, "LC_ALL": "C"},
+    )  # fmt: skip
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """A copy of a data folder whose server does not run. The files belong to the account, as they have to."""
+    run("cp", "-R", "-p", source, target, cwd=target.parent)
+    for left in ("postmaster.pid", "postmaster.opts"):
+        (target / left).unlink(missing_ok=True)
+
+
+def folder_for(purpose: str) -> Path:
+    """A new temporary folder that nobody else can enter: in memory where there is room, unless TMPDIR says where."""
+    memory = Path("/dev/shm")
+    roomy = "TMPDIR" not in os.environ and memory.is_dir() and os.access(memory, os.W_OK)
+    roomy = roomy and shutil.disk_usage(memory).free > _ROOM
+    folder = Path(tempfile.mkdtemp(prefix=f"siteproof-postgres-{purpose}", dir=memory if roomy else None))
+    hand_over(folder)
+    if len(str(folder)) > 80:
+        folder.rmdir()
+        raise DriverError(
+            "postgres", f"the temporary folder {folder.parent}", "one with a shorter name, for the sockets in it", "set TMPDIR"
+        )
+    try:
+        run("test", "-w", folder, cwd=Path("/"))
+    except ToolFailed:
+        folder.rmdir()
+        raise DriverError(
+            "postgres", f"the temporary folder {folder.parent}, which the account {ACCOUNT} cannot enter", "one that it can",
+            "set TMPDIR",
+        ) from None  # fmt: skip
+    return folder
+
+
+class _Template:
+    """The cluster that `initdb` made, in a folder of its own until the process ends."""
+
+    def __init__(self) -> None:
+        self.folder = folder_for("t")
+        self._end = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.data = self.folder / "data"
+        run("initdb", "-D", self.data, "-U", ACCOUNT, "-A", "trust", "--wal-segsize=1", "--no-sync", "--no-instructions",
+            "-E", "UTF8", "--locale=C", cwd=self.folder)  # fmt: skip
+
+
+@functools.cache
+def template() -> _Template:
+    """The template of this process."""
+    return _Template()
