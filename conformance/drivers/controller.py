@@ -63,8 +63,8 @@ class Lab(Generic[SiteT]):
 
 @dataclass
 class Side(Generic[SiteT]):
-    """A machine at a site. `position` counts the writes of its branch that its disks hold; `boots`: its guest runs as soon as there
-    is power; `cache`: what the guest has issued and not written out."""
+    """A machine at a site. `position` counts the writes of its branch that its disks hold; `boots`: its guest runs as soon as
+    there is power; `cache`: what the guest has issued and not written out."""
 
     site: SiteT
     position: int = 0

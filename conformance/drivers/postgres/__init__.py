@@ -5,10 +5,10 @@ The WAL is the change log, `pg_basebackup` the initial copy, named restore point
 `docs/postgres.md`.
 
 Rules
-1. Each case has clusters and a temporary folder of its own; `stop` ends and removes them, also after an error, and so does the end
-   of the process. Nothing but Unix sockets is opened.
-2. The system moves only when it is asked to: `step` is one step of the controller, with all that PostgreSQL does for it. Between two
-   steps no WAL goes from one side to the other.
+1. Each case has clusters and a temporary folder of its own; `stop` ends and removes them, also after an error, and so does the
+   end of the process. Nothing but Unix sockets is opened.
+2. The system moves only when it is asked to: `step` is one step of the controller, with all that PostgreSQL does for it. Between
+   two steps no WAL goes from one side to the other.
 3. What is started to be looked at (a restored point, the disks of a side without power) ends as soon as the tester goes on.
 """
 

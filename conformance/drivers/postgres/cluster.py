@@ -108,15 +108,15 @@ class Cluster:
     def up(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def start(self) -> None:
-        """Start the server, and wait until it takes connections. Raises `NotReady`."""
+    def start(self, give_up: Callable[[], bool] = lambda: False) -> None:
+        """Start the server, and wait until it takes connections, or until there is a reason to give up. Raises `NotReady`."""
         self._disconnect()
         (self.path / "postmaster.pid").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = spawn(
                 "postgres", ["-D", self.path, "-p", str(self.port), "-k", self.sockets], cwd=self.sockets, log=log
             )
-        self.wait(self._ready, "it takes no connections")
+        self.wait(lambda: self._ready() or give_up(), "it takes no connections")
 
     def _ready(self) -> bool:
         try:
@@ -180,7 +180,7 @@ class Cluster:
         try:
             if self._connection is None:
                 self._connection = psycopg.connect(f"{self.address} dbname=template1 connect_timeout=10", autocommit=True)
-            cursor = self._connection.execute(query, tuple(parameters) or None)  # type: ignore[arg-type]
+            cursor = self._connection.execute(query, tuple(parameters) or None)
             return cursor.fetchall() if cursor.description is not None else []
         except psycopg.OperationalError as error:
             if self._connection is None or self._connection.closed or self._connection.broken:
@@ -265,15 +265,12 @@ class Cluster:
         self.wait(self.takes_writes, "it is not promoted")
 
     def shut_down_at(self) -> int | None:
-        """Where the shutdown checkpoint of a stopped primary begins, as its control file says; None when it did not end orderly."""
-        told = dict(
-            (part.strip() for part in line.split(":", 1))
-            for line in run("pg_controldata", "-D", self.path, cwd=self.sockets).splitlines()
-            if ":" in line
-        )
-        if told.get("Database cluster state") != "shut down":
+        """Where the shutdown checkpoint of a stopped primary begins, as its control file says; None when it was not orderly."""
+        told = [line.partition(":") for line in run("pg_controldata", "-D", self.path, cwd=self.sockets).splitlines()]
+        values = {name: value.strip() for name, _, value in told}
+        if values["Database cluster state"] != "shut down":
             return None
-        high, low = told["Latest checkpoint location"].split("/")
+        high, low = values["Latest checkpoint location"].split("/")
         return (int(high, 16) << 32) + int(low, 16)
 
     def segments(self) -> list[Path]:

@@ -3,8 +3,8 @@
 Rules
 1. The guest runs where a cluster takes writes. To stop it is an orderly shutdown; to fence it makes a standby of it that follows
    nobody: it can be read, and PostgreSQL refuses every write.
-2. Nothing is believed that PostgreSQL can be asked for: how many writes a cluster holds, up to where a standby has received, whether
-   a stopped primary ended in order and where, whether the WAL that a standby needs is still there.
+2. Nothing is believed that PostgreSQL can be asked for: how many writes a cluster holds, up to where a standby has received,
+   whether a stopped primary ended in order and where, whether the WAL that a standby needs is still there.
 3. A planned failover promotes the standby only when it holds the shutdown checkpoint of the source. The source then follows it
    without a rewind, since it has nothing that the other lacks.
 4. After anything else the former source has a timeline of its own: it is rewound, or copied anew where that is impossible.
@@ -13,15 +13,22 @@ Rules
 
 from __future__ import annotations
 
-import time
-
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from siteproof.conformance.drivers.controller import Controller, Lab, Side
 from siteproof.conformance.drivers.postgres.cluster import Cluster, Gone, NotReady
 from siteproof.conformance.drivers.postgres.programs import copy_folder
 from siteproof.conformance.drivers.postgres.shipping import (
-    Refusals, Replica, arrived, base_backup, damage, log_whole, new_base, rewind, ship, valve,
+    Refusals,
+    Replica,
+    arrived,
+    base_backup,
+    damage,
+    log_whole,
+    new_base,
+    rewind,
+    ship,
+    valve,
 )  # fmt: skip
 from siteproof.conformance.drivers.postgres.site import Point, Site, Store
 
@@ -30,8 +37,8 @@ __all__ = ["Disks", "Machine"]
 
 @dataclass
 class Disks(Side[Site]):
-    """A machine's cluster at a site. `replica` is what is known of it as a standby, `damaged`: its log will be found to be damaged
-    when power returns."""
+    """A machine's cluster at a site. `replica` is what is known of it as a standby; `store` is what points are restored from;
+    `damaged`: its log will be found to be damaged when power returns."""
 
     cluster: Cluster | None = None
     replica: Replica | None = None
@@ -201,7 +208,7 @@ class Machine(Controller[Disks, Point]):
         """The restore point that was received last becomes a recovery point: the WAL up to it is archived."""
         target, standby = self.target, self.standby()
         assert target.store is not None
-        target.store.take_in(standby.cluster)
+        target.store.take_in(standby.cluster, standby.held)
         self.points.append(Point(standby.mark, target.position, standby.timeline))
 
     # ---------------------------------------------------------------------------------------------------------------- failover

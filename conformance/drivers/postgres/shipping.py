@@ -1,8 +1,8 @@
 """What goes from the active to the passive side: WAL by streaming replication, base backups, and what `pg_rewind` copies.
 
 Rules
-1. WAL flows while the *valve* is open: for as long as a standby has been told from whom it receives. Between two shipments there is
-   no WAL receiver, so that the tester decides when data are shipped, and a lag is real.
+1. WAL flows while the *valve* is open: for as long as a standby has been told from whom it receives. Between two shipments there
+   is no WAL receiver, so that the tester decides when data are shipped, and a lag is real.
 2. A shipment begins with a named restore point at the source, and has landed when the standby has received *and* replayed all up
    to it. Both are asked of the standby.
 3. A standby that PostgreSQL will not let follow says why in its log; then nothing has landed, and nothing is pretended.
@@ -14,18 +14,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import attrs
 
 from siteproof.conformance.drivers.postgres.cluster import Cluster, NotReady
 from siteproof.conformance.drivers.postgres.programs import ToolFailed, copy_folder, run
-from siteproof.conformance.drivers.postgres.site import Site, Store
+from siteproof.conformance.drivers.postgres.site import SEGMENT, Site, Store, number
 
 __all__ = ["Replica", "base_backup", "damage", "log_whole", "rewind", "ship", "valve"]
 
 SECONDS = 20.0
-_SEGMENT = 1 << 20
 _REFUSALS = (
     "has already been removed",
     "forked off from current database system timeline",
@@ -79,6 +77,8 @@ class Refusals:
         self.since = self.log.stat().st_size if self.log.exists() else 0
 
     def told(self) -> bool:
+        if not self.log.exists():
+            return False
         with self.log.open(errors="replace") as log:
             log.seek(self.since)
             text = log.read()
@@ -104,7 +104,10 @@ def base_backup(source: Cluster, site: Site) -> Replica:
     host, port, user, *_ = (word.partition("=")[2] for word in source.address.split())
     run("pg_basebackup", "-h", host, "-p", port, "-U", user, "-D", store.base, "-c", "fast", "--no-sync", cwd=site.folder)
     copy_folder(store.base, cluster.path)
-    return started(source, cluster, site, store)
+    replica = started(source, cluster, site, store)
+    if replica is None:
+        raise NotReady(f"a new base backup cannot follow: {cluster.last_words()}")
+    return replica
 
 
 def rewind(source: Cluster, cluster: Cluster, site: Site) -> Replica | None:
@@ -115,16 +118,22 @@ def rewind(source: Cluster, cluster: Cluster, site: Site) -> Replica | None:
     source.sql("CHECKPOINT")
     cluster.stop()
     try:
-        run("pg_rewind", "-D", cluster.path, "--source-server", f"{source.address} dbname=template1", "--no-sync", cwd=site.folder)
+        server = f"{source.address} dbname=template1"
+        run("pg_rewind", "-D", cluster.path, "--source-server", server, "--no-sync", cwd=site.folder)
     except ToolFailed:
         return None
     return started(source, cluster, site, None)
 
 
-def started(source: Cluster, cluster: Cluster, site: Site, store: Store | None) -> Replica:
-    """Start a copy as a standby. It has to receive to become consistent."""
+def started(source: Cluster, cluster: Cluster, site: Site, store: Store | None) -> Replica | None:
+    """Start a copy as a standby. It has to receive to become consistent; None when the source has not got what it needs."""
+    refused = Refusals(cluster)
     cluster.become("standby", {"primary_conninfo": source.address})
-    cluster.start()
+    cluster.start(refused.told)
+    if refused.told():
+        cluster.kill()
+        site.services.discard(cluster)
+        return None
     cluster.follow(None)
     site.serve(cluster)
     return Replica(cluster, store, cluster.count(), cluster.held())
@@ -140,13 +149,8 @@ def new_base(replica: Replica, site: Site) -> None:
 
 def log_whole(source: Cluster, held: int) -> bool:
     """Whether the source still has the WAL that follows what a standby holds."""
-    numbers = [_number(one) for one in source.segments()]
-    return bool(numbers) and (held // _SEGMENT in numbers or held // _SEGMENT > max(numbers))
-
-
-def _number(segment: Path) -> int:
-    """Which megabyte of the WAL a segment holds."""
-    return (int(segment.name[8:16], 16) << 12) + int(segment.name[16:], 16)
+    numbers = [number(one) for one in source.segments()]
+    return bool(numbers) and (held // SEGMENT in numbers or held // SEGMENT > max(numbers))
 
 
 def damage(source: Cluster) -> None:

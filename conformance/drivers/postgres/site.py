@@ -1,8 +1,8 @@
 """One site: the clusters that are there, power for all of them at once, and the recovery points that can be restored there.
 
 Rules
-1. When power returns, servers come up by themselves that are services of the site: standbys, and what was fenced. A guest, and the
-   copy of a test failover, are started by whoever decides that they run.
+1. When power returns, servers come up by themselves that are services of the site: standbys, and what was fenced. A guest, and
+   the copy of a test failover, are started by whoever decides that they run.
 2. A recovery point is a named restore point in the WAL. To restore one takes a base, which is a copy of a standby's data folder
    made before the point, and an archive with the WAL from there; both are of their own, whatever becomes of the standby.
 3. A restored point is always a new cluster, by PostgreSQL's recovery to that name on the timeline that it was made on.
@@ -19,9 +19,11 @@ import attrs
 from siteproof.conformance.drivers.postgres.cluster import Cluster, empty_cluster
 from siteproof.conformance.drivers.postgres.programs import copy_folder, hand_over
 
-__all__ = ["Point", "Site", "Store"]
+__all__ = ["SEGMENT", "Point", "Site", "Store", "number"]
 
 _PORTS = itertools.count(1)
+SEGMENT = 1 << 20
+"""Bytes of a WAL segment."""
 
 
 @attrs.frozen
@@ -33,23 +35,32 @@ class Point:
     timeline: int
 
 
+def number(segment: Path) -> int:
+    """Which megabyte of the WAL a segment holds, on whatever timeline."""
+    return (int(segment.name[8:16], 16) << 12) + int(segment.name[16:], 16)
+
+
 @attrs.define(eq=False)
 class Store:
     """What points are restored from."""
 
     base: Path
     archive: Path
+    upto: int = 0
 
-    def take_in(self, standby: Cluster) -> None:
-        """Archive the WAL that a standby holds: what is not here yet, and the newest segment again, which has grown since."""
-        have = sorted(one.name for one in self.archive.iterdir() if len(one.name) == 24)
-        newest = have[-1] if have else ""
-        there = [one for one in standby.segments() if one.name >= newest]
+    def take_in(self, standby: Cluster, held: int) -> None:
+        """Archive the WAL that a standby has received: what is not here yet, and the newest segment again, which has grown since.
+
+        How far that goes is told by position and never by name: a data folder also has segments of the future, which are old ones
+        renamed to be used again."""
+        last = held // SEGMENT
+        there = [one for one in standby.segments() if self.upto <= number(one) <= last]
         histories = [one for one in (standby.path / "pg_wal").glob("*.history") if not (self.archive / one.name).exists()]
         for one in (*histories, *there):
             part = self.archive / f"{one.name}.part"
             shutil.copyfile(one, part)
             part.rename(self.archive / one.name)
+        self.upto = last
 
     def restored(self, point: Point, to: Cluster, then: str) -> Cluster:
         """Make `to` a cluster that, when it is started, recovers to the point and then does `pause` or `promote`."""
