@@ -24,11 +24,11 @@ from siteproof.conformance.content import Base
 from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observation, Rejected
 from siteproof.conformance.drivers.controller import FLOW, Lab
 from siteproof.conformance.drivers.postgres.machine import Machine
-from siteproof.conformance.drivers.postgres.programs import PACKAGE, folder_for, missing_parts, programs
+from siteproof.conformance.drivers.postgres.programs import PACKAGE, folder_for, missing_parts, program_folder
 from siteproof.conformance.drivers.postgres.site import Site
 from siteproof.conformance.errors import DriverError
 
-__all__ = ["FLOW", "PACKAGE", "PostgresDriver", "missing_parts", "programs"]
+__all__ = ["FLOW", "PACKAGE", "PostgresDriver", "missing_parts", "program_folder"]
 
 
 class PostgresDriver:
@@ -125,5 +125,5 @@ class PostgresDriver:
 
 def _end(sites: Iterable[Site], folder: Path) -> None:
     for site in sites:
-        site.power_off()
+        site.end()
     shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ Rules
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -163,8 +164,17 @@ class Cluster:
                 _wait_gone(child)
         self.process = None
 
+    def dismiss(self) -> None:
+        """The server is no longer needed: it ends its children itself, and nothing is kept."""
+        if self.process is not None and self.up:
+            self.process.send_signal(signal.SIGQUIT)
+
     def destroy(self) -> None:
         """The cluster and its files are no longer needed."""
+        self.dismiss()
+        if self.process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(5)
         self.kill()
         shutil.rmtree(self.path, ignore_errors=True)
         self.log.unlink(missing_ok=True)
@@ -292,6 +302,7 @@ def empty_cluster(path: Path, sockets: Path, port: int) -> Cluster:
             first.stop()
         finally:
             first.kill()
+        run("pg_resetwal", "-D", made.data, cwd=made.folder)  # one segment of WAL is less to copy than all that led here
         (made.folder / "ready").touch()
     copy_folder(made.data, path)
     return Cluster(path, sockets, port)

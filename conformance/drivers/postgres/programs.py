@@ -20,13 +20,13 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from siteproof.conformance.errors import DriverError
 
 __all__ = [
-    "ACCOUNT", "PACKAGE", "ToolFailed", "account", "copy_folder", "folder_for", "hand_over", "missing_parts", "programs", "run",
-    "spawn",
+    "ACCOUNT", "PACKAGE", "ToolFailed", "account", "copy_folder", "folder_for", "hand_over", "missing_parts", "program_folder",
+    "run", "spawn",
 ]  # fmt: skip
 
 PACKAGE = "postgresql"
@@ -43,7 +43,7 @@ class ToolFailed(RuntimeError):
 
 
 @functools.cache
-def programs() -> Path | None:
+def program_folder() -> Path | None:
     """The folder with all of the programs; None when there is none."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: _number(one.parent.name), reverse=True)
     on_path = shutil.which("postgres")
@@ -63,7 +63,7 @@ def _number(version: str) -> float:
 def missing_parts() -> dict[str, str]:
     """What this driver lacks here, and how each is had; empty when it can run."""
     lacks = {}
-    if programs() is None:
+    if program_folder() is None:
         lacks["the programs of PostgreSQL"] = f"apt-get install {PACKAGE}"
     if importlib.util.find_spec("psycopg") is None:
         lacks["psycopg"] = "pip install 'siteproof[postgres]'"
@@ -105,19 +105,27 @@ def hand_over(path: Path) -> Path:
 
 
 def _path_of(program: str) -> str:
-    folder = programs()
+    folder = program_folder()
     own = None if folder is None else folder / program
     return str(own) if own is not None and own.is_file() else program
 
 
+def _as_account(command: list[str], *guards: str) -> tuple[list[str], dict[str, Any]]:
+    """A command as it is run by the account, and what `subprocess` has to know for it. With `setpriv` of util-linux it need not
+    fork all of this process, and the guards can be had."""
+    whose, setpriv = account(), shutil.which("setpriv")
+    if setpriv is not None:
+        becomes = [] if whose is None else ["--reuid", str(whose.pw_uid), "--regid", str(whose.pw_gid), "--clear-groups"]
+        return [setpriv, *becomes, *guards, *command] if becomes or guards else command, {}
+    return command, {} if whose is None else {"user": whose.pw_uid, "group": whose.pw_gid, "extra_groups": []}
+
+
 def run(program: str, *arguments: str | Path, cwd: Path) -> str:
     """Run a program to its end; what it wrote. Raises `ToolFailed` with its own words."""
-    whose = account()
-    name, group = (None, None) if whose is None else (whose.pw_uid, whose.pw_gid)
+    command, options = _as_account([_path_of(program), *map(str, arguments)])
     done = subprocess.run(
-        [_path_of(program), *map(str, arguments)], cwd=cwd, user=name, group=group, extra_groups=None if whose is None else [],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS,
-        env={**os.environ, "LC_ALL": "C", "PGAPPNAME": program}, check=False,
+        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS,
+        env={**os.environ, "LC_ALL": "C"}, check=False, **options,
     )  # fmt: skip
     if done.returncode:
         raise ToolFailed(f"{program} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
@@ -125,25 +133,16 @@ def run(program: str, *arguments: str | Path, cwd: Path) -> str:
 
 
 def spawn(program: str, arguments: Sequence[str | Path], *, cwd: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a server. Where `setpriv` of util-linux is there, a tester that is killed leaves none behind."""
-    whose, command = account(), [_path_of(program), *map(str, arguments)]
-    setpriv = shutil.which("setpriv")
-    if setpriv is not None:
-        becomes = [] if whose is None else ["--reuid", str(whose.pw_uid), "--regid", str(whose.pw_gid), "--clear-groups"]
-        return subprocess.Popen(
-            [setpriv, *becomes, "--pdeathsig", "KILL", *command], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={**os.environ, "LC_ALL": "C"},
-        )  # fmt: skip
-    name, group = (None, None) if whose is None else (whose.pw_uid, whose.pw_gid)
+    """Start a server. A tester that is killed leaves none behind, where `setpriv` is there."""
+    command, options = _as_account([_path_of(program), *map(str, arguments)], "--pdeathsig", "KILL")
     return subprocess.Popen(
-        command, cwd=cwd, user=name, group=group, extra_groups=None if whose is None else [], stdin=subprocess.DEVNULL,
-        stdout=log, stderr=log, env={**os.environ, "LC_ALL": "C"},
-    )  # fmt: skip
+        command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "LC_ALL": "C"}, **options
+    )
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """A copy of a data folder whose server does not run. The files belong to the account, as they have to."""
-    run("cp", "-R", "-p", source, target, cwd=target.parent)
+    """A copy of a data folder whose server does not run. Its files belong to whom they belonged."""
+    subprocess.run(["cp", "-R", "-p", source, target], check=True, capture_output=True, timeout=SECONDS)
     for left in ("postmaster.pid", "postmaster.opts"):
         (target / left).unlink(missing_ok=True)
 

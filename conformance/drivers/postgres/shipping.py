@@ -26,7 +26,7 @@ __all__ = ["Replica", "base_backup", "damage", "log_whole", "rewind", "ship", "v
 SECONDS = 20.0
 _REFUSALS = (
     "has already been removed",
-    "forked off from current database system timeline",
+    "before current recovery point",
     "is not in this server's history",
     "database system identifier differs",
     "is ahead of the WAL flush position",

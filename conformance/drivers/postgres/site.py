@@ -127,6 +127,14 @@ class Site:
             cluster.kill()
         self.up = False
 
+    def end(self) -> None:
+        """Everything here is over, and the servers are gone when this returns."""
+        for cluster in self.clusters:
+            cluster.dismiss()
+        for cluster in self.clusters:
+            cluster.destroy()
+        self.clusters, self.services, self.up = [], set(), False
+
     def power_on(self) -> None:
         self.up = True
         for cluster in self.clusters:
