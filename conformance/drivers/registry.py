@@ -114,8 +114,8 @@ def driver_factory(name: str) -> Callable[[], Driver]:
 
         return http_factory(name)
     if ":" not in name:
-        put_in = (f"bundled{sort}{id}" for sort, known in _put_in().items() for id in known)
-        names = ("bundled", "model", "postgres", "qemu", *put_in)
+        of_bundled = (f"bundled{sort}{id}" for sort, known in _put_in().items() for id in known)
+        names = ("bundled", "model", "postgres", "qemu", *of_bundled)
         raise UsageError(
             f"the driver {name}",
             "bundled, bundled+BUG, bundled~VARIANT, model, postgres, qemu, module:Class, stdio:COMMAND, or an http:// address",

@@ -271,6 +271,12 @@ def test_nothing_is_received_while_the_valve_is_shut(pair: tuple[Cluster, Replic
     assert replica.cluster.count() == replica.position == 2
 
 
+def recover(cluster: Cluster) -> None:
+    """Start it, and wait until it has reached its target; it takes readers before."""
+    cluster.start()
+    cluster.wait(cluster.takes_writes, "it is not promoted")
+
+
 def test_a_point_is_restored_to_its_prefix_whatever_came_after(pair: tuple[Cluster, Replica], sites: tuple[Site, Site]) -> None:
     source, replica = pair
     source.put(0, 2, block("b"))
@@ -279,13 +285,11 @@ def test_a_point_is_restored_to_its_prefix_whatever_came_after(pair: tuple[Clust
     replica.store.take_in(replica.cluster, replica.held)
     for name, holds in (("rp-1", 1), ("rp-2", 2)):
         restored = replica.store.restored(Point(name, holds, 1), sites[1].new("restored"), "promote")
-        restored.start()
-        restored.wait(restored.takes_writes, "it is not promoted")
+        recover(restored)
         assert (restored.count(), restored.timeline()) == (holds, 2)
     unknown = replica.store.restored(Point("rp-3", 3, 1), sites[1].new("restored"), "promote")
     with pytest.raises(NotReady, match="recovery ended before configured recovery target was reached"):
-        unknown.start()  # it takes readers before it finds that out
-        unknown.wait(unknown.takes_writes, "it is not promoted")
+        recover(unknown)
 
 
 def test_a_former_source_with_more_than_its_successor_is_refused_until_it_is_rewound(

@@ -123,7 +123,7 @@ def _as_account(command: list[str], *guards: str) -> tuple[list[str], dict[str, 
 def run(program: str, *arguments: str | Path, cwd: Path) -> str:
     """Run a program to its end; what it wrote. Raises `ToolFailed` with its own words."""
     command, options = _as_account([_path_of(program), *map(str, arguments)])
-    done = subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS,
         env={**os.environ, "LC_ALL": "C"}, check=False, **options,
     )  # fmt: skip
