@@ -360,7 +360,7 @@ def test_a_tester_that_is_killed_leaves_no_server_behind() -> None:
 
 def test_what_is_missing_is_told_with_what_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "program_folder", lambda: None)
-    with pytest.raises(DriverError, match=r"no the programs of PostgreSQL.*apt-get install postgresql"):
+    with pytest.raises(DriverError, match=r"no programs of PostgreSQL.*apt-get install postgresql"):
         PostgresDriver().handshake()
 
 

@@ -118,8 +118,12 @@ class Machine(Controller[Disks, Point]):
 
     def give_up(self) -> None:
         for one in (self.fresh, self.staged):
-            if one is not None and one.cluster is not self.target.cluster:
+            if one is None:
+                continue
+            if one.cluster is not self.target.cluster:
                 self.target.site.drop(one.cluster)
+            if one.store is not None:
+                one.store.drop()
         self.fresh = self.staged = None
 
     def make_copy(self) -> bool:
@@ -143,7 +147,8 @@ class Machine(Controller[Disks, Point]):
         one = self.fresh
         if not log_whole(source, one.held) or not self.complete(one):
             self.give_up()
-            self.log_leads_back, self.target.replica = False, None
+            if not whole:  # the former source's own disks are of no use, then
+                self.log_leads_back, self.target.replica = False, None
             return None
         self.fresh = None
         return one
@@ -175,8 +180,7 @@ class Machine(Controller[Disks, Point]):
         for store in {id(one): one for one in (self.source.store, target.store) if one is not None}.values():
             store.drop()
         target.cluster, target.replica, target.position = landed.cluster, landed, landed.position
-        self.source.store, target.store, landed_store = None, landed.store, landed.store
-        assert landed_store is not None
+        self.source.store, target.store = None, landed.store
         self.points, self.log_leads_back = [], False
         self.cut()
 

@@ -64,11 +64,11 @@ def missing_parts() -> dict[str, str]:
     """What this driver lacks here, and how each is had; empty when it can run."""
     lacks = {}
     if program_folder() is None:
-        lacks["the programs of PostgreSQL"] = f"apt-get install {PACKAGE}"
+        lacks["programs of PostgreSQL"] = f"apt-get install {PACKAGE}"
     if importlib.util.find_spec("psycopg") is None:
         lacks["psycopg"] = "pip install 'siteproof[postgres]'"
     if _is_root() and _account_of_package() is None:
-        lacks[f"an account {ACCOUNT} (PostgreSQL does not run as root)"] = "run siteproof as another user, or make the account"
+        lacks[f"account {ACCOUNT} (PostgreSQL does not run as root)"] = "run siteproof as another user, or make the account"
     return lacks
 
 
