@@ -242,12 +242,16 @@ class Cluster:
     # --------------------------------------------------------------------------------------------------------------- replication
 
     def follow(self, source: Cluster | None) -> None:
-        """A standby that runs begins to receive from a source, or receives no more (None)."""
+        """A standby that runs begins to receive from a source, or receives no more (None).
+
+        A WAL receiver whose source has ended the timeline that it asked for stays, without a connection, and `waiting`, as long as
+        the standby is told of no other."""
         self._configure({} if source is None else {"primary_conninfo": source.address})
         if self.process is not None and self.up:
             self.process.send_signal(signal.SIGHUP)
             if source is None:
-                self.wait(lambda: not self.sql("SELECT 1 FROM pg_stat_wal_receiver"), "its WAL receiver does not end")
+                still = "SELECT 1 FROM pg_stat_wal_receiver WHERE status <> 'waiting'"
+                self.wait(lambda: not self.sql(still), "its WAL receiver does not end")
 
     def held(self) -> int:
         """Up to where a standby holds, and has replayed, the WAL."""
