@@ -43,7 +43,7 @@ max_worker_processes = 1
 wal_log_hints = on
 wal_keep_size = 512MB
 min_wal_size = 2MB
-wal_retrieve_retry_interval = 5ms
+wal_retrieve_retry_interval = 200ms
 autovacuum = off
 jit = off
 dynamic_shared_memory_type = mmap
@@ -244,8 +244,8 @@ class Cluster:
     def follow(self, source: Cluster | None) -> None:
         """A standby that runs begins to receive from a source, or receives no more (None).
 
-        A WAL receiver whose source has ended the timeline that it asked for stays, without a connection, and `waiting`, as long as
-        the standby is told of no other."""
+        A WAL receiver whose source has ended the timeline that it asked for stays, without a connection and `waiting`, for as
+        long as the standby is told of no other."""
         self._configure({} if source is None else {"primary_conninfo": source.address})
         if self.process is not None and self.up:
             self.process.send_signal(signal.SIGHUP)
