@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,11 +202,20 @@ def test_a_returning_primary_that_is_not_fenced_is_accused(monkeypatch: pytest.M
 
 def test_a_reversal_without_a_rewind_that_is_not_looked_at_is_accused(monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL refuses to let the former source follow; the controller does not look whether anything arrives."""
-    monkeypatch.setattr(machine, "rewind", lambda _source, cluster, _site: Replica(cluster, None, cluster.count(), 1 << 60))
-    monkeypatch.setattr(shipping, "arrived", lambda *_: True)
-    found = play(*DISASTER, Heal("link"), Settle(), *COMMIT_AND_REVERSE).divergence
+    believed: list[Cluster] = []
+
+    def no_rewind(_source: Cluster, cluster: Cluster, _site: Site) -> Replica:
+        believed.append(cluster)
+        return Replica(cluster, None, cluster.count(), 1 << 60)
+
+    monkeypatch.setattr(machine, "rewind", no_rewind)
+    monkeypatch.setattr(shipping, "arrived", lambda standby, *rest: standby in believed or arrived(standby, *rest))
+    session = play(*DISASTER, Heal("link"), Settle(), *COMMIT_AND_REVERSE)
+    found = session.divergence
     assert found is not None
     assert (found.promise, found.field[:16]) == ("P4", "content of point")
+    assert believed
+    assert session.last["m0"].direction == "reverse"
 
 
 def test_commits_that_are_acknowledged_before_they_are_written_are_accused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,18 +354,29 @@ def test_a_tester_that_is_killed_leaves_no_server_behind() -> None:
         "import sys; from siteproof.conformance.drivers.postgres import PostgresDriver as D, FLOW\n"
         "from siteproof.conformance.case import Scenario; from siteproof.conformance.content import Base\n"
         "d = D(); d.start(Scenario(FLOW), 0, Base(4)); c = d.lab.sites['primary'].clusters[0]\n"
-        "print(c.process.pid, c.sockets, flush=True); sys.stdin.read()"
+        "from siteproof.conformance.drivers.postgres.programs import template\n"
+        "print(c.process.pid, c.sockets, template().folder, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as tester:
         assert tester.stdout is not None
-        pid, folder = tester.stdout.readline().split()
+        pid, *folders = tester.stdout.readline().split()
         os.kill(tester.pid, signal.SIGKILL)
         tester.wait(10)
     deadline = time.monotonic() + 10
     while Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    subprocess.run(["rm", "-rf", folder], check=True)
+    subprocess.run(["rm", "-rf", *folders], check=True)
+
+
+def test_a_temporary_folder_that_will_not_do_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 80)
+    deep.mkdir()
+    monkeypatch.setenv("TMPDIR", str(deep))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(DriverError, match=r"one with a shorter name, for the sockets in it.*set TMPDIR"):
+        programs.folder_for("c")
+    assert not list(deep.iterdir())
 
 
 def test_what_is_missing_is_told_with_what_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
