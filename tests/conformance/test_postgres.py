@@ -141,6 +141,17 @@ def test_wal_that_was_removed_before_it_was_sent_calls_for_a_resynchronisation()
     assert session.last["m0"].active == "recovery"
 
 
+def test_a_log_that_is_damaged_while_the_source_is_stopped_is_found_out_and_the_source_runs_again() -> None:
+    begun = (ENABLE, Settle(), *writes(1), PLAN, Steps(1), Fault("change-log"))
+    session = play(*begun, Settle(), *writes(2))
+    assert session.divergence is None
+    seen = session.last["m0"]
+    assert (seen.active, seen.resync, seen.running) == ("primary", "required", (True, False))
+    session = play(*begun, Operate("m0", "UnplannedFailover", "latest"), Settle(), *COMMIT_AND_REVERSE)
+    assert session.divergence is None
+    assert (session.last["m0"].loss, session.last["m0"].direction) == (0, "reverse")
+
+
 def test_points_of_different_ages_are_tried_used_and_changed() -> None:
     session = play(
         ENABLE, Settle(), *writes(1), Settle(), *writes(2), Steps(1), *writes(3), Fault("recovery-site"), Settle(),

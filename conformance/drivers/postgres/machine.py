@@ -375,7 +375,7 @@ class Machine(Controller[Disks, Point]):
                 site = next(side.site for side in self.sides.values() if cluster in side.site.clusters)
                 found = site.new("look")
                 copy_folder(cluster.path, found.path)
-                found.become("standby")
+                found.become(None)
             else:
                 point = next(one for one in self.points if one.id == where)
                 side = next(side for side in self.sides.values() if side.store is not None)

@@ -154,13 +154,15 @@ def log_whole(source: Cluster, held: int) -> bool:
 
 
 def damage(source: Cluster) -> None:
-    """Somebody removes WAL that has not been sent. A server that is stopped gets a new, empty log (`pg_resetwal`)."""
-    if not source.up:
-        run("pg_resetwal", "-D", source.path, cwd=source.sockets)
-        return
+    """Somebody removes WAL that has not been sent. A server that is stopped is started for that, while no guest runs on it."""
+    stopped = not source.up
+    if stopped:
+        source.start()
     for query in ("SELECT pg_logical_emit_message(true, 'siteproof', 'not sent')", "SELECT pg_switch_wal()", "CHECKPOINT"):
         source.sql(query)
     current = source.one("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
     for one in source.segments():
         if one.name[8:] < current[8:]:
             one.unlink()
+    if stopped:
+        source.stop()
