@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -368,33 +367,35 @@ def test_stop_ends_the_servers_and_leaves_no_file() -> None:
 
 
 def test_a_tester_that_is_killed_leaves_no_server_behind() -> None:
-    """Where `setpriv` is installed, which util-linux has."""
+    """Where `setpriv` is installed, which util-linux has. Its files are removed by the next one that comes."""
     script = (
         "import sys; from siteproof.conformance.drivers.postgres import PostgresDriver as D, FLOW\n"
         "from siteproof.conformance.case import Scenario; from siteproof.conformance.content import Base\n"
         "d = D(); d.start(Scenario(FLOW), 0, Base(4)); c = d.lab.sites['primary'].clusters[0]\n"
-        "from siteproof.conformance.drivers.postgres.programs import template\n"
-        "print(c.process.pid, c.sockets, template().folder, flush=True); sys.stdin.read()"
+        "print(c.process.pid, c.sockets.parent, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as tester:
         assert tester.stdout is not None
-        pid, *folders = tester.stdout.readline().split()
+        pid, home = tester.stdout.readline().split()
         os.kill(tester.pid, signal.SIGKILL)
         tester.wait(10)
     deadline = time.monotonic() + 10
     while Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    subprocess.run(["rm", "-rf", *folders], check=True)
+    assert Path(home, "t2", "data").is_dir() or Path(home, "t1", "data").is_dir()
+    mine = programs.folder_for("test")
+    programs.sweep(Path(home).parent, older_than=0)
+    assert not Path(home).exists()
+    assert mine.is_dir()
+    mine.rmdir()
 
 
-def test_a_temporary_folder_that_will_not_do_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_temporary_folder_that_will_not_do_is_told(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 80)
     deep.mkdir()
-    monkeypatch.setenv("TMPDIR", str(deep))
-    monkeypatch.setattr(tempfile, "tempdir", None)
     with pytest.raises(DriverError, match=r"one with a shorter name, for the sockets in it.*set TMPDIR"):
-        programs.folder_for("c")
+        programs.new_home(deep)
     assert not list(deep.iterdir())
 
 

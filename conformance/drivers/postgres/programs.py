@@ -6,17 +6,22 @@ Rules
 2. Programs are those of the newest version under `/usr/lib/postgresql`, which Debian keeps off the PATH; else those of the PATH.
 3. `initdb` takes a second. Its result, with the tables in it and all else taken out, is kept for as long as this process lives,
    and each case has a copy.
+4. All files of a process are in one folder, which goes when the process ends. One that was killed leaves it behind, with a lock
+   that nobody holds; the next process that comes removes it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +30,8 @@ from typing import IO, Any
 from siteproof.conformance.errors import DriverError
 
 __all__ = [
-    "ACCOUNT", "PACKAGE", "ToolFailed", "account", "copy_folder", "folder_for", "hand_over", "missing_parts", "program_folder",
-    "run", "spawn",
+    "ACCOUNT", "PACKAGE", "ToolFailed", "account", "copy_folder", "folder_for", "hand_over", "missing_parts", "new_home",
+    "program_folder", "run", "spawn", "sweep", "template",
 ]  # fmt: skip
 
 PACKAGE = "postgresql"
@@ -35,6 +40,8 @@ ACCOUNT = "postgres"
 """The account that the package makes, and the name of the superuser in each cluster."""
 _NEEDED = ("postgres", "initdb", "pg_basebackup", "pg_rewind", "pg_controldata", "pg_resetwal")
 _ROOM = 1 << 30
+_PREFIX, _LOCK = "siteproof-postgres-", "lock"
+_SERIAL = itertools.count(1)
 SECONDS = 40.0
 
 
@@ -148,34 +155,79 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def folder_for(purpose: str) -> Path:
-    """A new temporary folder that nobody else can enter: in memory where there is room, unless TMPDIR says where."""
-    memory = Path("/dev/shm")
-    roomy = "TMPDIR" not in os.environ and memory.is_dir() and os.access(memory, os.W_OK)
-    roomy = roomy and shutil.disk_usage(memory).free > _ROOM
-    folder = Path(tempfile.mkdtemp(prefix=f"siteproof-postgres-{purpose}", dir=memory if roomy else None))
-    hand_over(folder)
-    if len(str(folder)) > 80:
-        folder.rmdir()
-        raise DriverError(
-            "postgres", f"the temporary folder {folder.parent}", "one with a shorter name, for the sockets in it", "set TMPDIR"
-        )
-    try:
-        run("test", "-w", folder, cwd=Path("/"))
-    except ToolFailed:
-        folder.rmdir()
-        raise DriverError(
-            "postgres", f"the temporary folder {folder.parent}, which the account {ACCOUNT} cannot enter", "one that it can",
-            "set TMPDIR",
-        ) from None  # fmt: skip
+    """A new folder of this process that nobody else can enter, and that the programs can work in."""
+    folder = _home() / f"{purpose}{next(_SERIAL)}"
+    folder.mkdir(mode=0o700)
+    return hand_over(folder)
+
+
+@functools.cache
+def _home() -> Path:
+    """Where all folders of this process are, until it ends."""
+    sweep(_parent())
+    folder, lock = new_home(_parent())
+    weakref.finalize(template, _leave, folder, lock, os.getpid())
     return folder
 
 
+def _parent() -> Path:
+    """Temporary folders are made in memory where there is room, unless TMPDIR says where."""
+    memory = Path("/dev/shm")
+    roomy = "TMPDIR" not in os.environ and memory.is_dir() and os.access(memory, os.W_OK)
+    return memory if roomy and shutil.disk_usage(memory).free > _ROOM else Path(tempfile.gettempdir())
+
+
+def new_home(parent: Path) -> tuple[Path, int]:
+    """A temporary folder, and its lock, which the process holds as long as it lives. Raises `DriverError` where it will not do."""
+    folder = hand_over(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)))
+    try:
+        if len(str(folder)) > 80:
+            raise DriverError(
+                "postgres", f"the temporary folder {parent}", "one with a shorter name, for the sockets in it", "set TMPDIR"
+            )
+        try:
+            run("test", "-w", folder, cwd=Path("/"))
+        except ToolFailed:
+            lacks = f"the temporary folder {parent}, which the account {ACCOUNT} cannot enter"
+            raise DriverError("postgres", lacks, "one that it can", "set TMPDIR") from None
+    except DriverError:
+        folder.rmdir()
+        raise
+    lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return folder, lock
+
+
+def sweep(parent: Path, older_than: float = 60.0) -> None:
+    """Remove what processes have left that were killed: folders older than so many seconds, whose lock nobody holds."""
+    for folder in parent.glob(_PREFIX + "*"):
+        try:
+            if time.time() - folder.stat().st_mtime < older_than:
+                continue
+            lock = os.open(folder / _LOCK, os.O_RDWR)
+        except OSError:  # it is somebody else's, or has just gone
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(lock)
+
+
+def _leave(folder: Path, lock: int, whose: int) -> None:
+    """The end of the process that made it; a fork of it leaves it alone."""
+    if os.getpid() == whose:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
 class _Template:
-    """The cluster that `initdb` made, in a folder of its own until the process ends."""
+    """The cluster that `initdb` made."""
 
     def __init__(self) -> None:
         self.folder = folder_for("t")
-        self._end = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.data = self.folder / "data"
         run("initdb", "-D", self.data, "-U", ACCOUNT, "-A", "trust", "--wal-segsize=1", "--no-sync", "--no-instructions",
             "-E", "UTF8", "--locale=C", cwd=self.folder)  # fmt: skip
