@@ -178,7 +178,7 @@ def _parent() -> Path:
 
 
 def new_home(parent: Path) -> tuple[Path, int]:
-    """A temporary folder, and its lock, which the process holds as long as it lives. Raises `DriverError` where it will not do."""
+    """A temporary folder, and its lock, which the process holds while it lives. Raises `DriverError` where none will do."""
     folder = hand_over(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent)))
     try:
         if len(str(folder)) > 80:
