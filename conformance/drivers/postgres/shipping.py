@@ -113,8 +113,8 @@ def base_backup(source: Cluster, site: Site) -> Replica:
 def rewind(source: Cluster, cluster: Cluster, site: Site) -> Replica | None:
     """Turn a former source, stopped in order, into a standby of the source that runs now. None when `pg_rewind` cannot.
 
-    `pg_rewind` takes the source's timeline from its control file, where a promotion is told by the next checkpoint only. Without
-    one it finds nothing to do."""
+    `pg_rewind` takes the source's timeline from its control file, where a promotion is told by the next checkpoint only. One
+    that is asked for is done when this goes on."""
     source.sql("CHECKPOINT")
     cluster.stop()
     try:
