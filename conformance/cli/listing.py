@@ -230,6 +230,16 @@ def _programs() -> Iterable[Finding]:
         False,
         f"`siteproof run --driver qemu`, a system that others wrote (packages {' and '.join(PROGRAMS.values())})",
     )
+    from siteproof.conformance.drivers.postgres import PACKAGE, missing_parts, program_folder
+
+    lacks = missing_parts()
+    yield Finding(
+        "PostgreSQL",
+        "" if lacks else str(program_folder()),
+        False,
+        f"`siteproof run --driver postgres`, a system that others wrote (package {PACKAGE}, and siteproof[postgres])"
+        + (f"; {'; '.join(dict.fromkeys(lacks.values()))}" if lacks else ""),
+    )
 
 
 def _places() -> Iterable[Finding]:

@@ -1,4 +1,4 @@
-"""Drivers by name: `bundled`, `bundled+BUG`, `bundled~VARIANT`, `model`, `qemu`; and a user's own: `module:Class`,
+"""Drivers by name: `bundled`, `bundled+BUG`, `bundled~VARIANT`, `model`, `postgres`, `qemu`; and a user's own: `module:Class`,
 `stdio:COMMAND`, or an address. A command and an address are told from `module:Class` by how they begin."""
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def drivers() -> tuple[tuple[str, str], ...]:
         ("bundled+BUG", "the same with a seeded bug (`siteproof list bugs`)"),
         ("bundled~VARIANT", "the same doing something in another, correct way (`siteproof list variants`)"),
         ("model", "the model itself as a system: what conforms by construction"),
+        ("postgres", "two PostgreSQL clusters for each machine under a thin controller, in one flow (docs/postgres.md)"),
         ("qemu", "two qemu-storage-daemon processes under a thin controller, in one flow (docs/qemu.md)"),
         ("module:Class", "your own driver, a class with the methods of siteproof.conformance.driver.Driver"),
         ("stdio:COMMAND ARGUMENTS", "your own driver, a program that speaks the wire protocol, one JSON message a line"),
@@ -84,6 +85,10 @@ def driver_factory(name: str) -> Callable[[], Driver]:
         from siteproof.conformance.drivers.model import ModelDriver
 
         return ModelDriver
+    if name == "postgres":
+        from siteproof.conformance.drivers.postgres import PostgresDriver
+
+        return PostgresDriver
     if name == "qemu":
         from siteproof.conformance.drivers.qemu import QemuDriver
 
@@ -109,10 +114,11 @@ def driver_factory(name: str) -> Callable[[], Driver]:
 
         return http_factory(name)
     if ":" not in name:
-        names = ("bundled", "model", "qemu", *(f"bundled{sort}{id}" for sort, known in _put_in().items() for id in known))
+        of_bundled = (f"bundled{sort}{id}" for sort, known in _put_in().items() for id in known)
+        names = ("bundled", "model", "postgres", "qemu", *of_bundled)
         raise UsageError(
             f"the driver {name}",
-            "bundled, bundled+BUG, bundled~VARIANT, model, qemu, module:Class, stdio:COMMAND, or an http:// address",
+            "bundled, bundled+BUG, bundled~VARIANT, model, postgres, qemu, module:Class, stdio:COMMAND, or an http:// address",
             near(name, names) if get_close_matches(name, names) else "see siteproof list drivers",
         )
     return guarded_factory(name, load_driver_class(name))

@@ -21,15 +21,14 @@ from pathlib import Path
 from siteproof.conformance.case import SIDES, Scenario
 from siteproof.conformance.content import BLOCK, Base
 from siteproof.conformance.driver import Accepted, Answer, Capabilities, Observation, Rejected
-from siteproof.conformance.drivers.qemu.machine import Lab, Machine
+from siteproof.conformance.drivers.controller import FLOW, Lab
+from siteproof.conformance.drivers.qemu.machine import Machine
 from siteproof.conformance.drivers.qemu.nbd import PIECE, Nbd
 from siteproof.conformance.drivers.qemu.site import DAEMON, Site
 from siteproof.conformance.errors import DriverError
 
 __all__ = ["FLOW", "PROGRAMS", "QemuDriver", "missing_programs"]
 
-FLOW = "hyper-v-to-secondary-site"
-"""The flow that this fits: host to host, no gateway, planned and unplanned both ways."""
 PROGRAMS = {DAEMON: "qemu-system-common", "qemu-img": "qemu-utils"}
 """What is needed, and the Debian package that has it."""
 
@@ -43,7 +42,7 @@ class QemuDriver:
 
     def __init__(self) -> None:
         self.machines: dict[str, Machine] = {}
-        self.lab = Lab({})
+        self.lab: Lab[Site] = Lab({})
         self._end: weakref.finalize[..., QemuDriver] | None = None
 
     def handshake(self) -> Capabilities:

@@ -1,53 +1,33 @@
-"""The thin controller: one machine under replication between two QEMU daemons. QEMU has none of this; all of it is ours.
+"""One machine under replication between two QEMU daemons: what the controller asks of QEMU, and in which order.
 
 Rules
-1. What is here and not in QEMU: who is active, what a failover is and when it is final, names of recovery points, refusals and
-   their codes, counting acknowledged writes, power of the guest (it runs while its disks are exported for writing), fencing.
-2. Control state survives everything, as the interface asks of a control plane. Content and change log are QEMU's, in files.
-3. A point is cut after each shipment that has landed, and before the next one begins; so whatever a broken shipment has left
+1. The guest runs while its disks are exported for writing. To stop it, or to fence it, is to take the exports away.
+2. A point is cut after each shipment that has landed, and before the next one begins; so whatever a broken shipment has left
    on top, every failover goes on from a point.
-4. Jobs move in steps, so that a fault may strike between two of them, also between the begin and the landing of a backup.
+3. A backup under way is a job of its own: a fault may strike between its begin and its landing.
+4. Content and change log are QEMU's, in files. Who is active, and what is refused, is told by the controller that it shares with
+   other systems (`siteproof.conformance.drivers.controller`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from siteproof.conformance.content import BLOCK
-from siteproof.conformance.driver import Observation
+from siteproof.conformance.drivers.controller import Controller, Lab
+from siteproof.conformance.drivers.controller import Side as BaseSide
 from siteproof.conformance.drivers.qemu.nbd import Nbd, NbdError
-from siteproof.conformance.drivers.qemu.refusals import allowed, precheck, refusal
 from siteproof.conformance.drivers.qemu.shipping import Shipment, begin, give_up, land
 from siteproof.conformance.drivers.qemu.site import Layer, Site
 
 __all__ = ["Lab", "Machine", "Point", "Side"]
 
-KEPT_POINTS = 8
-_WHILE_FOLLOWING = (None, "PlannedFailover", "TestFailover", "TestFailoverCleanup")
-"""The jobs beside which replication goes on."""
-
 
 @dataclass
-class Lab:
-    """What the machines share: the sites, and the link between them."""
+class Side(BaseSide[Site]):
+    """A machine at a site: its disks, each the top of a chain of layers."""
 
-    sites: dict[str, Site]
-    link: bool = True
-
-    def connected(self) -> bool:
-        return self.link and all(site.up for site in self.sites.values())
-
-
-@dataclass
-class Side:
-    """A machine at a site. `position` counts the writes of its branch that its disks hold."""
-
-    site: Site
     tops: list[Layer] = field(default_factory=list)
-    position: int = 0
-    boots: bool = False
-    cache: list[tuple[int, int, bytes]] = field(default_factory=list)
 
 
 @dataclass
@@ -59,48 +39,16 @@ class Point:
     layers: list[Layer]
 
 
-class Machine:
+class Machine(Controller[Side, Point]):
     """One machine."""
 
-    def __init__(self, name: str, disks: int, lab: Lab) -> None:
-        self.name, self.disks, self.lab = name, disks, lab
-        self.sides = {side: Side(site) for side, site in lab.sites.items()}
-        self.active, self.direction, self.protection, self.failover = "primary", "forward", "none", "none"
-        self.job: str | None = None
-        self.chosen: str | None = None
-        self.half = False
-        self.resync, self.test = "none", "none"
-        self.points: list[Point] = []
-        self.serial = 0
-        self.used: str | None = None
-        self.fork = 0
-        self.contacted, self.alerted = True, False
-        self.received: int | None = None
-        self.loss: int | None = None
+    def __init__(self, name: str, disks: int, lab: Lab[Site]) -> None:
+        super().__init__(name, disks, lab, {side: Side(site) for side, site in lab.sites.items()})
         self.shipment: Shipment | None = None
         self.staged: Shipment | None = None
         self.copy: list[Layer] = []
-        self.log_leads_back = False
 
     # --------------------------------------------------------------------------------------------------- what can be reached
-
-    @property
-    def passive(self) -> str:
-        return "recovery" if self.active == "primary" else "primary"
-
-    @property
-    def source(self) -> Side:
-        return self.sides[self.active]
-
-    @property
-    def target(self) -> Side:
-        return self.sides[self.passive]
-
-    def can_ship(self) -> bool:
-        return self.lab.connected() and self.contacted
-
-    def follows(self) -> bool:
-        return self.protection == "protected" and self.failover == "none"
 
     def exports(self, what: str) -> list[str]:
         return [f"{self.name}-{disk}-{what}" for disk in range(self.disks)]
@@ -109,85 +57,23 @@ class Machine:
         """Probed: whether the guest's disks are there for it to write to."""
         return self.sides[side].site.exports() >= set(self.exports("guest"))
 
-    # -------------------------------------------------------------------------------------------------------------- requests
-
-    def request(self, operation: str, point: str | None) -> str:
-        """Take a request: empty when it is accepted and its job runs, else the code."""
-        code = refusal(self, operation) or precheck(self, operation, point)
-        if code:
-            return code
-        if operation == "EnableProtection":
-            self.protection = "initial"
-        elif operation == "RepairReplication":
-            self.resync = "comparing"
-        elif operation == "UnplannedFailover":
-            self.give_up()
-            self.resync = "required" if self.resync == "comparing" else self.resync
-        self.job, self.chosen, self.half = operation, point, False
-        return ""
-
     # ------------------------------------------------------------------------------------------------------------------ jobs
 
-    def step(self) -> bool:
-        """Do the next thing that is due; False when there is none."""
-        due = (self.contact, self.boot, self.call_for_resync, self.do_job, self.replicate, self.cut_if_new, self.prune)
-        return any(work() for work in due)
+    def fence(self, name: str) -> None:
+        self.power_off(name)
+        side = self.sides[name]
+        for top in side.tops:
+            side.site.remove_log(top)
 
-    def contact(self) -> bool:
-        """The former source is reached: it is fenced, and the loss is counted."""
-        if self.contacted or not self.lab.connected():
+    def boot_copy(self) -> bool:
+        if not self.target.site.up or self.testing():
             return False
-        former = self.target
-        self.alerted = self.alerted or self.running(self.passive)
-        self.power_off(self.passive)
-        for top in former.tops:
-            former.site.remove_log(top)
-        self.contacted, self.loss = True, former.position - self.fork
+        self.export(self.target.site, self.copy, "test")
         return True
-
-    def boot(self) -> bool:
-        """What ran when its site lost power runs again; the copy of a test failover as well."""
-        for name, side in self.sides.items():
-            if side.boots and side.site.up:
-                self.power_on(name)
-                return True
-        if self.test == "running" and self.job != "TestFailoverCleanup" and self.target.site.up and not self.testing():
-            self.export(self.target.site, self.copy, "test")
-            return True
-        return False
 
     def log_whole(self) -> bool:
         source = self.source
         return all(source.site.log_state(top) == "whole" for top in source.tops)
-
-    def call_for_resync(self) -> bool:
-        """QEMU says that a bitmap is inconsistent or gone: what the passive side lacks is not known any more."""
-        free = self.follows() and self.job in _WHILE_FOLLOWING and self.resync == "none" and self.source.site.up
-        if not free or self.log_whole():
-            return False
-        self.give_up()
-        self.resync = "required"
-        return True
-
-    def do_job(self) -> bool:
-        jobs: dict[str, tuple[bool, Callable[[], bool]]] = {
-            "EnableProtection": (self.can_ship(), self.make_copy),
-            "ReverseReplicate": (self.can_ship(), self.make_copy),
-            "RepairReplication": (self.target.site.up, self.repair),
-            "PlannedFailover": (self.lab.connected() or self.resync != "none", self.plan),
-            "UnplannedFailover": (self.target.site.up, self.fail_over),
-            "Commit": (self.source.site.up, self.commit),
-            "ChangePit": (self.source.site.up, self.change_point),
-            "TestFailover": (self.target.site.up, self.begin_test),
-            "TestFailoverCleanup": (self.target.site.up, self.end_test),
-            "DisableProtection": (True, self.end),
-        }
-        possible, work = jobs.get(self.job or "", (False, self.end))
-        return possible and work()
-
-    def done(self) -> bool:
-        self.job, self.chosen, self.half = None, None, False
-        return True
 
     def ship(self, *, full: bool) -> Shipment | None:
         """The next step of a shipment: begin one, or land the one that is under way. What has landed is returned."""
@@ -221,8 +107,7 @@ class Machine:
         if landed is None:
             self.log_leads_back = self.log_leads_back and not full
             return True
-        self.protection, self.failover = "protected", "none"
-        self.direction = "forward" if self.active == "primary" else "reverse"
+        self.protected_again()
         self.adopt(landed)
         return self.done()
 
@@ -247,10 +132,7 @@ class Machine:
         return True
 
     def replicate(self) -> bool:
-        idle = self.follows() and self.job in _WHILE_FOLLOWING and self.resync == "none"
-        if not idle:
-            return False
-        if not self.can_ship():
+        if not self.idle() or not self.can_ship():
             return False
         source, target = self.source, self.target
         if self.shipment is None and (source.position == target.position or self.points[-1].position != target.position):
@@ -260,25 +142,11 @@ class Machine:
             target.position = landed.position
         return True
 
-    def cut_if_new(self) -> bool:
-        idle = self.follows() and self.job in _WHILE_FOLLOWING and self.resync == "none" and self.target.site.up
-        if not idle or self.points[-1].position == self.target.position:
-            return False
-        self.cut()
-        return True
-
     def cut(self) -> None:
         target = self.target
         self.serial += 1
         self.points.append(Point(f"rp-{self.serial}", target.position, target.tops))
         target.tops = target.site.snapshot(target.tops)
-
-    def prune(self) -> bool:
-        spare = self.follows() and self.job is None and self.resync == "none" and self.test == "none"
-        if not spare or len(self.points) <= KEPT_POINTS:
-            return False
-        self.points.pop(0)
-        return True
 
     # -------------------------------------------------------------------------------------------------------------- failover
 
@@ -302,12 +170,6 @@ class Machine:
         target.site("transaction", actions=[target.site.add_log(top) for top in target.tops])
         self.power_on(self.active)
         return self.done()
-
-    def point(self) -> Point:
-        """The point that was chosen; with `latest` everything received is made one first."""
-        if self.chosen == "latest" and self.points[-1].position != self.target.position:
-            self.cut()
-        return next((one for one in self.points if one.id == self.chosen), self.points[-1])
 
     def fail_over(self) -> bool:
         target = self.target
@@ -339,27 +201,10 @@ class Machine:
     def on_top_of(self, site: Site, point: Point) -> list[Layer]:
         return [site.new_layer(self.name, layer) for layer in point.layers]
 
-    def commit(self) -> bool:
-        """First the points go, then the failover is final."""
-        if not self.half:
-            self.points, self.half = [], True
-            return True
-        self.failover = "committed"
-        return self.done()
-
-    def end(self) -> bool:
-        if not self.half:
-            self.give_up()
-            self.points, self.half = [], True
-            return True
-        away = self.active == "recovery"
-        self.protection, self.failover = "none", "completed" if away else "none"
-        self.direction, self.resync = self.direction if away else "forward", "none"
-        self.log_leads_back = False
+    def forget_log(self) -> None:
         if self.source.site.up:
             for top in self.source.tops:
                 self.source.site.remove_log(top)
-        return self.done()
 
     def begin_test(self) -> bool:
         site = self.target.site
@@ -412,18 +257,9 @@ class Machine:
             side.site.unexport(export)
         side.boots, side.cache = False, []
 
-    def start_machine(self, name: str) -> bool:
-        knows_better = name != self.active and self.contacted
-        if knows_better or not self.sides[name].site.up:
-            return False
-        self.power_on(name)
-        return True
-
     def power_lost(self, name: str) -> None:
-        """Called before the site's daemon is killed."""
-        side = self.sides[name]
-        side.boots, side.cache = side.boots or self.running(name), []
-        if self.shipment is not None and self.shipment.source is side.site:
+        super().power_lost(name)
+        if self.shipment is not None and self.shipment.source is self.sides[name].site:
             self.shipment.cut_off = True
 
     def damage_log(self) -> None:
@@ -433,26 +269,8 @@ class Machine:
             for top in self.source.tops:
                 self.source.site.remove_log(top)
 
-    def write(self, name: str, disk: int, block: int, data: bytes, cached: bool) -> bool:
-        if name == "test":
-            return self.test == "running" and self.put(self.target.site, disk, block, data, "test")
-        side = self.sides[name]
-        if not self.running(name):
-            return False
-        side.cache.append((disk, block, data))
-        return cached or self.flush(name)
-
-    def flush(self, name: str) -> bool:
-        """The guest writes out its cache, first in, first out."""
-        side = self.sides[name]
-        while side.cache:
-            if not self.put(side.site, *side.cache[0], "guest"):
-                return False
-            side.cache.pop(0)
-            side.position += 1
-        return True
-
-    def put(self, site: Site, disk: int, block: int, data: bytes, what: str) -> bool:
+    def put(self, name: str, disk: int, block: int, data: bytes) -> bool:
+        site, what = (self.target.site, "test") if name == "test" else (self.sides[name].site, "guest")
         try:
             with Nbd(site.nbd_path, self.exports(what)[disk]) as nbd:
                 nbd.write(block * BLOCK, data)
@@ -477,22 +295,4 @@ class Machine:
             return nbd.read(offset, length)
 
     def place_of(self, point: Point) -> Site:
-        return next(site for site in self.lab.sites.values() if point.layers[0] in site.layers)
-
-    def observe(self) -> Observation:
-        return Observation(
-            protection=self.protection,
-            active=self.active,
-            direction=self.direction,
-            failover=self.failover,
-            job=self.job,
-            allowed_operations=allowed(self),
-            points=tuple((one.id, "crash-consistent") for one in self.points),
-            failover_point=self.used if self.failover in ("planned", "unplanned") else None,
-            received=self.received,
-            loss=self.loss,
-            alerts=("StaleSideFenced",) if self.alerted else (),
-            running=(self.running("primary"), self.running("recovery")),
-            test=self.test,
-            resync=self.resync,
-        )
+        return next(side.site for side in self.sides.values() if point.layers[0] in side.site.layers)

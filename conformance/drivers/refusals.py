@@ -1,25 +1,44 @@
-"""Why the controller refuses a request: the lifecycle first, then what the request needs. All of it is ours, not QEMU's.
+"""Why the controllers of ours refuse a request: the lifecycle first, then what the request needs. None of it is QEMU's or
+PostgreSQL's.
 
 The codes and their order are those of `docs/interface.md`, section 3, for the flow `hyper-v-to-secondary-site`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from siteproof.conformance.case import OPERATIONS, POINTED
 
-if TYPE_CHECKING:
-    from siteproof.conformance.drivers.qemu.machine import Machine
-
-__all__ = ["allowed", "precheck", "refusal"]
+__all__ = ["Asked", "allowed", "precheck", "refusal"]
 
 _CONNECTED = ("EnableProtection", "PlannedFailover", "ReverseReplicate", "RepairReplication")
 _RUNNING = ("EnableProtection", "PlannedFailover")
 _AT_TARGET = ("UnplannedFailover", "TestFailover", "TestFailoverCleanup")
 
 
-def refusal(m: Machine, operation: str) -> str:
+class Asked(Protocol):
+    """What the answers depend on: a controller's machine."""
+
+    protection: str
+    failover: str
+    job: str | None
+    test: str
+    resync: str
+    active: str
+
+    @property
+    def points(self) -> Sequence[Any]: ...
+    @property
+    def source(self) -> Any: ...
+    @property
+    def target(self) -> Any: ...
+    def running(self, side: str) -> bool: ...
+    def can_ship(self) -> bool: ...
+
+
+def refusal(m: Asked, operation: str) -> str:
     """Why the machine's state does not allow an operation; empty when it does."""
     if m.failover == "completed":
         return "ReplicationEnded"
@@ -49,7 +68,7 @@ def refusal(m: Machine, operation: str) -> str:
     return next((code for refused, code in refusals[operation] if refused), "")
 
 
-def precheck(m: Machine, operation: str, point: str | None) -> str:
+def precheck(m: Asked, operation: str, point: str | None) -> str:
     """What an operation that the state allows still lacks; empty when nothing."""
     if operation in _RUNNING and not m.running(m.active):
         return "SourceNotRunning"
@@ -63,6 +82,6 @@ def precheck(m: Machine, operation: str, point: str | None) -> str:
     return ""
 
 
-def allowed(m: Machine) -> tuple[str, ...]:
+def allowed(m: Asked) -> tuple[str, ...]:
     """The operations that the machine's state allows."""
     return tuple(sorted(one for one in OPERATIONS if not refusal(m, one)))
