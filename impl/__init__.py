@@ -18,6 +18,7 @@ module                 one idea
 ``testfailover``       a copy that runs by itself, and its cleanup
 ``resync``             comparing to a staging area, merging, one fresh point
 ``ending``             disabling, complete migration, cleaning up on contact
+``freezing``           app-consistent points: frozen applications, and the mark behind their last write
 ``replication``        sessions, points, doubt about tracking, contact and fencing
 ``agent``              tracking and sending at the source
 ``process_server``     the gateway: cache, compress, encrypt, send
@@ -28,7 +29,8 @@ module                 one idea
 ``simulated_disk``     both in memory, to be copied as a crash would leave them
 ``keeping``            what each place keeps, how an event becomes durable at several places, and the restart
 ``retention``          which recovery points are kept
-``group``, ``plan``    several machines: points in common by a barrier; recovery plans (``fleet``: how both move on)
+``group``, ``plan``    several machines: points in common by a barrier; recovery plans (``planrun``: a run of one, ``fleet``:
+                       how both move on)
 ``scenario``           a scenario file (``reading``: strict tables; ``imaging``: its disks)
 ``playing``            plays a scenario; ``judging`` gives a verdict of its own (``ledger``: what must be there)
 ``codec``              compression and encryption on the way, encryption at rest
@@ -48,7 +50,8 @@ role                                       decisions that stand alone
                                            ``is_drained``, ``source_is_off``, ``choose_point``, ``should_cut``, ``cut``,
                                            ``next_epoch``, ``resync_compares``, ``needs_new_machine``,
                                            ``hand_over``, ``check_tracking``, ``halt_replication``, ``fail_job``,
-                                           ``make_copy``, ``cancel_resync``, ``clean_side``
+                                           ``make_copy``, ``cancel_resync``, ``clean_side``, ``should_freeze``,
+                                           ``freeze_applications``, ``take_app_mark``
 ``mobility-service``, ``hyper-v-agent``,   ``track``, ``take_batch``, ``which_log_to_clear``, ``drained``, ``recover``,
 ``unified-agent``                          ``copy_blocks``, ``seal``, ``resend``, ``start_tracking``, ``doubt``
 ``process-server``,                        ``optimise``, ``forward``, ``crash``
@@ -56,7 +59,7 @@ role                                       decisions that stand alone
 ``storage-account``, ``master-target``,    ``accepts_epoch``, ``in_order``, ``apply``, ``store_base``, ``differing``,
 ``replica-host``                           ``cut_point``, ``points_to_prune``, ``branch_at``, ``delete_points``
 ``vm-host``                                ``acknowledge``, ``flush``, ``flush_on_stop``, ``fence``, ``take_over``,
-                                           ``starts_on_power_up``, ``start``
+                                           ``starts_on_power_up``, ``start``, ``quiesce``
 ``change-log``                             ``append``, ``swap``, ``clear``, ``recover``
 ``replication-group``, ``plan-run``        ``freeze``, ``cut``, ``release``, ``may_begin``; ``run_script``, ``stops``
 ``disk-set``                               ``write``, ``cut``, ``branch``, ``flatten``, ``release``, ``clear``

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import attrs
-
 from siteproof.conformance.drivers.bugs_common import COORDINATORS, FLOWS, H2S, PLANNED, TARGETS, TESTED, Bug, mixed
 from siteproof.impl.control import Job, StepResult
 from siteproof.impl.coordinator import Coordinator
@@ -128,10 +126,11 @@ class _CutsDuringCopy(Coordinator):
         return result
 
 
-class _CalledAppConsistent(ReplicationTarget):
-    def cut_point(self, name: str, now: float) -> Point:
-        point = self.points[-1] = attrs.evolve(super().cut_point(name, now), kind="app-consistent")
-        return point
+class _AnyKindWillDo(Coordinator):
+    def pin(self, job: Job) -> None:
+        if job.point == "latest-app-consistent":
+            job.point = "latest-processed"
+        super().pin(job)
 
 
 class _LatestProcessedIsOldest(Coordinator):
@@ -237,10 +236,9 @@ BUGS: tuple[Bug, ...] = (
         ("V2A-43", "H2S-23"), ("P1", "P2", "P6"), FLOWS, 6, mixed(_LatestProcessedIsOldest, COORDINATORS),
     ),
     Bug(
-        "app-consistent-without-a-freeze", FAMILY, "easy",
-        "The freeze hook is missing and its absence counts as success: every point is called application-consistent, and the "
-        "failover to the latest such point does not find one.",
-        ("V2A-37",), ("P2", "P13", "P24"), FLOWS, 3, mixed(_CalledAppConsistent, TARGETS),
+        "latest-app-consistent-of-any-kind", FAMILY, "hard",
+        "“Latest app-consistent” takes the newest point: somebody forgot to look at the kind when there was a list of one kind.",
+        ("V2A-37",), ("P2", "P6", "P24"), FLOWS, 6, mixed(_AnyKindWillDo, COORDINATORS),
     ),
     Bug(
         "pruning-frees-a-shared-cut", FAMILY, "hard",

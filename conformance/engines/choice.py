@@ -54,8 +54,9 @@ WEIGHTS = {
 
 
 UNPROCESSED = 2.0
-"""How much likelier “latest” is named while it is another point than the newest."""
+"""How much likelier “latest”, or the latest app-consistent point, is named while it is another point than the newest."""
 
+HOUR = 3600
 NEW = 2.5
 """How much likelier a command is in a lifecycle state in which the campaign has not met it yet."""
 
@@ -104,6 +105,8 @@ def choices(session: Session, mood: Mood, chance: random.Random) -> list[Option]
         (2.5 * _new(session, here, "heal_" + fault.replace("-", "_")), Heal(fault)) for fault in sorted(session.faults)
     )
     advancing = factor("advance", 1.0)
+    if any(s[f.promised.at.points] and not s[f.promised.at.app] for f in session.factors.values() for s, *_ in f.candidates):
+        found.append((0.3 * advancing, Advance(HOUR)))  # applications are frozen by then
     found.extend((0.5 * advancing, Advance(seconds)) for seconds in (1, 10, 60, 600, 7200))
     busy = any(o.job for o in session.last.values())
     found.append((2.5 if busy else 0.7, Settle()))
@@ -148,10 +151,11 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
         yield 2.0 * new("write_test_copy"), Write(machine, "test", block, disk)
     elif state[at.job]:
         yield 0.1 * illegal, Write(machine, "test", block, disk)
+    older_app = bool(state[at.app] and state[at.app_at] < state[at.latest])
     for operation in OPERATIONS:
         if operation not in promised.commands:
             continue
-        for point in _points_for(operation, chance):
+        for point in _points_for(operation, chance, older_app):
             asked = (
                 promised.with_point(state, True, 0)
                 if point is not None and factor.points and not state[at.point] and str(point) in OFFERED
@@ -163,13 +167,14 @@ def _of_machine(session: Session, machine: str, mood: Mood, chance: random.Rando
                 weight = (1.2 if unmet else 0.08) * illegal
             else:
                 weight = WEIGHTS.get(operation, 1.5) * new(operation, "accepted")
-                if point == "latest" and state[at.passive] > state[at.latest]:
+                if (point == "latest" and state[at.passive] > state[at.latest]) or (point == NAMED[0] and older_app):
                     weight *= UNPROCESSED
             yield weight * (0.7 if point else 1.0), Operate(machine, operation, point)
 
 
-def _points_for(operation: str, chance: random.Random) -> tuple[str | None, ...]:
-    """Points that a request may name."""
+def _points_for(operation: str, chance: random.Random, app: bool) -> tuple[str | None, ...]:
+    """Points that a request may name. `app`: there is an app-consistent one, which is not the newest; that has taken hours, so it
+    is likely to be asked for."""
     if operation not in POINTED:
         return (None,)
-    return "latest", "latest-processed", chance.choice(NAMED)
+    return "latest", "latest-processed", NAMED[0] if app and chance.random() < 0.8 else chance.choice(NAMED)
