@@ -128,8 +128,9 @@ class Fleet:
         self._kick(group)
 
     def freeze(self, group: ReplicationGroup) -> None:
-        """The clock says that an app-consistent point is due, also where nothing has been received since the last point."""
-        if not group.phase and group.may_begin() and group.app_point_due(self._timeline.now):
+        """The clock says that an app-consistent point is due, also where nothing has been received since the last point, and a
+        barrier may begin."""
+        if not group.phase and group.app_point_due(self._timeline.now):
             self._start(group)
 
     def _start(self, group: ReplicationGroup) -> None:
@@ -223,20 +224,25 @@ class Fleet:
             return Code.JOB_IN_PROGRESS
         if point not in POINTS or (point == LATEST_COMMON and not self.groups):
             return Code.POINT_NOT_FOUND
+        before = self.runs.get(plan.name)
+        run = self._made(plan, 1 if before is None else before.number + 1, operation, direction, point)
+        if others:  # a run ends for one that takes over machines of it, and not for one that comes to nothing
+            codes = {machine: self._would(machine, operation, run.point_of(machine)) for machine in plan.machines}
+            taken = {machine for machine, code in codes.items() if code is None or run.has_moved(machine)}
+            if not all(taken & set(one.plan.machines) for one in others):
+                return next(code for code in codes.values() if code is not None) if not taken else Code.JOB_IN_PROGRESS
         for one in others:
             one.pre_empt(self._timeline.now)
-        before = self.runs.get(plan.name)
-        run = self._run(plan, 1 if before is None else before.number + 1, operation, direction, point)
+        self.runs[plan.name] = run
         run.step(self._timeline.now)
         self._after(plan.name)
         return None
 
-    def _run(self, plan: RecoveryPlan, number: int, operation: str, direction: str, point: str | None) -> PlanRun:
-        run = self.runs[plan.name] = self._run_class(
+    def _made(self, plan: RecoveryPlan, number: int, operation: str, direction: str, point: str | None) -> PlanRun:
+        return self._run_class(
             plan, number, operation, direction, point, self._coordinators, tuple(self.groups.values()), self._ask, self._would,
             self._hooks,
         )  # fmt: skip
-        return run
 
     def resume(self, name: str, manual_id: str | None = None) -> bool:
         """Somebody has done the manual action that a plan waits for; ``False`` when it waits for none. With the action's id
@@ -267,8 +273,9 @@ class Fleet:
         for key, row in rows.items():
             kind, _, name = key.partition("/")
             if kind == "run":
-                run = self._run(plan_of_row(row["plan"]), row["number"], row["operation"], row["direction"], row["point"])
+                run = self._made(plan_of_row(row["plan"]), row["number"], row["operation"], row["direction"], row["point"])
                 run.restore(row)
+                self.runs[run.plan.name] = run
             else:
                 plan, request_id = json.loads(name)
                 self._answers[plan, request_id] = row

@@ -11,7 +11,8 @@ Rules:
 * a mark is volatile. What stops replication, or puts it in doubt, drops it;
 * nothing waits for such a point: it comes about as time passes, and a system that has nothing else to do is at rest.
 
-The machines of a replication group are frozen by its barrier instead (:mod:`.group`), and have such points in common (V2A-37).
+The machines of a replication group are frozen by its barrier instead (:mod:`.group`), and have such points in common (V2A-37);
+where no barrier may begin, each has points of its own, as it has others then.
 
 Source: V2A-37; the public pages on recovery points (reference: recovery points).
 """
@@ -37,16 +38,17 @@ def next_due(now: float, every: float) -> float:
 
 
 class ApplicationPoints(ReplicationControl):
-    """What the coordinator does for them. Overridable: :meth:`should_freeze`, :meth:`freeze_applications`."""
+    """What the coordinator does for them. Overridable: :meth:`should_freeze`, :meth:`freeze_applications`,
+    :meth:`take_app_mark`."""
 
     def should_freeze(self) -> bool:
         """Whether applications have to be frozen when the time has come."""
         if not self.policy.app_consistent_hours or self.session is None or not self.may_make_app_point():
             return False
         source = self.sides[self.session]
-        marked = any(name == MARK for _, name in source.agent.marks)
         newest = next((p.sequence for p in reversed(self.points) if p.kind == APP_CONSISTENT), None)
-        return not marked and not self.record.paused and source.host.acknowledged != newest
+        newest = next((at for at, name in reversed(source.agent.marks) if name == MARK), newest)
+        return not self.record.paused and source.host.acknowledged != newest
 
     def may_make_app_point(self) -> bool:
         """Whether the replica is one that points are made of, and no job takes that away."""
@@ -66,6 +68,7 @@ class ApplicationPoints(ReplicationControl):
             frozen = source.host.quiesce(now)
             if frozen:
                 source.agent.marks.append((source.host.acknowledged, MARK))
+                self.frozen_at[source.host.acknowledged] = now
         finally:
             source.host.thaw()
         self.note_freeze(frozen)
@@ -89,7 +92,9 @@ class ApplicationPoints(ReplicationControl):
         if self.may_make_app_point():
             self.record.points_made += 1
             self.record.points_at = side
-            target.adopt(MARK, f"p{self.record.points_made}", now, APP_CONSISTENT)
+            began = self.frozen_at.pop(target.tentative[MARK].sequence, now)
+            self.frozen_at = {at: when for at, when in self.frozen_at.items() if at > target.tentative[MARK].sequence}
+            target.adopt(MARK, f"p{self.record.points_made}", began, APP_CONSISTENT)
             target.prune(now, self.policy.retention_hours * 3600, self.record.pinned)
         else:
             target.drop_tentative()

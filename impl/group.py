@@ -84,8 +84,9 @@ class ReplicationGroup:
         self._made = max((_number(name) for name in barriers), default=0)
         self.began = 0.0
         self._waiting: set[str] = set()
-        self._frozen: dict[str, tuple[str, int, int]] = {}
-        """Barrier, epoch and number of acknowledged writes at the time of the freeze, by member."""
+        self._frozen: dict[str, tuple[str, VmHost, int, int]] = {}
+        """Barrier, host, epoch and number of acknowledged writes at the time of the freeze, by member. The host, since another
+        may be the machine by the time of the release."""
 
     # ------------------------------------------------------------------------------------------------------ barrier
 
@@ -181,16 +182,18 @@ class ReplicationGroup:
     def freeze(self, member: str, name: str, now: float) -> bool:
         """Hold back every write from now on; before that, freeze the applications where they have to be."""
         host = self._host(member)
-        if self.kind == APP_CONSISTENT and not host.quiesce(now):
-            self.kind = CRASH_CONSISTENT
+        if self.kind == APP_CONSISTENT:
+            quiet = host.quiesce(now)
+            self.members[member].note_freeze(quiet)
+            self.kind = APP_CONSISTENT if quiet else CRASH_CONSISTENT
         host.frozen = True
-        self._frozen[member] = (name, host.epoch, host.acknowledged)
+        self._frozen[member] = (name, host, host.epoch, host.acknowledged)
         return True
 
     def held(self, member: str, name: str) -> bool:
         """Whether a member has been frozen all the time since it was: nothing was acknowledged."""
         host = self._host(member)
-        return host.frozen and self._frozen.get(member) == (name, host.epoch, host.acknowledged)
+        return host.frozen and self._frozen.get(member) == (name, host, host.epoch, host.acknowledged)
 
     def cut(self, member: str, name: str, now: float) -> bool:  # noqa: ARG002
         """Mark the place in the stream of changes."""
@@ -204,10 +207,10 @@ class ReplicationGroup:
     def release(self, member: str, name: str, now: float) -> bool:  # noqa: ARG002
         """Go on; whether the freeze held throughout."""
         held = self.held(member, name)
-        if self._frozen.get(member, ("",))[0] == name:
-            self._host(member).frozen = False
-            self._host(member).thaw()
-            del self._frozen[member]
+        if member in self._frozen and self._frozen[member][0] == name:
+            host = self._frozen.pop(member)[1]
+            host.frozen = False
+            host.thaw()
         return held
 
     # ------------------------------------------------------------------------------------------------------ arrival

@@ -414,7 +414,8 @@ class Lab:
         """Somebody powers the machine on at a side. ``False`` means refused."""
         with self._simulation.event():
             host = self._host(machine, side)
-            host.held = False  # somebody has decided not to wait for a plan
+            if host.authority and host.powered:
+                host.held = False  # somebody has decided not to wait for a plan
             started = host.start()
             if started:
                 self._simulation.kick(machine)
@@ -465,6 +466,12 @@ class Lab:
     def step(self) -> bool:
         """Run the next internal event, letting time pass up to it; ``False`` when nothing is scheduled."""
         return self._simulation.step()
+
+    def step_until(self, moment: float) -> bool:
+        """Run the next internal event if it falls due by a moment of virtual time, else let time pass until then. Whoever lets
+        time pass so sees everything when it happens; ``False`` when the moment is reached.
+        """
+        return self._simulation.step_until(moment)
 
     def settle(self, limit_seconds: float = 86400) -> bool:
         """Let time pass until nothing moves any more. ``True`` when that was reached within the limit."""

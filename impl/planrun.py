@@ -113,6 +113,7 @@ class PlanRun:
     """The step that the run is at; where it waits for a manual action, or has failed, it stays there."""
     steps: tuple[PlanStep, ...] = attrs.field(init=False)
     _begun: set[str] = attrs.Factory(set)
+    _busy: bool = False
     _restored_at: int | None = None
     """The step that it was at when the program started again: what it does outside may have been done already."""
 
@@ -197,9 +198,18 @@ class PlanRun:
         return PRIMARY if self.direction == FORWARD else RECOVERY
 
     def step(self, now: float) -> bool:
-        """Do the next thing if it has become possible; whether there may be more to do at once."""
+        """Do the next thing if it has become possible; whether there may be more to do at once. A script that lets time pass does
+        not make the run that has called it go on meanwhile.
+        """
+        if self._busy:
+            return False
         if self.is_going_on() and self.position < len(self.steps):
-            if self._do(self.steps[self.position], now) is StepResult.WAIT:
+            self._busy = True
+            try:
+                result = self._do(self.steps[self.position], now)
+            finally:
+                self._busy = False
+            if result is StepResult.WAIT:
                 return False
             if self.is_going_on():
                 self.position += 1

@@ -40,6 +40,8 @@ class ReplicationControl:
         self.job: Job | None = None
         self.session: str | None = None
         """Side that sends, while replication is on."""
+        self.frozen_at: dict[int, float] = {}
+        """When applications were frozen for marks that are under way, by the last write before them; volatile, as marks are."""
         self.ready = False
         """Whether the replica is a prefix: the base copy is complete and caught up."""
         self.uncompared: int | None = None

@@ -51,8 +51,9 @@ def to_prune(points: Sequence[Point], now: float, retention: float, in_use: Coll
             continue
         if age > retention:
             gone.append(point)
-        elif thins and age > ALL_WITHIN and point is not newest_app:
+        elif thins and age > ALL_WITHIN:
             period = _period(age, retention)
-            if kept.setdefault((period, int(point.cut_at // period)), point) is not point:
+            first = kept.setdefault((period, int(point.cut_at // period)), point)
+            if first is not point and point is not newest_app:
                 gone.append(point)
     return gone

@@ -356,7 +356,7 @@ class Simulation:
     def _freeze(self, machine: str) -> None:
         self._agenda[machine].freeze = False
         group = None if self.fleet is None else self.fleet.group_of(machine)
-        if self.fleet is not None and group is not None:
+        if self.fleet is not None and group is not None and group.may_begin():
             self.fleet.freeze(group)
         else:
             self.coordinators[machine].freeze_applications(self.now)
@@ -454,6 +454,20 @@ class Simulation:
         while (first := self._first()) and first[0][0] <= end:
             self._run_next()
         self.now = end
+        self._expire()
+
+    def step_until(self, end: float) -> bool:
+        """Run the next event if it falls due by a moment, else let time pass until then; whether there was an event."""
+        first = self._first()
+        due = bool(first) and first[0][0] <= end
+        if due:
+            self._run_next()
+        else:
+            self.now = max(self.now, end)
+        self._expire()
+        return due
+
+    def _expire(self) -> None:
         with self.event():
             for coordinator in self.coordinators.values():
                 coordinator.expire(self.now)

@@ -29,6 +29,7 @@ from typing import Any, Protocol
 
 from .agent import ReplicationAgent
 from .diskset import DiskSet
+from .errors import StoppedError
 
 __all__ = ["Freezer", "Guest", "VmHost"]
 
@@ -129,11 +130,13 @@ class VmHost:
         if not self.guest.running:
             return False
         self._quiet = True
-        if self.freezer is not None and not self.freezer.freeze(self.machine):
-            return False
         try:
+            if self.freezer is not None and not self.freezer.freeze(self.machine):
+                return False
             self.flush(now)
-        except OSError:
+        except StoppedError:
+            raise
+        except Exception:  # noqa: BLE001 - a hook that fails, however it does, costs its machine this point, and nobody anything else
             return False
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -237,6 +238,82 @@ def test_one_member_that_cannot_freeze_makes_the_common_point_crash_consistent(a
     assert "app" not in {*kinds(lab, "a"), *kinds(lab, "b")}
     assert two.calls[:2] == ["freeze", "thaw"]
     assert one.calls.count("freeze") == one.calls.count("thaw")  # who is asked after the other knows of it, and does not freeze
+
+
+def test_a_group_that_cannot_freeze_says_so(app_lab: Build) -> None:
+    two = Database()
+    two.works = False
+    lab = app_lab("v2a", {"b": two}, names=("a", "b"), groups={"pair": ["a", "b"]})
+    lab.write("a", "primary", 0, 2, block("x"))
+    lab.advance(HOUR + 60)
+    assert "ApplicationsNotFrozen" in lab.status("b").alerts
+    assert "ApplicationsNotFrozen" not in lab.status("a").alerts
+    two.works = True
+    lab.advance(HOUR)
+    assert "ApplicationsNotFrozen" not in lab.status("b").alerts
+    assert "app" in kinds(lab, "b")
+
+
+def test_a_member_out_of_reach_leaves_the_others_points_of_their_own(app_lab: Build) -> None:
+    lab = app_lab("v2a", names=("a", "b"), groups={"pair": ["a", "b"]})
+    lab.fleet.isolate("b")
+    lab.write("a", "primary", 0, 2, block("x"))
+    lab.advance(HOUR + 60)
+    lab.settle()
+    assert at(lab, newest_app(lab, "a"), 2, "a") == block("x")
+
+
+@pytest.mark.parametrize("groups", [{}, {"pair": ["a", "b"]}], ids=["alone", "group"])
+def test_a_hook_that_fails_costs_its_machine_the_point_and_nobody_anything_else(app_lab: Build, groups: Any) -> None:
+    class Broken(Database):
+        def freeze(self, machine: str) -> bool:
+            super().freeze(machine)
+            raise RuntimeError("the writer is not there")
+
+    hook = Broken()
+    lab = app_lab("v2a", {"a": hook}, names=("a", "b"), groups=groups, durable=True)
+    for name in ("a", "b"):
+        lab.write(name, "primary", 0, 2, block("x"))
+    lab.advance(HOUR + 60)
+    assert "ApplicationsNotFrozen" in lab.status("a").alerts
+    assert hook.calls.count("freeze") == hook.calls.count("thaw") > 0
+    assert lab.write("b", "primary", 0, 2, block("y"))
+    lab.close()
+
+
+def test_a_member_that_fails_over_while_it_is_frozen_is_thawed(app_lab: Build) -> None:
+    frozen = 0
+    for seed in range(60):
+        hook = Database()
+        lab = app_lab("v2a", {"a": hook}, names=("a", "b"), groups={"pair": ["a", "b"]}, seed=seed)
+        lab.write("a", "primary", 0, 2, block("x"))
+        lab.advance(HOUR - lab.now - 1)
+        while not hook.calls:
+            assert lab.now < 2 * HOUR
+            lab.advance(0.02)
+        frozen += "thaw" not in hook.calls
+        lab.fleet.isolate("b")
+        lab.fault("link")
+        assert lab.request("a", "UnplannedFailover", "latest") is None
+        lab.settle()
+        assert hook.calls == ["freeze", "thaw"]
+        assert not lab._simulation.coordinators["a"].sides["primary"].host.frozen
+        if frozen == 5:
+            return
+    pytest.fail("no run was frozen when it failed over")
+
+
+def test_the_time_of_a_point_is_that_of_the_freeze_and_a_long_outage_has_one_for_each(app_lab: Build) -> None:
+    lab = app_lab("v2a")
+    lab.fault("link")
+    for number in range(4):
+        lab.write("m", "primary", 0, 2, block(f"h{number}"))
+        lab.advance(HOUR)
+    lab.heal("link")
+    lab.settle()
+    points = [p for p in lab._simulation.coordinators["m"].points if p.kind == "app-consistent"]
+    assert [round(p.cut_at / HOUR) for p in points] == [1, 2, 3, 4]
+    assert [at(lab, p.id, 2) for p in points] == [block(f"h{n}") for n in range(4)]
 
 
 def test_a_resumed_system_goes_on_to_make_them(app_lab: Build, topologies: dict[str, Path], tmp_path: Path) -> None:

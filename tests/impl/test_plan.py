@@ -356,3 +356,50 @@ def test_after_a_restart_a_failover_alone_still_waits_for_no_run(
             assert not lab._host("web", "recovery").held
         lab.fault("primary-site")
         direct(lab, "web")
+
+
+def test_a_run_that_comes_to_nothing_ends_no_other(plan_lab: Build) -> None:
+    wait = Action("manual", "look at it")
+    lab = plan_lab("h2s", PlanGroup(("db",), before=(wait,)), PlanGroup(("web",)))
+    assert lab.run_plan("shop", "PlannedFailover") is None
+    lab.settle()
+    first = lab.plan_run("shop")
+    assert first is not None
+    assert first.state is RunState.WAITING
+    assert lab.run_plan("shop", "UnplannedFailover", point="latest-app-consistent") is not None
+    assert lab.plan_run("shop") is first
+    assert first.state is RunState.WAITING
+    assert not lab.running("db", "recovery")
+    assert not lab.running("web", "recovery")
+
+
+def test_a_script_that_lets_time_pass_is_called_once_and_no_step_is_left_out(plan_lab: Build) -> None:
+    calls: list[str] = []
+
+    def hook(call: ScriptCall) -> bool:
+        calls.append(call.id)
+        lab.advance(5)
+        return True
+
+    script, wait = Action("script", "restore"), Action("manual", "look at it")
+    lab = plan_lab("h2s", PlanGroup(("db",), after=(script, wait)), PlanGroup(("web",)), hooks={"restore": hook})
+    assert lab.run_plan("shop", "PlannedFailover") is None
+    lab.settle()
+    run = lab.plan_run("shop")
+    assert run is not None
+    assert len(calls) == 1
+    assert run.state is RunState.WAITING
+    assert not lab.running("web", "recovery")
+    assert lab.resume_plan("shop")
+    lab.settle()
+    assert run.state is RunState.DONE
+    assert lab.running("web", "recovery")
+
+
+def test_a_start_that_is_refused_leaves_a_machine_waiting_for_its_boot_group(plan_lab: Build) -> None:
+    lab = plan_lab("h2s", PlanGroup(("db",), before=(Action("manual", "look at it"),)), PlanGroup(("web",)))
+    assert lab.run_plan("shop", "PlannedFailover") is None
+    assert not lab.start_machine("web", "recovery")
+    lab.settle()
+    assert lab.status("web").active == "recovery"
+    assert not lab.running("web", "recovery")

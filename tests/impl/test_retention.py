@@ -136,3 +136,15 @@ def test_the_policy_of_a_topology_decides(new_lab: Build, topologies: dict) -> N
         assert lab.write("m", "primary", 0, 3, block(f"write {number}"))
         lab.advance(300)
     assert 12 <= len(lab.status("m").points) <= 14
+
+
+def test_what_was_kept_beside_the_newest_app_consistent_point_does_not_go_when_that_is_not_the_newest_any_more() -> None:
+    points = [
+        Point("p1", "crash-consistent", 1, 1, 60.0), Point("p2", "app-consistent", 2, 2, 120.0),
+        Point("p3", "crash-consistent", 3, 3, 3 * HOUR),
+    ]  # fmt: skip
+    gone = {p.id for p in to_prune(points, 3 * HOUR, 24 * HOUR, (), thins=True)}
+    later = [p for p in points if p.id not in gone]
+    later += [Point("p4", "app-consistent", 4, 4, 4 * HOUR), Point("p5", "crash-consistent", 5, 5, 5 * HOUR)]
+    assert "p2" not in gone
+    assert not to_prune(later, 5 * HOUR, 24 * HOUR, (), thins=True)
