@@ -11,8 +11,8 @@ Rules
 3. What may lie on either side is never held against anybody: a cached write, one whose answer was lost, one that a failover
    discarded, all that was acknowledged after the instant, and whatever was not read.
 4. A common point has one point of each member. A member *lacks* one that others show when the system stands still and it never
-   showed it, although it was protected and not failed over from before the name appeared until now, has lost no other point
-   since, and the name is not old enough for retention. Who was not protected yet, was failed over, copied anew, or had points
+   showed it, although it was protected, in step and not failed over from before the name appeared until now, has lost no other
+   point since, and the name is not old enough for retention. Who was not protected yet, failed over, copied anew, or had points
    removed meanwhile, is not asked. That a common point is later removed at one member alone is allowed: it is none any more.
 5. The points of one common point have one time, where times are told; and all members list common points in one order.
 6. Memory: for each common point that some member shows, one row a member; a moment or two for each write.
@@ -107,11 +107,12 @@ def fit(parts: Sequence[Iterable[Bounds]]) -> bool:
 
 @attrs.define
 class _Shared:
-    """A common point, from when its name appeared: the round, and the time of the look before; what each member's point says; the
-    times that were told; whether its content was judged."""
+    """A common point, from when its name appeared: the round, and the time of the look before; each member's point, and what it
+    says; the times that were told; whether its content was judged."""
 
     round: int
     before: float | None
+    ids: dict[str, str] = attrs.Factory(dict)
     parts: dict[str, frozenset[Bounds]] = attrs.Factory(dict)
     times: dict[str, float] = attrs.Factory(dict)
     judged: bool = False
@@ -155,6 +156,7 @@ class GroupFactor:
         if fresh:
             self._forget()
             for name in dict.fromkeys(fresh):
+                self._measure(name, bounds)
                 wrong = self._wrong_time(name) or self._wrong_instant(name)
                 if wrong is not None:
                     return wrong
@@ -171,7 +173,7 @@ class GroupFactor:
         points = None if seen.points is UNKNOWN else seen.points
         if points is None or (points != member.points and not set(member.points) <= set(points)):
             member.lost = self._round
-        if seen.protection != "protected" or seen.failover != "none":
+        if seen.protection != "protected" or seen.failover != "none" or seen.resync not in ("none", UNKNOWN):
             member.settled_in = None
         elif member.settled_in is None:
             member.settled_in = self._round
@@ -187,13 +189,19 @@ class GroupFactor:
             if shared is None:
                 shared = self._points[one.name] = _Shared(self._round, self._time)
                 self.shown += 1
-            if machine in shared.parts:
+            if shared.ids.get(machine) == one.point and one.time in (None, shared.times.get(machine)):
                 continue
-            shared.parts[machine] = bounds(machine, one.point)
+            shared.ids[machine], shared.parts[machine] = one.point, bounds(machine, one.point)
             if one.time is not None:
                 shared.times[machine] = one.time
             fresh.append(one.name)
         return None
+
+    def _measure(self, name: str, bounds: BoundsOf) -> None:
+        """What each member's point says now: of one that was shown before, more is known since. What was read and is gone stays."""
+        shared = self._points.get(name)
+        if shared is not None:
+            shared.parts = {machine: bounds(machine, id) or shared.parts[machine] for machine, id in shared.ids.items()}
 
     def _forget(self) -> None:
         """Common points that nobody shows any more."""

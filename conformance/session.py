@@ -228,11 +228,15 @@ class Session:
                 factor = self.factors[machine]
                 branch = self.promised.compiled.get(next(iter(factor.candidates))[0], "epoch")
                 record = factor.journal.issue(disk, block, int(branch), in_copy=side not in SIDES, now=driver.now())
+                began = driver.now()
                 answer = driver.write(machine, side, disk, record.tag.block, record.payload, cached)
+                # What was refused after some time may have been issued while the machine ran, and stopped with it (a barrier that
+                # holds writes back): nobody can tell.
+                settled = None if answer is False and driver.now() != began else answer
                 if self.groups:
                     done = 2 * self._step + 1 if answer is True and not cached else None
                     self.moments.note(machine, record.sequence, 2 * self._step, done)
-                events[machine] = event_of(factor, command, None, answer, record)
+                events[machine] = event_of(factor, command, None, settled, record)
             case Fault(fault) if fault in STRUCK_ONCE:
                 driver.fault(fault)
                 events = {m: event_of(f, command, None, True) for m, f in self.factors.items()}

@@ -68,10 +68,11 @@ class Chain:
 
 @attrs.define
 class _Known:
-    """What somebody outside knows: the chain of writes, and every point that was advertised."""
+    """What somebody outside knows: the chain of writes, every point that was advertised, and which were common."""
 
     chain: Chain = attrs.Factory(Chain)
     points: Points = attrs.Factory(dict)
+    common: list[dict[str, str]] = attrs.Factory(list)
 
 
 def _image(lab: Lab, machine: str, where: str) -> bytes:
@@ -96,15 +97,17 @@ def _is_beginning(held: Sequence[bool]) -> bool:
     return all(before >= after for before, after in pairwise(held))
 
 
-def _judge_points(lab: Lab, chain: Chain, known: Points) -> None:
-    points = _points(lab)
+def _judge_points(lab: Lab, chain: Chain, known: Points, common: Sequence[dict[str, str]]) -> None:
+    points, there = _points(lab), _common(lab)
+    missing = [ids for ids in common if ids not in there]
+    demand(not missing, f"points that were common are not told to be any more: {missing}")
     gone = sorted(known.keys() - points.keys())
     demand(not gone, f"points are gone: {gone}")
     for (machine, name), content in points.items():
         demand(known.get((machine, name), content) == content, f"point {name} of {machine} is not what it was")
         demand(_is_beginning(chain.held({machine: content})), f"point {name} of {machine} is no prefix")
     lengths = []
-    for ids in _common(lab):
+    for ids in there:
         held = chain.held({machine: points[machine, name] for machine, name in ids.items()})
         demand(_is_beginning(held), f"common point {ids} holds a write without one that it depends on")
         lengths.append(sum(held))
@@ -123,7 +126,7 @@ class _GroupWalk(CrashWalk[_Known]):
         )  # fmt: skip
 
     def copied(self, known: _Known) -> _Known:
-        copy = _Known(points=dict(known.points))
+        copy = _Known(points=dict(known.points), common=list(known.common))
         copy.chain.issued, copy.chain.acked = list(known.chain.issued), known.chain.acked
         return copy
 
@@ -152,17 +155,18 @@ class _GroupWalk(CrashWalk[_Known]):
 
     def _observe(self, lab: Lab) -> None:
         self.known.points.update(_points(lab))
-        _judge_points(lab, self.known.chain, self.known.points)
+        self.known.common = _common(lab)
+        _judge_points(lab, self.known.chain, self.known.points, self.known.common)
 
     def goes_on(self, lab: Lab, known: _Known, down: Sequence[str], at_rest: Callable[[], None]) -> None:
         chain = known.chain
-        _judge_points(lab, chain, known.points)
+        _judge_points(lab, chain, known.points, known.common)
         lab.settle()
         for fault in down:
             lab.heal(fault)
         lab.settle()
         at_rest()
-        _judge_points(lab, chain, known.points)
+        _judge_points(lab, chain, known.points, known.common)
         live = chain.held({machine: _image(lab, machine, PRIMARY) for machine in _MEMBERS})
         demand(all(live[: chain.acked]), "an acknowledged write is lost")
         del chain.issued[sum(live) :]
@@ -173,7 +177,7 @@ class _GroupWalk(CrashWalk[_Known]):
         lab.settle()
         lab.advance(301)
         lab.settle()
-        _judge_points(lab, chain, known.points)
+        _judge_points(lab, chain, known.points, known.common)
         newest = _common(lab)[-1]
         held = chain.held({machine: _image(lab, machine, name) for machine, name in newest.items()})
         demand(all(held), "after the crash no new common point holds everything")

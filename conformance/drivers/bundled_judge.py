@@ -135,6 +135,9 @@ class Judge:
         """The active site is dark: a protected machine can be failed over, where its flow offers that from here."""
         status, known = lab.status(MACHINE), self._known
         dark = f"{status.active}-site" in down and f"{other(status.active)}-site" not in down
+        if dark and self._is_owed(lab, status):
+            offered = Operation.UNPLANNED in status.allowed_operations
+            demand(offered, "the active site is dark, and no unplanned failover is offered")
         if dark and Operation.UNPLANNED in status.allowed_operations:
             newest = status.points[-1].id
             answer = lab.request(MACHINE, Operation.UNPLANNED, "latest")
@@ -148,6 +151,17 @@ class Judge:
             if places and self.seen[newest] in known.contents:
                 demand(places[-1] >= known.contents.index(self.seen[newest]), "less than the newest point was taken over")
             demand(lab.running(MACHINE, status.active), "the machine does not run after the unplanned failover")
+
+    def _is_owed(self, lab: Lab, status: Status) -> bool:
+        """Whether an unplanned failover has to be offered: the machine was protected and at rest before the crash, on this side,
+        and its flow has one from here. Told by what was known before, and not by what the system says now (P22).
+        """
+        known = self._known
+        before = known.status
+        if before is None or known.asked is not None or known.damaged or not lab.flow.offers(Operation.UNPLANNED, status.active):
+            return False
+        at_rest = (before.protection, before.failover, before.test, before.job) == ("protected", "none", "none", None)
+        return at_rest and before.active == status.active
 
     def live(self, lab: Lab, status: Status) -> Content:
         """The active side's image is what it may be."""

@@ -91,6 +91,9 @@ class Operator:
     """Calls of the script, with the number of the run."""
     faults: tuple[str, ...] = ()
     """Faults that are not over: they go on after a crash, for a while."""
+    ended: bool = False
+    """Whether he has seen the run's end: from then on all that is acknowledged has to be where the plan has brought the machines.
+    """
     dimmed: bool = False
     """Whether a site was dark after a crash: that ends a planned run."""
     lab: Lab = attrs.field(default=None, eq=False)
@@ -236,9 +239,10 @@ class Operator:
             else:
                 demand(status.active == RECOVERY, f"machine {machine} has not moved")
                 demand(not lab.running(machine, PRIMARY), f"machine {machine} runs where it was left, too")
-                planned = self.course.operation == Operation.PLANNED
-                count = self.held(machine, RECOVERY, (self.acked if planned else self.settled)[machine])
+                exact = self.ended or self.course.operation == Operation.PLANNED
+                count = self.held(machine, RECOVERY, (self.acked if exact else self.settled)[machine])
                 self.issued[machine] = self.acked[machine] = count
+        self.ended = True
 
     def is_over(self) -> None:
         """The run afterwards is done, and nothing is lost."""
@@ -261,7 +265,7 @@ class Operator:
         if self.answered:
             demand(self.run.number >= self.answered - 1, "the run of the plan is forgotten")
         for machine in MACHINES:
-            if self.course.operation != Operation.UNPLANNED or lab.status(machine).active == PRIMARY:
+            if self.ended or self.course.operation != Operation.UNPLANNED or lab.status(machine).active == PRIMARY:
                 count = self.held(machine, lab.status(machine).active, self.acked[machine])
                 self.issued[machine] = self.acked[machine] = count
         self.settle()

@@ -37,7 +37,7 @@ UNSURE = "done where the oracle could not tell the state from others"
 OTHERWISE = "the system takes another internal step there, or several at once"
 NEVER = "a step that this system was never seen to take"
 STILL = "the system takes no step there"
-NO_WAY = "no way leads there with the steps that the system takes"
+NO_WAY = "no way leads there with the steps that the system takes, or it went elsewhere twice"
 ONLY_NEVER = "in states that only such a step leads to"
 NOT_YET = "not tried yet"
 
@@ -149,7 +149,7 @@ class LockstepEngine:
         counted = f"lockstep: {self.done:,} of {self.total:,} transitions executed, of {len(self.graph):,} states"
         counted += f" ({self.graph.scope.told()})"
         within = self.total - counts[NO_WAY] - counts[ONLY_NEVER] - counts[NOT_YET]
-        if 0 < within < self.total:
+        if 0 < within < self.total and not counts[NOT_YET]:
             counted += f", {self.done / within:.0%} of the {within:,} in states that this system goes through"
         return (counted + "".join(f"; {one}" for one in reasons),)
 

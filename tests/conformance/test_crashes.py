@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import attrs
 import pytest
 
 from siteproof.conformance.cli import main
@@ -27,6 +28,7 @@ from siteproof.impl.keeping import Keeper
 from siteproof.impl.replication import ReplicationControl
 from siteproof.impl.simulated_disk import Crash
 from siteproof.impl.store import PLACES
+from siteproof.impl.target import ReplicationTarget
 from siteproof.impl.values import SIDES
 from siteproof.impl.vault import Vault
 from siteproof.impl.vm_host import VmHost
@@ -219,6 +221,28 @@ def test_points_of_a_group_survive_crashes_while_they_are_made(tmp_path: Path) -
     with mock.patch.multiple(ReplicationGroup, freeze=freezes_nobody, held=lambda *_: True):
         found = explore_group(topology_of(VMWARE), tmp_path, 1, Plan(in_turn=True, every=4, enough=1)).findings
     assert any("depends on" in finding.text for finding in found)
+
+
+def test_common_points_that_are_not_told_to_be_after_a_restart_are_found(tmp_path: Path) -> None:
+    def forgets(target: ReplicationTarget, head: Any) -> None:
+        restored(target, head)
+        target.points = [attrs.evolve(point, group="") for point in target.points]
+
+    restored = ReplicationTarget.restore
+    with mock.patch.object(ReplicationTarget, "restore", forgets):
+        found = explore_group(topology_of(VMWARE), tmp_path, 1, Plan(in_turn=True, every=4, enough=1)).findings
+    assert any("not told to be any more" in finding.text for finding in found)
+
+
+def test_a_failover_that_a_dark_site_needs_and_nobody_offers_is_found(tmp_path: Path) -> None:
+    def offers(vault: Vault, record: Any, operation: str) -> str | None:
+        return "NotProtected" if operation == "UnplannedFailover" else code(vault, record, operation)
+
+    code = Vault.lifecycle_code
+    history = next(h for h in histories(FLOWS[HYPER_V]) if h.name == "batches that overwrite")
+    with mock.patch.object(Vault, "lifecycle_code", offers):
+        found = explore(topology_of(HYPER_V), history, tmp_path, plan=Plan(in_turn=True, every=3)).findings
+    assert any("no unplanned failover is offered" in finding.text for finding in found)
 
 
 def test_a_system_that_does_not_stop_when_an_event_fails_is_found(tmp_path: Path) -> None:

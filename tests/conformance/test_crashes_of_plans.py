@@ -24,7 +24,7 @@ from siteproof.impl.flows import FLOWS
 from siteproof.impl.keeping import Keeper
 from siteproof.impl.plan import SCRIPT, Action, PlanStep
 from siteproof.impl.planrun import PlanRun, RunState
-from siteproof.impl.simulation import Simulation
+from siteproof.impl.simulation import Event, Simulation
 from siteproof.impl.vm_host import VmHost
 from tests.seeds import seed_for
 from tests.soak import soak
@@ -125,8 +125,7 @@ def was_called_never(run: PlanRun, head: Mapping[str, Any]) -> None:
 @contextmanager
 def event_by_event(runtime: Simulation) -> Iterator[None]:
     """Each machine that a plan asks is an event of its own."""
-    runtime._within = False
-    with EVENT(runtime):
+    with Event(runtime):
         yield
 
 
@@ -162,9 +161,7 @@ class StartsAll(PlanRun):
         return super()._boot(step, now)
 
 
-RESTORE, COORDINATOR, RUN, EVENT, ID = (
-    Fleet.restore, Keeper.restore_coordinator, PlanRun.restore, Simulation.event, PlanRun.id_of,
-)  # fmt: skip
+RESTORE, COORDINATOR, RUN, ID = Fleet.restore, Keeper.restore_coordinator, PlanRun.restore, PlanRun.id_of
 NUMBERS = count()
 EARLY, UNCONFIRMED = "runs before the first group does", "before the manual action was confirmed"
 Mistake = tuple[Callable[[], AbstractContextManager[Any]], str, Mapping[str, type], str]

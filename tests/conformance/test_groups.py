@@ -382,6 +382,28 @@ def test_the_points_of_a_common_point_have_one_time() -> None:
     assert "a at 300 s, b at 301 s" in found.sentence
 
 
+def test_a_common_point_is_judged_again_when_a_member_shows_it_as_another_or_at_another_time() -> None:
+    world = written("a")
+    world.a.point(1, "g-1", 300.0)
+    world.b.point(0, "g-1", 300.0)
+    assert world.look() is None
+    world.b.write()
+    world.a.write()
+    world.a.point(2)
+    world.a.seen = attrs.evolve(world.a.seen, common=(Common("p2", "g-1", 300.0),))
+    assert world.look().promise == "P5"
+    world = World()
+    world.a.point(0, "g-1", 300.0)
+    world.b.point(0, "g-1", 300.0)
+    assert world.look() is None
+    world.b.seen = attrs.evolve(world.b.seen, common=(Common("p1", "g-1", 1300.0),))
+    assert "b at 1300 s" in world.look().sentence
+
+
+def test_a_member_that_is_to_be_resynchronised_is_not_asked() -> None:
+    assert lacking({"resync": "required"}) is None
+
+
 def test_members_list_common_points_in_one_order_read_or_not() -> None:
     world = World()
     for machine, names in ((world.a, ("g-1", "g-2")), (world.b, ("g-2", "g-1"))):
@@ -535,3 +557,20 @@ def test_a_recorded_violation_is_found_again_in_its_trace(bug: str, tmp_path: An
     last = verdict.cases[-1]
     assert last.divergence is not None
     assert (last.divergence.promise, last.divergence.sentence) == (found.promise, found.sentence)
+
+
+class Slow(BundledDriver):
+    """Holds a write back for a second, in which the machine may stop."""
+
+    def write(self, machine: str, side: str, disk: int, block: int, data: bytes, cached: bool) -> bool:
+        self.advance(30)
+        return super().write(machine, side, disk, block, data, cached)
+
+
+def test_a_write_that_is_refused_after_some_time_is_held_against_nobody() -> None:
+    played = session(Slow)
+    for command in (*PROTECT, *BOTH, Settle(), Operate("m1", "UnplannedFailover", "latest"), Write("m1", "primary", 1)):
+        assert played.step(command)
+    assert played.answer is False
+    played.finish()
+    assert played.divergence is None
