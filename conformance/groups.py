@@ -198,7 +198,7 @@ class GroupFactor:
         return None
 
     def _measure(self, name: str, bounds: BoundsOf) -> None:
-        """What each member's point says now: of one that was shown before, more is known since. What was read and is gone stays."""
+        """What each member's point says now: of one that was shown before more is known. What is gone stays as it was read."""
         shared = self._points.get(name)
         if shared is not None:
             shared.parts = {machine: bounds(machine, id) or shared.parts[machine] for machine, id in shared.ids.items()}
