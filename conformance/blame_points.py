@@ -46,6 +46,17 @@ def wrong_order(factor: Factor, machine: str, sight: Sight) -> Found | None:
             "kinds are known",
             f"A recovery point of {machine} is of a kind that does not exist, so nobody knows what it restores.",
         )
+    changed = factor.other_kind(sight)
+    if changed is not None:
+        id, was, now = changed
+        return Found(
+            "points",
+            f"{id}, {now}",
+            f"{id}, {was}",
+            "P4",
+            "a point never changes",
+            f"Recovery point {id} of {machine} was {was}, and is {now} now: a point is what it was when it was made.",
+        )
     again = [p.id for p in fresh if p.id in factor.known_ids]
     if again:
         return Found(

@@ -278,15 +278,21 @@ class Factor(Searcher):
         self.listed = None if points is UNKNOWN else frozenset(sight.ids)
         self.told_points = sight.new is not None
 
+    def other_kind(self, sight: Sight) -> tuple[str, str, str] | None:
+        """A point that was of another kind before: its id, what it was, and what it is."""
+        known = {p.id: p.kind for p in self.points}
+        listed = () if sight.seen.points is UNKNOWN else sight.seen.points
+        return next(((id, known[id], kind) for id, kind in listed if known.get(id, kind) != kind), None)
+
     def orderly(self, sight: Sight) -> bool:
-        """Ids are never used again, kinds are known, and the list is oldest first: those that stay, then the new ones. An alert
-        is raised once."""
+        """Ids are never used again, kinds are known and stay, and the list is oldest first: those that stay, then new ones. An
+        alert is raised once."""
         if sight.seen.alerts is not UNKNOWN and sight.seen.alerts.count(ALERT) > 1:
             return False
         if sight.new is None or (not sight.new and sight.seen.points == self._listing):
             return True
         fresh = (*sight.new, *sight.late)
-        if any(p.id in self.known_ids for p in fresh) or any(p.kind not in KINDS for p in fresh):
+        if any(p.id in self.known_ids for p in fresh) or any(p.kind not in KINDS for p in fresh) or self.other_kind(sight):
             return False
         late = {p.id for p in sight.late}
         stayed = tuple(p.id for p in self.points if p.id not in sight.gone)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import attrs
+
 from siteproof.conformance.drivers.bugs_common import COORDINATORS, FLOWS, H2S, PLANNED, TARGETS, TESTED, Bug, mixed
 from siteproof.impl.control import Job, StepResult
 from siteproof.impl.coordinator import Coordinator
@@ -126,6 +128,12 @@ class _CutsDuringCopy(Coordinator):
         return result
 
 
+class _CalledAppConsistentLater(ReplicationTarget):
+    def cut_point(self, name: str, now: float) -> Point:
+        self.points = [attrs.evolve(point, kind="app-consistent") for point in self.points]
+        return super().cut_point(name, now)
+
+
 class _AnyKindWillDo(Coordinator):
     def pin(self, job: Job) -> None:
         if job.point == "latest-app-consistent":
@@ -236,9 +244,15 @@ BUGS: tuple[Bug, ...] = (
         ("V2A-43", "H2S-23"), ("P1", "P2", "P6"), FLOWS, 6, mixed(_LatestProcessedIsOldest, COORDINATORS),
     ),
     Bug(
+        "called-app-consistent-later", FAMILY, "easy",
+        "The tag is set when the next point is made, for those before it: whatever is there by then is called application-"
+        "consistent.",
+        ("V2A-37",), ("P4", "P24"), FLOWS, 4, mixed(_CalledAppConsistentLater, TARGETS),
+    ),
+    Bug(
         "latest-app-consistent-of-any-kind", FAMILY, "hard",
         "“Latest app-consistent” takes the newest point: somebody forgot to look at the kind when there was a list of one kind.",
-        ("V2A-37",), ("P2", "P6", "P24"), FLOWS, 6, mixed(_AnyKindWillDo, COORDINATORS),
+        ("V2A-37",), ("P2", "P6"), FLOWS, 6, mixed(_AnyKindWillDo, COORDINATORS),
     ),
     Bug(
         "pruning-frees-a-shared-cut", FAMILY, "hard",

@@ -65,7 +65,7 @@ TONES: dict[Enum, str] = {
 
 
 FINDINGS: dict[str, tuple[str, str]] = {
-    "broken": ("✗", "bad"), "undetermined": ("?", "unsure"), "holds in the scope": ("○", "good"), "not applicable": ("–", "calm"),
+    "broken": ("✗", "bad"), "undetermined": ("?", "unsure"), "holds in the scope": ("○", "calm"), "not applicable": ("–", "calm"),
 }
 """Mark and tone of what an exploration has found. What holds in a scope is neither proved nor by construction, and
 has the mark of neither."""
@@ -202,9 +202,12 @@ def _title(report: RunReport, proved: bool, campaigns: list[CampaignResult]) -> 
         return f"Not met: {violated}."
     if report.exit is Exit.INCONCLUSIVE or report.partial:
         return "Nothing wrong was found, but not everything was settled."
-    if proved and campaigns:
-        return "Every promise that applies is proved, and the implementation conforms."
-    return "Every promise that applies is proved." if proved else "The system under test conforms."
+    if proved:
+        explored = any(flow.exploration is not None for flow in report.flows)
+        told = "Every promise that applies is proved or holds by construction"
+        told += ", P19 in an explored scope" if explored else ""
+        return f"{told}; and the implementation conforms." if campaigns else f"{told}."
+    return "The system under test conforms."
 
 
 def _in_flow(flow: FlowReport, ids: Iterable[str]) -> str:
