@@ -89,7 +89,7 @@ def _show(session: Session, finding: Finding) -> None:
 _VERDICTS = {
     Exit.OK: "go on with siteproof run",
     Exit.INCONCLUSIVE: "what is there works; what is missing or was not tried is never green",
-    Exit.ENVIRONMENT: "the driver has to be mended first",
+    Exit.ENVIRONMENT: "the driver, or what it needs here, has to be mended first",
     Exit.VIOLATION: "the driver speaks the interface; the system behind it does not do what the model allows",
 }
 

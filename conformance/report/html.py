@@ -26,7 +26,7 @@ from siteproof.conformance.report.assumptions import assumptions
 from siteproof.conformance.report.diagram import ARROWS, draw_components, link_words
 from siteproof.conformance.report.explored import ending_in_words, needed_in_words, needed_of, way_in_words, where_in_words
 from siteproof.conformance.report.lifecycle import draw_lifecycle
-from siteproof.conformance.report.timeline import draw_timeline, moments_of_counterexample, moments_of_trace
+from siteproof.conformance.report.timeline import draw_timeline, machines_of, moments_of_counterexample, moments_of_trace
 from siteproof.conformance.report.values import FlowReport, RunReport, claims_told, count
 from siteproof.conformance.results import CampaignResult, Counterexample, Coverage
 from siteproof.model.catalogue import catalogue
@@ -90,6 +90,7 @@ def _environment() -> Environment:
         "link_words": link_words,
         "draw_timeline": draw_timeline,
         "moments_of_trace": moments_of_trace,
+        "machines_of": machines_of,
         "moments_of_counterexample": moments_of_counterexample,
         "draw_lifecycle": draw_lifecycle,
         "claims_told": claims_told,

@@ -25,7 +25,7 @@ from siteproof.conformance.report.words import plain
 from siteproof.conformance.results import Counterexample, StepRecord
 from siteproof.model.results import Trace
 
-__all__ = ["Moment", "draw_timeline", "moments_of_counterexample", "moments_of_trace"]
+__all__ = ["Moment", "draw_timeline", "machines_of", "moments_of_counterexample", "moments_of_trace"]
 
 SIDES = ("primary", "recovery")
 
@@ -105,9 +105,19 @@ def _lane_of_action(action: str, active: str) -> str:
 # ---------------------------------------------------------------------------------------------------- from a recorded run
 
 
-def moments_of_counterexample(found: Counterexample) -> list[Moment]:
-    """The moments of a recorded run, for the machine that diverges; the first one is the start, before any step."""
-    machine = found.divergence.machine
+def machines_of(found: Counterexample) -> tuple[str, ...]:
+    """The machines of a recorded run: a picture for each, that of the one that diverges first."""
+    first = found.divergence.machine
+    scenario = found.case.get("scenario") or {}
+    return (first, *(str(name) for name in scenario.get("machines", ()) if name != first))
+
+
+def moments_of_counterexample(found: Counterexample, machine: str = "") -> list[Moment]:
+    """The moments of a recorded run for one of its machines, the one that diverges unless another is named; the first is the
+    start, before any step. Where there are several machines, each step says at which it is; those at others are between the
+    lanes.
+    """
+    several, machine = len(machines_of(found)) > 1, machine or found.divergence.machine
     up, link = [True, True], True
     active: str | None = "primary"
     moments = [Moment("start", "between", "start", active, (True, False))]
@@ -118,20 +128,22 @@ def moments_of_counterexample(found: Counterexample) -> list[Moment]:
         elif what == "link":
             link = kind == "heal"
         seen = _seen(step, machine)
-        lane = _lane_of_command(step.command, active or "primary")
+        at = str(step.command.get("machine", ""))
+        elsewhere = several and at not in ("", machine)
+        lane = "between" if elsewhere else _lane_of_command(step.command, active or "primary")
         active = seen.get("active", active)
         running = seen.get("running") or {}
         moments.append(
             Moment(
-                _short(step),
+                f"{at}: {_short(step)}" if several and at else _short(step),
                 lane,
-                "command" if kind == "operation" else "environment",
+                "command" if kind == "operation" and not elsewhere else "environment",
                 active,
                 (running.get("primary"), running.get("recovery")),
                 (up[0], up[1]),
                 link,
                 refused=step.answer.get("answer") in ("rejected", "refused"),
-                bad=step.index == found.divergence.step,
+                bad=step.index == found.divergence.step and machine == found.divergence.machine,
             )
         )
     return moments

@@ -244,4 +244,4 @@ def test_the_acquaintance_on_the_command_line(capsys: pytest.CaptureFixture[str]
     assert commit["standing"] == "diverges"
     assert commit["mend"] in captured.err
     assert "✗ Commit" in captured.err
-    assert "the driver has to be mended first" in captured.err
+    assert "the driver, or what it needs here, has to be mended first" in captured.err

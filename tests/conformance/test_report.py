@@ -21,7 +21,7 @@ from siteproof.conformance.report.html import markdown, render_html
 from siteproof.conformance.report.junit import junit, write_junit
 from siteproof.conformance.report.pytest_file import pytest_file, pytest_name
 from siteproof.conformance.report.terminal import final_table, refutation_story
-from siteproof.conformance.report.timeline import Moment, draw_timeline, label_lines
+from siteproof.conformance.report.timeline import Moment, draw_timeline, label_lines, machines_of, moments_of_counterexample
 from siteproof.conformance.report.values import FlowReport, RunReport
 from siteproof.conformance.report.whole_model import moments_of_run, promise_groups, seen_steps
 from siteproof.conformance.report.words import concerned, duration, headline, join, told_value, wrong_in_words
@@ -745,3 +745,18 @@ def test_a_pytest_file_is_python_whatever_a_driver_says(hostile: str) -> None:
     assert scope["CASE"] == case
     assert scope["DRIVER"] == hostile
     assert callable(scope["test_my_flow_1"])
+
+
+def test_a_case_of_several_machines_has_a_picture_of_each_and_says_where_a_step_is() -> None:
+    found = sample_campaign("hyper-v-to-secondary-site", violation=True).counterexample
+    assert found is not None
+    machine = found.divergence.machine
+    assert machines_of(found) == (machine,)
+    two = attrs.evolve(found, case={**found.case, "scenario": {"machines": ["other", machine]}})
+    assert machines_of(two) == (machine, "other")
+    own, beside = moments_of_counterexample(two), moments_of_counterexample(two, "other")
+    assert [m.label for m in own] == [m.label for m in beside]
+    assert any(m.label.startswith(f"{machine}: ") for m in own)
+    assert any(m.bad for m in own)
+    assert not any(m.bad for m in beside)
+    assert all(m.lane == "between" for m in beside if m.label.startswith(f"{machine}: "))
