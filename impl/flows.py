@@ -23,11 +23,12 @@ scripts in a plan        to recovery       both ways with VMM,     no           
 gateway                  process server;   none                    process server at      none
                          temporary one                             primary, both ways
                          on the way back
-content on the way       compressed and    encrypted by the agent  compressed by the      as it is
-                         encrypted by it                           process server
+content on the way       compressed and    compressed and          compressed by the      as it is
+                         encrypted by it   encrypted by the agent  process server
 =======================  ================  ======================  =====================  =======================
 
-Every flow can end protection, and can be resynchronised.
+Every flow can end protection, and can be resynchronised. What goes to Azure leaves the zone that the owner of the machines
+trusts: it is compressed and encrypted before. Between two sites of the owner's what is done is what the source names.
 
 Sources: GEN-17; V2A-12, V2A-13, V2A-43, V2A-44, V2A-49 to V2A-53; P2A-1 to P2A-5; H2A-16 to H2A-18, H2A-21, H2A-34,
 H2A-42 to H2A-46; S-V2S-4 to S-V2S-17, S-V2S-25; H2S-14, H2S-22, H2S-23, H2S-27 to H2S-32.
@@ -205,7 +206,7 @@ _HYPER_V_VMM_TO_AZURE = Flow(
     failback_machine="hyper-v-vm",
     agents={PRIMARY: "hyper-v-agent", RECOVERY: "hyper-v-agent"},
     targets={PRIMARY: "replica-host", RECOVERY: "storage-account"},
-    sealing=Sealing(encrypts=True, by_agent=True),
+    sealing=Sealing(compresses=True, encrypts=True, by_agent=True),
     encrypted_at_rest=frozenset({RECOVERY}),
     coordinator="provider",
     needed_kinds={

@@ -175,7 +175,7 @@ def test_while_a_test_failover_runs_its_cleanup_is_all_there_is(new_lab: Build) 
 @pytest.mark.parametrize(
     ("flow", "plain", "shrinks"),
     [
-        ("v2a", False, True), ("p2a", False, True), ("vmm", False, False), ("hv", False, False),
+        ("v2a", False, True), ("p2a", False, True), ("vmm", False, True), ("hv", False, True),
         ("scout", False, True), ("h2s", True, False),
     ],
 )  # fmt: skip
