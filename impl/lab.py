@@ -466,6 +466,12 @@ class Lab:
         """Run the next internal event, letting time pass up to it; ``False`` when nothing is scheduled."""
         return self._simulation.step()
 
+    def step_until(self, moment: float) -> bool:
+        """Run the next internal event if it falls due by a moment of virtual time, else let time pass until then. Whoever lets
+        time pass so sees everything when it happens; ``False`` when the moment is reached.
+        """
+        return self._simulation.step_until(moment)
+
     def settle(self, limit_seconds: float = 86400) -> bool:
         """Let time pass until nothing moves any more. ``True`` when that was reached within the limit."""
         return self._simulation.settle(limit_seconds)

@@ -4,7 +4,9 @@ Rules:
 
 * the player does what an operator, a workload and the world do: it asks for operations, writes blocks, lets faults strike and
   time pass. All it knows of the system is what anybody can see: answers, statuses, and bytes read back;
-* whatever a machine shows that it did not show before is told, and laid before the judge, after every event that is waited for;
+* whatever a machine shows that it did not show before is told, and laid before the judge, after every event: so a time is the
+  time at which something happened, however often a workload writes;
+* a job that ends without its effect is told as one that has failed;
 * an answer or a status that is not what the scenario says is a finding as well, and ends the play; the verdict on content is
   given all the same;
 * at the end workloads stop, and a job that runs is waited for until nothing moves any more.
@@ -71,6 +73,8 @@ class Player:
         self.step = 0
         self._tell = tell
         self._seen: dict[str, Status] = {}
+        self._began: dict[str, Status] = {}
+        """The first status of each machine with the job that it has."""
         self._serial = 0
         self._noted = 0
         self._total: dict[str, int] = dict.fromkeys(scenario.machines, 0)
@@ -90,7 +94,7 @@ class Player:
         try:
             for name, disks in images.items():
                 self._ledgers[name] = Ledger(disks)
-                self._seen[name] = self.lab.status(name)
+                self._seen[name] = self._began[name] = self.lab.status(name)
             self._judge = Judge(self.lab, scenario, self._ledgers, self.tell)
         except BaseException:
             self.close()
@@ -295,13 +299,14 @@ class Player:
             self._look()
 
     def _slice(self, until: float) -> None:
-        """Let time pass until the next write of a workload, and let it write."""
+        """Let time pass until the next event or, if that comes first, the next write of a workload, and let it write."""
         writing = [w for w in self._writers.values() if w.due is not None]
         due = min((w.due for w in writing if w.due is not None), default=until)
-        self.lab.advance(max(0.0, min(due, until) - self.lab.now))
+        happened = self.lab.step_until(min(due, until))
         self._look()
         for writer in writing:
-            if writer.due is not None and writer.due <= self.lab.now:
+            # What falls due in the same moment comes first: a write is never in the midst of it.
+            if not happened and writer.due is not None and writer.due <= self.lab.now:
                 self._write(writer, None)
                 writer.due += 60 / writer.workload.per_minute
 
@@ -347,7 +352,6 @@ class Player:
             now = self.lab.status(machine)
             if now == before:
                 continue
-            self._tell_notes()
             self._seen[machine] = now
             for text in _differences(before, now):
                 self.tell("change", text, machine)
@@ -356,6 +360,7 @@ class Player:
             if fresh and before.active == now.active:
                 kinds = "" if all(p.kind == "crash-consistent" for p in fresh) else f", {fresh[-1].kind}"
                 self.tell("point", f"recovery point {fresh[-1].id}{kinds}; {len(now.points)} advertised", machine)
+            self._tell_failed_job(machine, before, now)
             for alert in now.alerts:
                 if alert not in before.alerts:
                     self.tell("alert", f"alert: {alert}", machine)
@@ -363,7 +368,24 @@ class Player:
                 if alert not in now.alerts:
                     self.tell("change", f"no longer: {alert}", machine)
             self._judge.look(machine, before, now)
+        self._tell_notes()  # a plan notes what it has seen to have happened
         self._judge.looked_at = self.lab.now
+
+
+    def _tell_failed_job(self, machine: str, before: Status, now: Status) -> None:
+        """A job that is over, or that another has taken the place of, and whose effect cannot be seen."""
+        if now.job == before.job:
+            return
+        began, self._began[machine] = self._began[machine], now
+        if began.job is None:
+            return
+        done = {
+            Operation.PLANNED: now.active != began.active, Operation.UNPLANNED: now.active != began.active,
+            Operation.TEST: now.test == "running", Operation.REPAIR: now.resync != "required",
+        }.get(began.job, True)  # fmt: skip
+        if not done:
+            runs = "runs" if self.lab.running(machine, now.active) else "does not run"
+            self.tell("alert", f"{began.job} failed: {now.active} is still the machine, and {runs}", machine)
 
 
 def _scripts(scenario: Scenario) -> set[str]:

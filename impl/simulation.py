@@ -454,6 +454,20 @@ class Simulation:
         while (first := self._first()) and first[0][0] <= end:
             self._run_next()
         self.now = end
+        self._expire()
+
+    def step_until(self, end: float) -> bool:
+        """Run the next event if it falls due by a moment, else let time pass until then; whether there was an event."""
+        first = self._first()
+        due = bool(first) and first[0][0] <= end
+        if due:
+            self._run_next()
+        else:
+            self.now = max(self.now, end)
+        self._expire()
+        return due
+
+    def _expire(self) -> None:
         with self.event():
             for coordinator in self.coordinators.values():
                 coordinator.expire(self.now)

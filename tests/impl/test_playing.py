@@ -363,3 +363,38 @@ def test_components_of_the_other_flows_are_judged_too(tmp_path: Path) -> None:
     assert played(file, tmp_path / "good", {"mobility-service": MobilityService})[0].holds
     outcome, _ = played(file, tmp_path / "bad", {"storage-account": Skips})
     assert any("never written, and is not what the image has there" in finding for finding in outcome.findings)
+
+
+@pytest.mark.parametrize("per_minute", [0.5, 10, 600])
+def test_times_are_those_at_which_things_happened_whatever_the_workload(per_minute: float, tmp_path: Path) -> None:
+    file = tmp_path / "group.toml"
+    file.write_text(GROUP.replace("per_minute = 60", f"per_minute = {per_minute}"), encoding="utf-8")
+    _, events = played(file, tmp_path / "play")
+    told = [event.text for event in events if event.step == 4]
+    at = {event.text: event.now for event in events if event.step == 4}
+    asked = at["plan p, UnplannedFailover forward to latest-common: accepted"]
+    assert asked < at["plan: group 1: runs"] < at["plan p: waiting for a manual action, 1 errors noted"] < asked + 10
+    assert told.index("recovery is the machine now (unplanned failover)") < told.index("plan: failed over")
+    assert told.index("plan: failed over") < told.index("plan: group 1: runs")
+    points = [event.now for event in events if event.kind == "point" and event.step == 3 and event.machine == "a"]
+    assert [now for now in points if now % 300 > 5] == []
+
+
+def test_what_happens_while_time_passes_without_a_workload_is_told_when_it_happens(tmp_path: Path) -> None:
+    rest = '[[steps]]\nrequest = "UnplannedFailover"\nwait = false\n[[steps]]\nadvance = "10m"\n'
+    _, events = played(written(tmp_path, rest), tmp_path / "play")
+    (asked,) = [event.now for event in events if event.text == "UnplannedFailover: accepted"]
+    (moved,) = [event.now for event in events if event.text.startswith("recovery is the machine now")]
+    assert asked < moved < asked + 10
+
+
+def test_a_job_that_fails_is_told(tmp_path: Path) -> None:
+    rest = (
+        '[[steps]]\nwrite = 5\nworkload = "w"\n[[steps]]\nrequest = "PlannedFailover"\nwait = false\n'
+        '[[steps]]\nfault = "link"\n[[steps]]\nadvance = "1m"\n'
+    )
+    outcome, events = played(written(tmp_path, rest), tmp_path / "play")
+    assert outcome.holds
+    (failed,) = [event for event in events if "failed" in event.text]
+    assert (failed.kind, failed.machine) == ("alert", "m")
+    assert failed.text.startswith("PlannedFailover failed: primary is still the machine, and ")
