@@ -398,3 +398,17 @@ def test_a_job_that_fails_is_told(tmp_path: Path) -> None:
     (failed,) = [event for event in events if "failed" in event.text]
     assert (failed.kind, failed.machine) == ("alert", "m")
     assert failed.text.startswith("PlannedFailover failed: primary is still the machine, and ")
+
+
+def test_shipped_scenarios_show_what_their_summaries_say(tmp_path: Path) -> None:
+    _, events = played(SHIPPED / "physical-to-azure.toml", tmp_path / "physical")
+    told = [event.text for event in events]
+    older, newer = (
+        next(int(text.split()[n].replace(",", "")) for text in told if start in text)
+        for start, n in (("read back whole: recovery holds exactly the first", 8), ("writes of p14", 7))
+    )
+    assert 0 < older < newer
+    _, events = played(SHIPPED / "hyper-v-site-to-azure.toml", tmp_path / "hyper-v")
+    told = [event.text for event in events]
+    failed = told.index("PlannedFailover failed: primary is still the machine, and runs")
+    assert told.index("PlannedFailover: accepted") < failed < told.index("PlannedFailover: refused, SitesNotConnected")
