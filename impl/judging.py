@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from .group import ReplicationGroup
 from .lab import Lab
 from .ledger import Found, Ledger
 from .plan import LATEST_COMMON
@@ -31,7 +32,7 @@ from .planrun import PlanRun, RunState
 from .retention import ALL_WITHIN
 from .scenario import Scenario
 from .simulation import CHANGE_LOG
-from .values import APP_CONSISTENT, LATEST_APP_CONSISTENT, TEST, Operation, Status, other
+from .values import APP_CONSISTENT, LATEST_APP_CONSISTENT, TEST, Operation, Point, Status, other
 
 __all__ = ["Judge", "MachineOutcome", "Outcome", "Unlike"]
 
@@ -106,6 +107,7 @@ class Judge:
         """Writes that it must keep if it was asked for the newest point, of all or of those in common."""
         self._copied: dict[str, set[str]] = {}
         """The points that hold what the copy of a test failover held when it began."""
+        self._interval = scenario.topology.policy.crash_consistent_minutes * 60
         hours = scenario.topology.policy.retention_hours
         self._least_age = min(hours * 3600, ALL_WITHIN) if lab.flow.thins_points else hours * 3600
 
@@ -127,11 +129,16 @@ class Judge:
 
     # ------------------------------------------------------------------------------------------------ what is told
 
-    def wants(self, machine: str, point: str | None) -> None:
-        """A failover or a test of one was asked for, to a point."""
+    def wants(self, machine: str, point: str | None, *, in_common: bool = False) -> None:
+        """A failover or a test of one was asked for, to a point; ``in_common``: by a plan, which takes for the members of a
+        group the newest point of a kind that all of them have.
+        """
         now = self._lab.status(machine)
         if point == LATEST_APP_CONSISTENT:
-            point = next((p.id for p in reversed(now.points) if p.kind == APP_CONSISTENT), point)
+            group = self._lab.fleet.group_of(machine) if in_common else None
+            common = None if group is None else {p.id for p in self._in_common(group, machine)}
+            app = [p.id for p in now.points if p.kind == APP_CONSISTENT and (common is None or p.id in common)]
+            point = app[-1] if app else point
         self._wanted[machine] = point
         sure = self._newest_common(machine) if point == LATEST_COMMON else None
         self._floor[machine] = self._sure(machine, now) if sure is None else sure
@@ -141,11 +148,15 @@ class Judge:
         group = self._lab.fleet.group_of(machine)
         if group is None:
             return None
-        named = [{p.group for p in coordinator.points if p.group} for coordinator in group.members.values()]
-        common = set.intersection(*named)
-        pins = [self._pins[machine].get(p.id) for p in group.members[machine].points if p.group in common]
+        pins = [self._pins[machine].get(p.id) for p in self._in_common(group, machine)]
         held = [pin.writes for pin in pins if pin is not None and pin.writes is not None]
         return max(held, default=None)
+
+    @staticmethod
+    def _in_common(group: ReplicationGroup, machine: str) -> list[Point]:
+        """The points of a machine that its group has in common, oldest first."""
+        common = set.intersection(*({p.group for p in coordinator.points if p.group} for coordinator in group.members.values()))
+        return [p for p in group.members[machine].points if p.group in common]
 
     def plan_is_at(self, run: PlanRun) -> None:
         """A plan's run has ended or waits: if it is not done, what has moved may be left stopped."""
@@ -183,7 +194,11 @@ class Judge:
 
     def _pin(self, machine: str, point: str, now: Status) -> None:
         found = self._held(machine, point, former=now.failover in PENDING)
-        self._pins[machine][point] = _Pin(found.writes, self.looked_at)
+        # A common point is older than its first sight: it is cut at its barrier, and advertised when all that it has to hold has
+        # arrived at every member. The group waits for that until the next barrier is due at most.
+        grouped = any(machine in members for members in self._scenario.groups.values())
+        earlier = self._interval if grouped else 0
+        self._pins[machine][point] = _Pin(found.writes, self.looked_at - earlier)
         if found.writes is None:
             self.found(f"recovery point {point} is no prefix: {found.reason}", machine)
 

@@ -29,7 +29,7 @@ from .ledger import Ledger
 from .plan import LATEST_COMMON, ScriptCall
 from .planrun import PlanRun, RunState
 from .scenario import ACCEPTED, GROUP_PORT, Scenario, Step, Workload
-from .values import BLOCK, SIDES, TEST, Operation, Status
+from .values import BLOCK, LATEST_APP_CONSISTENT, SIDES, TEST, Operation, Status
 
 __all__ = ["Event", "MachineOutcome", "Outcome", "Player", "play"]
 
@@ -176,9 +176,9 @@ class Player:
         if code is None:
             self._noted = 0
             for machine in self._run(step).plan.machines:
-                self._judge.wants(machine, step.point)
+                self._judge.wants(machine, step.point, in_common=True)
             self._wait_for_plan(step)
-            if step.point == LATEST_COMMON:
+            if step.point in (LATEST_COMMON, LATEST_APP_CONSISTENT):
                 self._judge.compare_groups()
 
     def _do_resume(self, step: Step) -> None:

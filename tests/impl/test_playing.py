@@ -412,3 +412,35 @@ def test_shipped_scenarios_show_what_their_summaries_say(tmp_path: Path) -> None
     told = [event.text for event in events]
     failed = told.index("PlannedFailover failed: primary is still the machine, and runs")
     assert told.index("PlannedFailover: accepted") < failed < told.index("PlannedFailover: refused, SitesNotConnected")
+
+
+class OwnAppPoints(ReplicationGroup):
+    """Takes each member's own app-consistent point, the oldest of one and the newest of another."""
+
+    def common(self, kind: str | None = None) -> Any:
+        points = {member: [p for p in c.points if p.kind == kind] for member, c in self.members.items()}
+        return {member: own[0 if member == "a" else -1] for member, own in points.items()}
+
+
+def test_a_groups_latest_app_consistent_point_is_of_one_instant_too(tmp_path: Path) -> None:
+    file = tmp_path / "group.toml"
+    text = GROUP.replace('"latest-common"', '"latest-app-consistent"').replace('advance = "16m"', 'advance = "130m"')
+    file.write_text(text.replace("per_minute = 60", "per_minute = 6"), encoding="utf-8")
+    outcome, events = played(file, tmp_path / "good")
+    assert outcome.findings == ()
+    assert "group g: its machines hold what they held at one instant" in [event.text for event in events]
+    outcome, _ = played(file, tmp_path / "bad", {"replication-group": OwnAppPoints})
+    assert any("group g: a machine lacks a write that was acknowledged before" in finding for finding in outcome.findings)
+
+
+def test_a_plan_takes_an_app_consistent_point_that_only_one_member_has_for_none_of_its_group(tmp_path: Path) -> None:
+    file = tmp_path / "group.toml"
+    apart = (
+        'advance = "65m"\n[[steps]]\nfault = "group-port"\nmachine = "b"\n[[steps]]\nadvance = "70m"\n'
+        '[[steps]]\nheal = "group-port"\nmachine = "b"\n'
+    )
+    text = GROUP.replace('"latest-common"', '"latest-app-consistent"').replace('advance = "16m"\n', apart)
+    file.write_text(text.replace("per_minute = 60", "per_minute = 6"), encoding="utf-8")
+    outcome, events = played(file, tmp_path / "good")
+    assert outcome.findings == ()
+    assert "group g: its machines hold what they held at one instant" in [event.text for event in events]
