@@ -95,3 +95,13 @@ def test_a_mistake_is_one_line_and_4(scenario: Path, old: str, new: str, told: s
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("siteproof: error in ")
     assert told in line
+
+
+def test_a_check_that_cannot_be_is_a_mistake_before_anything_is_played(
+    scenario: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario.write_text(SCENARIO + '[[steps]]\ncheck = { active = "azure" }\n', encoding="utf-8")
+    assert main(["lab", "run", "mine.toml"]) == 4
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "steps[5].check.active" in captured.err

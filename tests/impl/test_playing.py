@@ -269,7 +269,7 @@ def test_the_same_seed_tells_the_same_play(tmp_path: Path) -> None:
         ('[[steps]]\nrequest = "Commit"\n', "step 4: Commit of m was answered NoFailoverToCommit; accepted expected"),
         ('[[steps]]\ncheck = { active = "recovery" }\n', "step 4: m shows active = primary; recovery expected"),
         ('[[steps]]\nwrite = 2\nworkload = "w"\nside = "recovery"\n', "workload w wrote nothing"),
-        ('[[steps]]\nadvance = "1m"\nat = "1s"\n', "give a later time"),
+        ('[[steps]]\nsettle = true\n[[steps]]\nadvance = "1m"\nat = "1s"\n', "give a later time"),
     ],
 )
 def test_a_play_that_goes_another_way_ends_there_and_is_judged_all_the_same(rest: str, told: str, tmp_path: Path) -> None:
