@@ -32,7 +32,7 @@ from .planrun import PlanRun, RunState
 from .retention import ALL_WITHIN
 from .scenario import Scenario
 from .simulation import CHANGE_LOG
-from .values import APP_CONSISTENT, LATEST_APP_CONSISTENT, TEST, Operation, Point, Status, other
+from .values import APP_CONSISTENT, LATEST_APP_CONSISTENT, TEST, Operation, Point, Status, counted, other
 
 __all__ = ["Judge", "MachineOutcome", "Outcome", "Unlike"]
 
@@ -241,9 +241,10 @@ class Judge:
         if now.failover == "unplanned":
             self._judge_choice(machine, now, kept)
         elif kept != of:
-            self.found(f"a planned failover kept {kept} of {of} acknowledged writes", machine)
+            self.found(f"a planned failover kept {kept} of {counted(of, 'acknowledged write')}", machine)
         if len(self.findings) == wrong:
-            self.proved(f"read back whole: {now.active} holds exactly the first {kept:,} of {of:,} acknowledged writes", machine)
+            of_all = counted(of, "acknowledged write")
+            self.proved(f"read back whole: {now.active} holds exactly the first {kept:,} of {of_all}", machine)
         ledger.branch(kept)
         self._floor.pop(machine, None)
 
@@ -253,20 +254,22 @@ class Judge:
         if now.failover_point is not None:
             point = self._held(machine, now.failover_point)
             if point.writes != kept:
-                self.found(f"it holds {kept} writes; {now.failover_point}, which it says it used, holds {point.writes}", machine)
+                used = f"{now.failover_point}, which it says it used, holds {point.writes}"
+                self.found(f"it holds {counted(kept, 'write')}; {used}", machine)
         if wanted in NEWEST:
             self._floor[machine] = max(self._floor.get(machine, 0), self._sure(machine, now))
         self._judge_wanted(machine, "it", kept, of)
         if now.received is not None and kept > now.received:
-            self.found(f"it holds {kept} writes and says that it received {now.received}", machine)
+            self.found(f"it holds {counted(kept, 'write')} and says that it received {now.received}", machine)
 
     def _judge_wanted(self, machine: str, what: str, kept: int, of: int) -> None:
         wanted, floor, pins = self._wanted.get(machine), self._floor.get(machine, 0), self._pins[machine]
         if wanted in NEWEST or wanted == LATEST_COMMON:
             if kept < floor:
-                self.found(f"{what} holds {kept} of {of} acknowledged writes; {floor} had been replicated", machine)
+                self.found(f"{what} holds {kept} of {counted(of, 'acknowledged write')}; {floor} had been replicated", machine)
         elif wanted in pins and kept != pins[wanted].writes:
-            self.found(f"{what} holds {kept} writes; {wanted}, which was asked for, {pins[wanted].writes}", machine)
+            asked = f"{wanted}, which was asked for, {pins[wanted].writes}"
+            self.found(f"{what} holds {counted(kept, 'write')}; {asked}", machine)
 
     def _changed_point(self, machine: str, now: Status) -> None:
         found = self._held(machine, now.active, former=True)
@@ -274,7 +277,8 @@ class Judge:
         if found.writes is None or found.writes != point:
             self.found(f"set back to {now.failover_point}, and holds {found.writes} writes, not {point}: {found.reason}", machine)
             raise Unlike("nothing that follows could be judged")
-        self.proved(f"read back whole: {now.active} holds exactly the {found.writes:,} writes of {now.failover_point}", machine)
+        writes = counted(found.writes, "write")
+        self.proved(f"read back whole: {now.active} holds exactly the {writes} of {now.failover_point}", machine)
         self._ledgers[machine].change(found.writes)
 
     def _tested(self, machine: str, now: Status) -> None:
@@ -283,21 +287,23 @@ class Judge:
         if found.writes is None:
             self.found(f"the copy of the test failover is no prefix: {found.reason}", machine)
         elif not self._copied[machine]:
-            self.found(f"the copy of the test failover holds {found.writes} writes, and no advertised point does", machine)
+            writes = counted(found.writes, "write")
+            self.found(f"the copy of the test failover holds {writes}, and no advertised point does", machine)
         else:
             wrong = len(self.findings)
             self._judge_wanted(machine, "the copy of the test failover", found.writes, len(self._ledgers[machine].writes))
             if len(self.findings) > wrong:
                 return
-            self.proved(f"read back whole: the copy holds exactly the first {found.writes:,} acknowledged writes", machine)
+            writes = counted(found.writes, "acknowledged write")
+            self.proved(f"read back whole: the copy holds exactly the first {writes}", machine)
 
     def _compare_loss(self, machine: str, loss: int) -> None:
         ledger = self._ledgers[machine]
         truth = len(ledger.former) - ledger.kept
         if loss != truth:
-            self.found(f"reports a loss of {loss} writes; {truth} were lost", machine)
+            self.found(f"reports a loss of {counted(loss, 'write')}; {truth} were lost", machine)
         else:
-            self.proved(f"the reported loss, {loss:,} writes, is the true one", machine)
+            self.proved(f"the reported loss, {counted(loss, 'write')}, is the true one", machine)
 
     def _points_still_hold(self, machine: str, now: Status) -> list[int]:
         """Read every advertised point again; what each holds that is a prefix, oldest first."""
@@ -308,7 +314,7 @@ class Judge:
                 held.append(found.writes)
             if pin is not None and found.writes != pin:
                 holds = f"is no prefix now: {found.reason}" if found.writes is None else f"holds {found.writes} now"
-                self.found(f"recovery point {point.id} held {pin} writes when it was seen first, and {holds}", machine)
+                self.found(f"recovery point {point.id} held {counted(pin, 'write')} when it was seen first, and {holds}", machine)
         return held
 
     def compare_groups(self) -> None:
@@ -332,9 +338,9 @@ class Judge:
             found = self._held(machine, status.active)
             if found.writes != of:
                 what = found.reason or f"it holds {found.writes}"
-                self.found(f"{machine}: {status.active} must hold {of} writes; {what}")
+                self.found(f"{machine}: {status.active} must hold {counted(of, 'write')}; {what}")
             else:
-                self.proved(f"{status.active} holds exactly the {of:,} writes that it must hold", machine)
+                self.proved(f"{status.active} holds exactly the {counted(of, 'write')} that it must hold", machine)
             self._judge_power(machine, status)
             self._judge_points(machine, status)
             machines.append(
@@ -363,8 +369,8 @@ class Judge:
         if held != sorted(held):
             self.found(f"{machine}: recovery points are not in the order of their content: {held}")
         elif held and len(self.findings) == wrong:
-            told = f"{held[0]:,}" if len(held) == 1 else f"{held[0]:,} to {held[-1]:,}"
-            self.proved(f"every advertised point ({len(held)}) holds exactly a prefix: {told} writes", machine)
+            told = ("" if len(held) == 1 else f"{held[0]:,} to ") + counted(held[-1], "write")
+            self.proved(f"every advertised point ({len(held)}) holds exactly a prefix: {told}", machine)
 
     def _judge_groups(self) -> None:
         """Every point that the members of a group have in common holds what they held at one instant."""

@@ -42,10 +42,13 @@ def hrl(session: Session, path: Path, everything: bool) -> Exit:
     for line in _totals(found):
         out.print(line)
     for number, fault in enumerate(found.faults):
-        out.print("", _fault(fault, first=number == 0))
+        out.print()
+        out.print(_fault(fault, first=number == 0))
     if any(RESYNCHRONISE in fault.meaning for fault in found.faults):  # once, however much is bad
-        out.print("", Text(RESYNCHRONISE))
-    out.print("", Text(*_verdict(found)))
+        out.print()
+        out.print(Text(RESYNCHRONISE))
+    out.print()
+    out.print(Text(*_verdict(found)))
     session.emit("siteproof.hrl/1", code, {"file": str(path), "verdict": _verdict(found)[0], **_document(found)})
     return code
 

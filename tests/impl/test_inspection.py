@@ -303,3 +303,8 @@ def test_a_log_whose_header_is_all_but_lost_is_still_a_log(tmp_path: Path, kept:
         inspect_file(path)
     path.with_name(path.name + ".journal").write_bytes(b"of a log")
     assert inspect_file(path).faults
+
+
+def test_the_verdict_stands_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["hrl", str(small_log(tmp_path))]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["", "whole and closed"]

@@ -343,8 +343,8 @@ def test_a_plan_is_told_and_what_its_group_holds_is_of_one_instant(tmp_path: Pat
     assert outcome.findings == ()
     told = [event.text for event in events]
     assert "plan: group 1: s: script failed" in told
-    assert "plan p: waiting for a manual action, 1 errors noted" in told
-    assert "plan p: done, 1 errors noted" in told
+    assert "plan p: waiting for a manual action, 1 error noted" in told
+    assert "plan p: done, 1 error noted" in told
     assert "group g: its machines hold what they held at one instant" in told
     outcome, _ = played(file, tmp_path / "bad", {"replication-group": OwnPoints})
     assert len(outcome.findings) == 2
@@ -373,7 +373,7 @@ def test_times_are_those_at_which_things_happened_whatever_the_workload(per_minu
     told = [event.text for event in events if event.step == 4]
     at = {event.text: event.now for event in events if event.step == 4}
     asked = at["plan p, UnplannedFailover forward to latest-common: accepted"]
-    assert asked < at["plan: group 1: runs"] < at["plan p: waiting for a manual action, 1 errors noted"] < asked + 10
+    assert asked < at["plan: group 1: runs"] < at["plan p: waiting for a manual action, 1 error noted"] < asked + 10
     assert told.index("recovery is the machine now (unplanned failover)") < told.index("plan: failed over")
     assert told.index("plan: failed over") < told.index("plan: group 1: runs")
     points = [event.now for event in events if event.kind == "point" and event.step == 3 and event.machine == "a"]
