@@ -28,6 +28,7 @@ import attrs
 from siteproof.conformance.corpus import Corpus
 from siteproof.conformance.coverage import Ledger
 from siteproof.conformance.drivers.registry import factory_here
+from siteproof.conformance.report.values import count
 from siteproof.conformance.results import CampaignResult
 from siteproof.conformance.runner import CampaignEvent, Played, campaign, concluded, promised_for
 from siteproof.conformance.tally import Tally
@@ -127,7 +128,7 @@ def _sum(parts: list[Played], plan: Plan, seconds: float, workers: int) -> Playe
     tally = Tally(Ledger(promised_for(load_topology(plan.source))))
     for part in parts:
         tally.join(part.tally)
-    notes = (f"{len(parts)} slices of up to {SLICE:g} s on {workers} workers, each with a seed of its own",)
+    notes = (f"{count(len(parts), 'slice')} of up to {SLICE:g} s on {count(workers, 'worker')}, each with a seed of its own",)
     return Played(tally, counterexample, plan.seed, seconds, "", sum(p.swept for p in parts), notes)
 
 

@@ -6,6 +6,7 @@ Every message says what was found, what was expected and how to mend it. A mista
 from __future__ import annotations
 
 __all__ = [
+    "DamagedJournalError",
     "DamagedLogError",
     "ImplError",
     "IntegrityError",
@@ -60,3 +61,13 @@ class UnreadableError(IntegrityError, OSError):
 
 class DamagedLogError(IntegrityError):
     """An ``.hrl`` file is damaged, not closed, or out of its chain."""
+
+
+class DamagedJournalError(DamagedLogError):
+    """A log and its journal disagree, or the journal is damaged: in ``length`` bytes from ``offset`` of the journal, or of the
+    log (``in_log``).
+    """
+
+    def __init__(self, message: str, offset: int, length: int, *, in_log: bool = False) -> None:
+        super().__init__(message)
+        self.offset, self.length, self.in_log = offset, length, in_log

@@ -257,11 +257,13 @@ def checked_groups(groups: Mapping[str, Sequence[str]], machines: Mapping[str, o
         UsageError: the flow has none, or a machine is not known, in two groups, or alone.
     """
     if groups and not flow.groups:
-        raise UsageError(f"flow '{flow.id}' has no replication groups; they are for VMware and physical machines to Azure")
+        what = "replication groups, which are for VMware and physical machines to Azure"
+        raise UsageError(f"flow '{flow.id}' has no {what}; leave them out")
     seen: dict[str, str] = {}
     for name, members in groups.items():
         if not 2 <= len(members) <= MOST_MEMBERS:
-            raise UsageError(f"replication group '{name}' has {len(members)} machines; 2 to {MOST_MEMBERS} expected")
+            what = "machine" if len(members) == 1 else "machines"
+            raise UsageError(f"replication group '{name}' has {len(members)} {what}; 2 to {MOST_MEMBERS} expected")
         for member in members:
             if member not in machines:
                 known = ", ".join(sorted(machines))

@@ -8,6 +8,7 @@ which part of the file is bad, what was found there, what was expected, and what
   reached; the blocks after it are checked all the same;
 * faults come in the order of their offsets. A checksum tells that a range is bad, not which of its bytes: then the offset is
   where the range begins, and ``length`` says how long it is;
+* bytes behind the end of a closed log are no damage, since nobody reads them; how many there are is said;
 * a log that says 0 as its end was never closed. That is no damage, but nothing in it can be listed without its journal;
 * beside a log its journal is read, if there is one: it alone tells the order of writes across disks, and its digests see
   what the weak checksums of the format cannot;
@@ -26,7 +27,7 @@ from pathlib import Path
 import attrs
 
 from . import hrl
-from .errors import DamagedLogError, UsageError
+from .errors import DamagedJournalError, DamagedLogError, UsageError
 from .hrl import BLOCK_SIZE, HEADER_SIZE, FileHeader, LogEntry
 from .logfile import check_journal
 
@@ -45,6 +46,8 @@ class Fault:
     found: str
     expected: str
     meaning: str
+    file: str = ""
+    """The name of the file that ``offset`` is a place of, where it is not the log itself."""
 
 
 @attrs.frozen(slots=True)
@@ -77,11 +80,18 @@ class Inspection:
     faults: tuple[Fault, ...]
     journal: int | None = None
     """Records of the journal beside the log; ``None``: there is no journal, or it is bad."""
+    journal_missing: bool = False
+    """Whether it was looked for, and there is none."""
 
     @property
     def closed(self) -> bool:
         """Whether the log was closed cleanly."""
         return self.header is not None and self.header.end_of_log != 0
+
+    @property
+    def trailing(self) -> int:
+        """Bytes behind the end of a closed log. No reader looks at them."""
+        return 0 if self.header is None or not self.header.end_of_log else max(0, self.size - self.header.end_of_log)
 
     @property
     def writes(self) -> int:
@@ -123,29 +133,41 @@ def inspect_file(path: Path) -> Inspection:
     """Look into a log file, and into its journal if there is one beside it.
 
     Raises:
-        UsageError: the file cannot be opened, is empty, or is no log at all.
+        UsageError: the file cannot be opened, or is no log at all. An empty file may have been one: it is damaged.
     """
     try:
+        if path.is_file() and path.stat().st_size == 0:  # which cannot be mapped
+            return attrs.evolve(inspect(b""), journal_missing=not path.with_name(path.name + ".journal").is_file())
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             journal = path.with_name(path.name + ".journal")
             if not (journal.is_file() or _has_something_of_a_log(data)):
                 raise UsageError(f"{path}: it is not a change log, nothing in it has the format's signature; name an .hrl file")
             result = inspect(data)
-            if result.header is None or not journal.is_file():
+            if not journal.is_file():
+                return attrs.evolve(result, journal_missing=True)
+            if result.header is None:
                 return result
             raw = journal.read_bytes()
             try:
                 return attrs.evolve(result, journal=check_journal(path.name, raw, result.header, data))
-            except DamagedLogError as error:
-                fault = Fault(
-                    result.size, 0, f"journal {journal.name}", str(error), "a record for each write, with matching digests",
-                    f"what the log says cannot be proved; {RESYNCHRONISE}",
-                )  # fmt: skip
-                return attrs.evolve(result, faults=(*result.faults, fault))
+            except DamagedJournalError as error:
+                return attrs.evolve(result, faults=_with_journal_fault(result.faults, journal.name, error))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; name an .hrl file") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: the file is empty; name an .hrl file") from error
+
+
+def _with_journal_fault(faults: tuple[Fault, ...], journal: str, error: DamagedJournalError) -> tuple[Fault, ...]:
+    """What a log and its journal disagree on, beside what is wrong with the log itself: in the log at its place, else behind."""
+    what = str(error).partition(": ")[2].partition("; ")[0]
+    fault = Fault(
+        error.offset, error.length, f"data, by their digest in {journal}" if error.in_log else f"journal {journal}", what,
+        "a record for each write, with matching digests", f"what the log says cannot be proved; {RESYNCHRONISE}",
+        "" if error.in_log else journal,
+    )  # fmt: skip
+    if not error.in_log:
+        return (*faults, fault)
+    known = any(f.offset <= fault.offset < f.offset + f.length for f in faults)
+    return faults if known else tuple(sorted((*faults, fault), key=lambda f: f.offset))
 
 
 def _has_something_of_a_log(data: bytes | mmap.mmap) -> bool:

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
+from .group import ReplicationGroup
 from .lab import Lab
 from .ledger import Found, Ledger
 from .plan import LATEST_COMMON
@@ -31,7 +32,7 @@ from .planrun import PlanRun, RunState
 from .retention import ALL_WITHIN
 from .scenario import Scenario
 from .simulation import CHANGE_LOG
-from .values import APP_CONSISTENT, LATEST_APP_CONSISTENT, TEST, Operation, Status, other
+from .values import APP_CONSISTENT, LATEST_APP_CONSISTENT, TEST, Operation, Point, Status, counted, other
 
 __all__ = ["Judge", "MachineOutcome", "Outcome", "Unlike"]
 
@@ -106,6 +107,7 @@ class Judge:
         """Writes that it must keep if it was asked for the newest point, of all or of those in common."""
         self._copied: dict[str, set[str]] = {}
         """The points that hold what the copy of a test failover held when it began."""
+        self._interval = scenario.topology.policy.crash_consistent_minutes * 60
         hours = scenario.topology.policy.retention_hours
         self._least_age = min(hours * 3600, ALL_WITHIN) if lab.flow.thins_points else hours * 3600
 
@@ -127,11 +129,16 @@ class Judge:
 
     # ------------------------------------------------------------------------------------------------ what is told
 
-    def wants(self, machine: str, point: str | None) -> None:
-        """A failover or a test of one was asked for, to a point."""
+    def wants(self, machine: str, point: str | None, *, in_common: bool = False) -> None:
+        """A failover or a test of one was asked for, to a point; ``in_common``: by a plan, which takes for the members of a
+        group the newest point of a kind that all of them have.
+        """
         now = self._lab.status(machine)
         if point == LATEST_APP_CONSISTENT:
-            point = next((p.id for p in reversed(now.points) if p.kind == APP_CONSISTENT), point)
+            group = self._lab.fleet.group_of(machine) if in_common else None
+            common = None if group is None else {p.id for p in self._in_common(group, machine)}
+            app = [p.id for p in now.points if p.kind == APP_CONSISTENT and (common is None or p.id in common)]
+            point = app[-1] if app else point
         self._wanted[machine] = point
         sure = self._newest_common(machine) if point == LATEST_COMMON else None
         self._floor[machine] = self._sure(machine, now) if sure is None else sure
@@ -141,11 +148,15 @@ class Judge:
         group = self._lab.fleet.group_of(machine)
         if group is None:
             return None
-        named = [{p.group for p in coordinator.points if p.group} for coordinator in group.members.values()]
-        common = set.intersection(*named)
-        pins = [self._pins[machine].get(p.id) for p in group.members[machine].points if p.group in common]
+        pins = [self._pins[machine].get(p.id) for p in self._in_common(group, machine)]
         held = [pin.writes for pin in pins if pin is not None and pin.writes is not None]
         return max(held, default=None)
+
+    @staticmethod
+    def _in_common(group: ReplicationGroup, machine: str) -> list[Point]:
+        """The points of a machine that its group has in common, oldest first."""
+        common = set.intersection(*({p.group for p in coordinator.points if p.group} for coordinator in group.members.values()))
+        return [p for p in group.members[machine].points if p.group in common]
 
     def plan_is_at(self, run: PlanRun) -> None:
         """A plan's run has ended or waits: if it is not done, what has moved may be left stopped."""
@@ -183,7 +194,11 @@ class Judge:
 
     def _pin(self, machine: str, point: str, now: Status) -> None:
         found = self._held(machine, point, former=now.failover in PENDING)
-        self._pins[machine][point] = _Pin(found.writes, self.looked_at)
+        # A common point is older than its first sight: it is cut at its barrier, and advertised when all that it has to hold has
+        # arrived at every member. The group waits for that until the next barrier is due at most.
+        grouped = any(machine in members for members in self._scenario.groups.values())
+        earlier = self._interval if grouped else 0
+        self._pins[machine][point] = _Pin(found.writes, self.looked_at - earlier)
         if found.writes is None:
             self.found(f"recovery point {point} is no prefix: {found.reason}", machine)
 
@@ -226,9 +241,10 @@ class Judge:
         if now.failover == "unplanned":
             self._judge_choice(machine, now, kept)
         elif kept != of:
-            self.found(f"a planned failover kept {kept} of {of} acknowledged writes", machine)
+            self.found(f"a planned failover kept {kept} of {counted(of, 'acknowledged write')}", machine)
         if len(self.findings) == wrong:
-            self.proved(f"read back whole: {now.active} holds exactly the first {kept:,} of {of:,} acknowledged writes", machine)
+            of_all = counted(of, "acknowledged write")
+            self.proved(f"read back whole: {now.active} holds exactly the first {kept:,} of {of_all}", machine)
         ledger.branch(kept)
         self._floor.pop(machine, None)
 
@@ -238,20 +254,22 @@ class Judge:
         if now.failover_point is not None:
             point = self._held(machine, now.failover_point)
             if point.writes != kept:
-                self.found(f"it holds {kept} writes; {now.failover_point}, which it says it used, holds {point.writes}", machine)
+                used = f"{now.failover_point}, which it says it used, holds {point.writes}"
+                self.found(f"it holds {counted(kept, 'write')}; {used}", machine)
         if wanted in NEWEST:
             self._floor[machine] = max(self._floor.get(machine, 0), self._sure(machine, now))
         self._judge_wanted(machine, "it", kept, of)
         if now.received is not None and kept > now.received:
-            self.found(f"it holds {kept} writes and says that it received {now.received}", machine)
+            self.found(f"it holds {counted(kept, 'write')} and says that it received {now.received}", machine)
 
     def _judge_wanted(self, machine: str, what: str, kept: int, of: int) -> None:
         wanted, floor, pins = self._wanted.get(machine), self._floor.get(machine, 0), self._pins[machine]
         if wanted in NEWEST or wanted == LATEST_COMMON:
             if kept < floor:
-                self.found(f"{what} holds {kept} of {of} acknowledged writes; {floor} had been replicated", machine)
+                self.found(f"{what} holds {kept} of {counted(of, 'acknowledged write')}; {floor} had been replicated", machine)
         elif wanted in pins and kept != pins[wanted].writes:
-            self.found(f"{what} holds {kept} writes; {wanted}, which was asked for, {pins[wanted].writes}", machine)
+            asked = f"{wanted}, which was asked for, {pins[wanted].writes}"
+            self.found(f"{what} holds {counted(kept, 'write')}; {asked}", machine)
 
     def _changed_point(self, machine: str, now: Status) -> None:
         found = self._held(machine, now.active, former=True)
@@ -259,7 +277,8 @@ class Judge:
         if found.writes is None or found.writes != point:
             self.found(f"set back to {now.failover_point}, and holds {found.writes} writes, not {point}: {found.reason}", machine)
             raise Unlike("nothing that follows could be judged")
-        self.proved(f"read back whole: {now.active} holds exactly the {found.writes:,} writes of {now.failover_point}", machine)
+        writes = counted(found.writes, "write")
+        self.proved(f"read back whole: {now.active} holds exactly the {writes} of {now.failover_point}", machine)
         self._ledgers[machine].change(found.writes)
 
     def _tested(self, machine: str, now: Status) -> None:
@@ -268,21 +287,23 @@ class Judge:
         if found.writes is None:
             self.found(f"the copy of the test failover is no prefix: {found.reason}", machine)
         elif not self._copied[machine]:
-            self.found(f"the copy of the test failover holds {found.writes} writes, and no advertised point does", machine)
+            writes = counted(found.writes, "write")
+            self.found(f"the copy of the test failover holds {writes}, and no advertised point does", machine)
         else:
             wrong = len(self.findings)
             self._judge_wanted(machine, "the copy of the test failover", found.writes, len(self._ledgers[machine].writes))
             if len(self.findings) > wrong:
                 return
-            self.proved(f"read back whole: the copy holds exactly the first {found.writes:,} acknowledged writes", machine)
+            writes = counted(found.writes, "acknowledged write")
+            self.proved(f"read back whole: the copy holds exactly the first {writes}", machine)
 
     def _compare_loss(self, machine: str, loss: int) -> None:
         ledger = self._ledgers[machine]
         truth = len(ledger.former) - ledger.kept
         if loss != truth:
-            self.found(f"reports a loss of {loss} writes; {truth} were lost", machine)
+            self.found(f"reports a loss of {counted(loss, 'write')}; {truth} were lost", machine)
         else:
-            self.proved(f"the reported loss, {loss:,} writes, is the true one", machine)
+            self.proved(f"the reported loss, {counted(loss, 'write')}, is the true one", machine)
 
     def _points_still_hold(self, machine: str, now: Status) -> list[int]:
         """Read every advertised point again; what each holds that is a prefix, oldest first."""
@@ -293,7 +314,7 @@ class Judge:
                 held.append(found.writes)
             if pin is not None and found.writes != pin:
                 holds = f"is no prefix now: {found.reason}" if found.writes is None else f"holds {found.writes} now"
-                self.found(f"recovery point {point.id} held {pin} writes when it was seen first, and {holds}", machine)
+                self.found(f"recovery point {point.id} held {counted(pin, 'write')} when it was seen first, and {holds}", machine)
         return held
 
     def compare_groups(self) -> None:
@@ -317,9 +338,9 @@ class Judge:
             found = self._held(machine, status.active)
             if found.writes != of:
                 what = found.reason or f"it holds {found.writes}"
-                self.found(f"{machine}: {status.active} must hold {of} writes; {what}")
+                self.found(f"{machine}: {status.active} must hold {counted(of, 'write')}; {what}")
             else:
-                self.proved(f"{status.active} holds exactly the {of:,} writes that it must hold", machine)
+                self.proved(f"{status.active} holds exactly the {counted(of, 'write')} that it must hold", machine)
             self._judge_power(machine, status)
             self._judge_points(machine, status)
             machines.append(
@@ -348,8 +369,8 @@ class Judge:
         if held != sorted(held):
             self.found(f"{machine}: recovery points are not in the order of their content: {held}")
         elif held and len(self.findings) == wrong:
-            told = f"{held[0]:,}" if len(held) == 1 else f"{held[0]:,} to {held[-1]:,}"
-            self.proved(f"every advertised point ({len(held)}) holds exactly a prefix: {told} writes", machine)
+            told = ("" if len(held) == 1 else f"{held[0]:,} to ") + counted(held[-1], "write")
+            self.proved(f"every advertised point ({len(held)}) holds exactly a prefix: {told}", machine)
 
     def _judge_groups(self) -> None:
         """Every point that the members of a group have in common holds what they held at one instant."""

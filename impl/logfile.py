@@ -27,7 +27,7 @@ import attrs
 
 from . import hrl
 from .disk import Disk, RealDisk
-from .errors import DamagedLogError
+from .errors import DamagedJournalError, DamagedLogError
 from .extents import Extent, ExtentSpace, digest_of
 
 __all__ = ["LogFile", "Tracked", "check_journal", "read_log"]
@@ -58,16 +58,19 @@ def _journal_records(name: str, raw: bytes, unique_id: bytes, size: int) -> Iter
     Raises:
         DamagedLogError: one is torn, damaged, of another log, out of order, or out of place.
     """
-    if len(raw) % _JOURNAL.size:
-        raise DamagedLogError(f"{name}: torn journal record at the end; resynchronise the disk")
+    torn = len(raw) % _JOURNAL.size
+    if torn:
+        raise DamagedJournalError(f"{name}: torn journal record at the end; resynchronise the disk", len(raw) - torn, torn)
     expected, last = hrl.HEADER_SIZE, 0
     for number, place in enumerate(range(0, len(raw), _JOURNAL.size), 1):
         record = raw[place : place + _PROTECTED.size]
         if digest_of(unique_id + record) != raw[place + _PROTECTED.size : place + _JOURNAL.size]:
-            raise DamagedLogError(f"{name}: journal record {number} does not match its digest; resynchronise")
+            what = f"journal record {number} does not match its digest"
+            raise DamagedJournalError(f"{name}: {what}; resynchronise", place, _JOURNAL.size)
         found = _Found(*_PROTECTED.unpack(record))
         if found.sequence <= last or found.at != expected or found.offset + found.length > size:
-            raise DamagedLogError(f"{name}: journal record {number} is out of order or out of place; resynchronise")
+            what = f"journal record {number} is out of order or out of place"
+            raise DamagedJournalError(f"{name}: {what}; resynchronise", place, _JOURNAL.size)
         last = found.sequence
         expected += found.length + (hrl.BLOCK_SIZE if number % hrl.ENTRIES_PER_BLOCK == 0 else 0)
         yield found
@@ -281,15 +284,17 @@ def check_journal(name: str, raw: bytes, header: hrl.FileHeader, data: bytes | m
     """How many writes the journal of a log proves, each by the digest of its bytes in the log.
 
     Raises:
-        DamagedLogError: a record is damaged or out of place, bytes do not match, or a closed log has more or fewer writes.
+        DamagedJournalError: a record is damaged or out of place, bytes do not match, or a closed log has more or fewer writes.
     """
     count = 0
     for found in _journal_records(name, raw, header.unique_id, header.disk_size):
         if digest_of(data[found.at : found.at + found.length]) != found.digest:
-            raise DamagedLogError(f"{name}: data at {found.at} do not match their digest; resynchronise the disk")
+            what = f"data at {found.at} do not match their digest"
+            raise DamagedJournalError(f"{name}: {what}; resynchronise the disk", found.at, found.length, in_log=True)
         count += 1
     if header.end_of_log and count != header.entries:
-        raise DamagedLogError(f"{name}: journal has {count} records, the header says {header.entries} writes")
+        what = f"journal has {count} records, the header says {header.entries} writes"
+        raise DamagedJournalError(f"{name}: {what}", min(count, header.entries) * _JOURNAL.size, 0)
     return count
 
 

@@ -29,7 +29,7 @@ from .ledger import Ledger
 from .plan import LATEST_COMMON, ScriptCall
 from .planrun import PlanRun, RunState
 from .scenario import ACCEPTED, GROUP_PORT, Scenario, Step, Workload
-from .values import BLOCK, SIDES, TEST, Operation, Status
+from .values import BLOCK, LATEST_APP_CONSISTENT, SIDES, TEST, Operation, Status, counted
 
 __all__ = ["Event", "MachineOutcome", "Outcome", "Player", "play"]
 
@@ -176,9 +176,9 @@ class Player:
         if code is None:
             self._noted = 0
             for machine in self._run(step).plan.machines:
-                self._judge.wants(machine, step.point)
+                self._judge.wants(machine, step.point, in_common=True)
             self._wait_for_plan(step)
-            if step.point == LATEST_COMMON:
+            if step.point in (LATEST_COMMON, LATEST_APP_CONSISTENT):
                 self._judge.compare_groups()
 
     def _do_resume(self, step: Step) -> None:
@@ -197,7 +197,8 @@ class Player:
         self._wait(lambda: run.state is not RunState.RUNNING)
         self._tell_notes()
         self._judge.plan_is_at(run)
-        self.tell("step", f"plan {step.what}: {run.state.value}" + (f", {len(run.errors)} errors noted" if run.errors else ""))
+        errors = f", {counted(len(run.errors), 'error')} noted" if run.errors else ""
+        self.tell("step", f"plan {step.what}: {run.state.value}{errors}")
 
     def _tell_notes(self) -> None:
         """What the plan that was run last has noted since."""
@@ -219,18 +220,19 @@ class Player:
     def _do_write(self, step: Step) -> None:
         writer = self._writers[step.what]
         done = sum(self._write(writer, step.side) for _ in range(int(step.amount)))
-        self.tell("write", f"{done:,} writes acknowledged" + (f" at {step.side}" if step.side else ""))
+        self.tell("write", f"{counted(done, 'write')} acknowledged" + (f" at {step.side}" if step.side else ""))
         if not done:
-            raise Unlike(f"workload {step.what} wrote nothing: {step.amount} writes were refused, since no guest runs there")
+            refused = "1 write was" if step.amount == 1 else f"{step.amount:,} writes were"
+            raise Unlike(f"workload {step.what} wrote nothing: {refused} refused, since no guest runs there")
 
     def _do_begin(self, step: Step) -> None:
         writer = self._writers[step.what]
         writer.due = self.lab.now
-        self.tell("write", f"workload {step.what} begins: {writer.workload.per_minute:g} writes a minute")
+        self.tell("write", f"workload {step.what} begins: {counted(writer.workload.per_minute, 'write')} a minute")
 
     def _do_end(self, step: Step) -> None:
         self._writers[step.what].due = None
-        self.tell("write", f"workload {step.what} ends after {self._writers[step.what].count:,} writes")
+        self.tell("write", f"workload {step.what} ends after {counted(self._writers[step.what].count, 'write')}")
 
     def _do_advance(self, step: Step) -> None:
         self._pass(self.lab.now + step.amount)
@@ -272,7 +274,9 @@ class Player:
             for name, must in step.must.items():
                 if shown[name] != must:
                     raise Unlike(f"{machine} shows {name} = {_words(shown[name])}; {_words(must)} expected")
-        self.tell("step", "as it must be: " + ", ".join(f"{name} = {_words(value)}" for name, value in step.must.items()))
+        told = "as it must be: " + ", ".join(f"{name} = {_words(value)}" for name, value in step.must.items())
+        for machine in step.machines:
+            self.tell("step", told, machine)
 
     def _shown(self, machine: str) -> Mapping[str, Any]:
         status = self.lab.status(machine)

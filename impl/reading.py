@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -30,6 +31,18 @@ def _told(value: object) -> str:
 
 def _one_of(names: Collection[str]) -> str:
     return "one of " + ", ".join(sorted(names)) if names else "nothing: there is none"
+
+
+def _write(expected: str) -> str:
+    """How to mend what is not as expected; names are listed once."""
+    return "write one of these" if expected.startswith("one of ") else f"write {expected}"
+
+
+def _nearest(key: str, known: Collection[str]) -> str | None:
+    """The key that was meant, perhaps: one that differs in its unit alone before one that is written alike."""
+    stem, _, unit = key.rpartition("_")
+    same = sorted(one for one in known if stem and unit and one.rpartition("_")[0] == stem)
+    return next(iter(same or difflib.get_close_matches(key, known, 1)), None)
 
 
 def read_table(path: Path) -> Table:
@@ -85,7 +98,7 @@ class Table:
             return default
         value = self._raw[key]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(key, value, expected, f"write {expected}")
+            raise self.error(key, value, expected, _write(expected))
         return value
 
     def text(self, key: str, default: Any = ..., *, among: Collection[str] | None = None) -> Any:
@@ -94,7 +107,7 @@ class Table:
         value = self._get(key, str, expected, default)
         if among is not None and value is not default and value not in among:
             near = difflib.get_close_matches(value, list(among), 1)
-            raise self.error(key, value, expected, f"did you mean {near[0]}?" if near else f"write {expected}")
+            raise self.error(key, value, expected, f"did you mean {near[0]}?" if near else _write(expected))
         return value
 
     def texts(self, key: str, default: Any = ..., *, among: Collection[str] | None = None) -> tuple[str, ...]:
@@ -128,16 +141,20 @@ class Table:
         """``true`` or ``false``."""
         return self._get(key, bool, "true or false", default)
 
-    def duration(self, key: str, default: Any = ...) -> Any:
-        """Seconds of ``90s``, ``10m``, ``1h30m``."""
+    def duration(self, key: str, default: Any = ..., *, most: float = math.inf) -> Any:
+        """Seconds of ``90s``, ``10m``, ``1h30m``, and no more than so many."""
         expected = "a duration such as 90s, 10m or 1h30m"
         value = self._get(key, str, expected, default)
         if value is default:
             return value
         found = _DURATION.match(value)
         if not value or found is None:
-            raise self.error(key, value, expected, "write hours, minutes and seconds in this order")
-        return sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+            back = "leave out the sign: time does not go back" if value.startswith("-") else ""
+            raise self.error(key, value, expected, back or "write hours, minutes and seconds in this order")
+        seconds = sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True))
+        if seconds > most:
+            raise self.error(key, value, f"a duration of at most {most / 3600:g}h ({most / 86400:g} days)", "write a shorter one")
+        return seconds
 
     def size(self, key: str, default: Any = ...) -> Any:
         """Bytes of ``4 MiB``."""
@@ -168,6 +185,6 @@ class Table:
         for key in self._raw:
             if key not in self._asked:
                 known = self._asked | self._known
-                near = difflib.get_close_matches(key, known, 1)
-                mend = f"did you mean {near[0]}?" if near else "leave it out"
+                near = _nearest(key, known)
+                mend = f"did you mean {near}?" if near else "leave it out"
                 raise ScenarioError(self.file, self.key(key), "an unknown key", _one_of(known), mend)

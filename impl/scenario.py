@@ -23,17 +23,23 @@ from __future__ import annotations
 
 import importlib.resources
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from .errors import ScenarioError, TopologyError
+from .coordinator import SOURCE_UNREADABLE
+from .errors import ScenarioError, TopologyError, UsageError
+from .flows import flow_of
+from .freezing import NOT_FROZEN
+from .group import NO_COMMON_POINT, checked_groups
 from .loader import Policy, Topology, load_topology
 from .network import Network
-from .plan import FAILOVERS, FORWARD, OTHERS, POINTS, REVERSE, Action, PlanGroup, RecoveryPlan
+from .plan import FAILOVERS, FORWARD, OTHERS, POINTS, REVERSE, Action, PlanGroup, RecoveryPlan, checked_plan
 from .reading import Table, read_table
+from .replication import RESYNC_REQUIRED, STALE_SIDE_FENCED
 from .simulation import FAULTS
 from .values import HOST_OPERATIONS, OPERATIONS, SIDES, TEST, Code
 
@@ -49,7 +55,15 @@ GROUP_PORT = "group-port"
 """A fault of this laboratory alone: the other members of its group cannot reach a machine."""
 ACCEPTED = "accepted"
 CODES = frozenset(value for name, value in vars(Code).items() if not name.startswith("_"))
-STATE = ("protection", "active", "direction", "failover", "test", "resync")
+STATE: Mapping[str, tuple[str, ...]] = {
+    "protection": ("none", "initial", "protected"), "active": SIDES, "direction": (FORWARD, REVERSE),
+    "failover": ("none", "planned", "unplanned", "committed", "completed"), "test": ("none", "running"),
+    "resync": ("none", "required", "comparing", "merging"),
+}  # fmt: skip
+"""What ``check`` compares, and what each can be."""
+ALERTS = (NO_COMMON_POINT, NOT_FROZEN, RESYNC_REQUIRED, SOURCE_UNREADABLE, STALE_SIDE_FENCED)
+LONGEST = 31 * 24 * 3600
+"""Seconds that may pass in one step: more than any retention keeps. A year of a workload would be played for hours."""
 
 
 @attrs.frozen(slots=True)
@@ -151,17 +165,39 @@ def load_scenario(path: Path) -> Scenario:
         raise top.error("format", top.whole("format"), "1", "use a version of siteproof that reads it")
     machines = _machines(top)
     workloads = _workloads(top, machines)
-    groups = {name: _members(table, machines) for name, table in _named(top, "groups")}
+    topology = _topology(top, path)
+    flow = flow_of(topology)
+    groups: dict[str, tuple[str, ...]] = {}
+    for name, table in _named(top, "groups"):
+        groups[name] = _members(table, machines)
+        _refuse(table, "machines", partial(checked_groups, groups, machines, flow))
     failing: set[str] = set()
-    plans = tuple(_plan(name, table, machines, failing) for name, table in _named(top, "plans"))
+    plans: list[RecoveryPlan] = []
+    for name, table in _named(top, "plans"):
+        plans.append(_plan(name, table, machines, failing))
+        _refuse(table, "groups", partial(checked_plan, plans[-1], machines, groups, flow))
     scenario = Scenario(
-        file=path, title=top.text("title"), summary=top.text("summary", ""), topology=_topology(top, path),
-        seed=top.whole("seed", 0), machines=machines, groups=groups, plans=plans, failing=frozenset(failing),
+        file=path, title=top.text("title"), summary=top.text("summary", ""), topology=topology,
+        seed=top.whole("seed", 0), machines=machines, groups=groups, plans=tuple(plans), failing=frozenset(failing),
         network=_network(top.table("network", {})), workloads=workloads,
         steps=_steps(top, machines, workloads, groups, [plan.name for plan in plans]),
     )  # fmt: skip
     top.done()
     return scenario
+
+
+def _refuse(table: Table, key: str, check: Callable[[], None]) -> None:
+    """What the laboratory would refuse is an error at a key of the file."""
+    try:
+        check()
+    except UsageError as error:
+        found, told, mend = str(error).rpartition("; ")
+        if not told:
+            found, mend = mend, "correct the names here"
+        expected = "what the laboratory can play"
+        if mend.endswith(" expected"):
+            expected, mend = mend.removesuffix(" expected"), "correct the names here"
+        raise ScenarioError(table.file, table.key(key), found, expected, mend) from error
 
 
 def _topology(top: Table, path: Path) -> Topology:
@@ -299,7 +335,19 @@ def _steps(
     steps = [_step(table, number, machines, workloads, grouped, plans) for number, table in enumerate(top.tables("steps"), 1)]
     if not steps:
         raise ScenarioError(top.file, "steps", "nothing", "at least one step", "add [[steps]]")
+    _refuse_going_back(top.file, steps)
     return tuple(steps)
+
+
+def _refuse_going_back(file: str, steps: Sequence[Step]) -> None:
+    """Times that have passed by then, as far as the steps themselves say: jobs take time of their own."""
+    earliest = 0.0
+    for step in steps:
+        if step.at is not None and step.at < earliest:
+            expected = f"a time of at least {earliest:g} s, since so much has passed by the steps before"
+            mend = "give a later time, or leave it out"
+            raise ScenarioError(file, f"steps[{step.number}].at", f"{step.at:g} s", expected, mend)
+        earliest = max(earliest, step.at or 0) + (step.amount if step.verb == "advance" else 0)
 
 
 def _step(
@@ -310,12 +358,13 @@ def _step(
     grouped: Collection[str],
     plans: Collection[str],
 ) -> Step:
+    at = table.duration("at", None, most=366 * 24 * 3600)
     verbs = [verb for verb in VERBS if verb in table]
     if len(verbs) != 1:
         found = " and ".join(verbs) or "none of them"
         raise ScenarioError(table.file, table.where, found, f"exactly one of {', '.join(VERBS)}", "make each a step of its own")
     verb = verbs[0]
-    values: dict[str, Any] = {"number": number, "verb": verb, "at": table.duration("at", None), "say": table.text("say", "")}
+    values: dict[str, Any] = {"number": number, "verb": verb, "at": at, "say": table.text("say", "")}
     if verb in ("request", "check"):
         values["machines"] = table.texts("machines", tuple(machines), among=machines)
     if verb == "request":
@@ -338,7 +387,7 @@ def _step(
     elif verb in ("begin", "end"):
         values["what"] = table.text(verb, among=workloads)
     elif verb == "advance":
-        values["amount"] = table.duration(verb)
+        values["amount"] = table.duration(verb, most=LONGEST)
     elif verb == "settle":
         if not table.flag(verb):
             raise table.error(verb, False, "true", "leave the step out")
@@ -360,13 +409,13 @@ def _step(
 
 def _must(table: Table) -> dict[str, Any]:
     """Fields of a status, and what they must be: words, the number of lost writes, alerts, points, or which sides run."""
-    must: dict[str, Any] = {name: table.text(name) for name in STATE if name in table}
+    must: dict[str, Any] = {name: table.text(name, among=words) for name, words in STATE.items() if name in table}
     if "loss" in table:
         must["loss"] = table.whole("loss")
     if "points" in table:
         must["points"] = table.whole("points")
     if "alerts" in table:
-        must["alerts"] = table.texts("alerts")
+        must["alerts"] = table.texts("alerts", among=ALERTS)
     if "running" in table:
         must["running"] = table.texts("running", among=(*SIDES, TEST))
     table.done()

@@ -24,6 +24,7 @@ __all__ = [
     "Point",
     "PointInfo",
     "Status",
+    "counted",
     "other",
 ]
 
@@ -46,6 +47,11 @@ TEST = "test"
 def other(side: str) -> str:
     """The opposite side."""
     return RECOVERY if side == PRIMARY else PRIMARY
+
+
+def counted(number: float, one: str) -> str:
+    """A number with its noun, for a person: ``1 write``, ``1,204 writes``."""
+    return f"{int(number) if number == int(number) else number:,} {one if number == 1 else one + 's'}"
 
 
 class Operation:

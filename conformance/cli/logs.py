@@ -11,9 +11,10 @@ from rich.text import Text
 
 from siteproof.conformance.cli.shared import Session
 from siteproof.conformance.exits import Exit
+from siteproof.conformance.report.values import count
 from siteproof.impl.errors import UsageError as ImplUsageError
 from siteproof.impl.hrl import FileHeader
-from siteproof.impl.inspection import BlockFound, Fault, Inspection, inspect_file
+from siteproof.impl.inspection import RESYNCHRONISE, BlockFound, Fault, Inspection, inspect_file
 from siteproof.model.errors import UsageError
 
 __all__ = ["hrl"]
@@ -41,8 +42,13 @@ def hrl(session: Session, path: Path, everything: bool) -> Exit:
     for line in _totals(found):
         out.print(line)
     for number, fault in enumerate(found.faults):
-        out.print("", _fault(fault, first=number == 0))
-    out.print("", Text(*_verdict(found)))
+        out.print()
+        out.print(_fault(fault, first=number == 0))
+    if any(RESYNCHRONISE in fault.meaning for fault in found.faults):  # once, however much is bad
+        out.print()
+        out.print(Text(RESYNCHRONISE))
+    out.print()
+    out.print(Text(*_verdict(found)))
     session.emit("siteproof.hrl/1", code, {"file": str(path), "verdict": _verdict(found)[0], **_document(found)})
     return code
 
@@ -96,19 +102,28 @@ def _writes(found: Inspection, everything: bool) -> Table:
 
 
 def _totals(found: Inspection) -> list[Text]:
-    totals = Text(f"{found.writes:,} writes, {found.data_bytes:,} bytes of content, {len(found.blocks)} metadata blocks")
-    if found.journal is None:
-        return [totals]
-    return [totals, Text(f"journal: {found.journal:,} records, each in its place and with the digest of its data")]
+    sizes = count(found.writes, "write"), count(found.data_bytes, "byte"), count(len(found.blocks), "metadata block")
+    told = [Text(f"{sizes[0]}, {sizes[1]} of content, {sizes[2]}")]
+    if found.trailing and found.header is not None:
+        what = f"behind the end: {count(found.trailing, 'byte')} from {found.header.end_of_log:,}, which no write put there"
+        told.append(Text(f"{what}; reading stops before them"))
+    if found.journal is not None:
+        what = count(found.journal, "record")
+        told.append(Text(f"journal: {what}, each in its place and with the digest of its data"))
+    elif found.journal_missing:
+        what = "neither the order of writes across disks nor damage that the format's weak checksums miss can be told"
+        told.append(Text(f"journal: there is none beside this log; without it {what}"))
+    return told
 
 
 def _fault(fault: Fault, *, first: bool) -> Text:
     where = f"{fault.offset:,}" if fault.length < 2 else f"{fault.offset:,} to {fault.offset + fault.length - 1:,}"
     told = "first bad byte: " if first and fault.length == 1 else "first bad bytes: " if first else "also bad: "
+    of = f" of {fault.file}" if fault.file else ""
     return Text.assemble(
-        (told, "bold red"), f"{where} ({fault.part})\n",
+        (told, "bold red"), f"{where}{of} ({fault.part})\n",
         ("  found     ", "dim"), f"{fault.found}\n", ("  expected  ", "dim"), f"{fault.expected}\n",
-        ("  meaning   ", "dim"), fault.meaning,
+        ("  meaning   ", "dim"), fault.meaning.removesuffix(f"; {RESYNCHRONISE}"),
     )  # fmt: skip
 
 
@@ -151,10 +166,12 @@ def _document(found: Inspection) -> dict[str, Any]:
         "writes": found.writes,
         "data_bytes": found.data_bytes,
         "journal": found.journal,
+        "journal_missing": found.journal_missing,
+        "trailing": found.trailing,
         "faults": [
             {
                 "offset": f.offset, "length": f.length, "part": f.part, "found": f.found, "expected": f.expected,
-                "meaning": f.meaning,
+                "meaning": f.meaning, "file": f.file or None,
             }
             for f in found.faults
         ],

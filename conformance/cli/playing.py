@@ -79,7 +79,7 @@ def _folder(work: Path) -> Path:
 
 
 class _Narrator:
-    """Tells a play as lines: when, which machine, what."""
+    """Tells a play as lines: when, which machine, what. Lines are wrapped for a terminal alone: one that is piped stays whole."""
 
     def __init__(self, session: Session) -> None:
         self.out = session.out
@@ -91,7 +91,7 @@ class _Narrator:
         self._width = max(len(name) for name in scenario.machines)
         self.out.print(Text(scenario.title, "bold"))
         if scenario.summary:
-            self.out.print(Text(" ".join(scenario.summary.split())))
+            self.out.print(Text(" ".join(scenario.summary.split())), soft_wrap=not self.out.is_terminal)
         machines, disks = scenario.machines.values(), sum(len(machine.disks) for machine in scenario.machines.values())
         size = f"{count(len(machines), 'machine')}, {count(disks, 'disk')}, {count(len(scenario.steps), 'step')}"
         self.out.print(Text(f"{scenario.topology.id}: {size}, seed {scenario.seed}\n", "dim"))
@@ -138,14 +138,14 @@ class _Narrator:
             table.add_row(*(Text(cell) for cell in cells))
         self.out.print("", table, "")
         for finding in outcome.findings:
-            self.out.print(Text(f"✗ {finding}", "bold red"), soft_wrap=True)
-        told = f"{outcome.proofs} comparisons of content, {_clock(outcome.seconds)} of virtual time"
+            self.out.print(Text(f"✗ {finding}", "bold red"), soft_wrap=not self.out.is_terminal)
+        told = f"{count(outcome.proofs, 'comparison')} of content, {_clock(outcome.seconds)} of virtual time"
         if outcome.holds:
             holds = f"holds: everything that must be there is there, and nothing else; {told}"
-            self.out.print(Text(holds, "bold green"), soft_wrap=True)
+            self.out.print(Text(holds, "bold green"), soft_wrap=not self.out.is_terminal)
         else:
-            findings = "1 finding" if len(outcome.findings) == 1 else f"{len(outcome.findings)} findings"
-            self.out.print(Text(f"broken: {findings}; {told}", "bold red"), soft_wrap=True)
+            findings = count(len(outcome.findings), "finding")
+            self.out.print(Text(f"broken: {findings}; {told}", "bold red"), soft_wrap=not self.out.is_terminal)
 
 
 def _clock(seconds: float) -> str:

@@ -95,3 +95,31 @@ def test_a_mistake_is_one_line_and_4(scenario: Path, old: str, new: str, told: s
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("siteproof: error in ")
     assert told in line
+
+
+def test_a_check_that_cannot_be_is_a_mistake_before_anything_is_played(
+    scenario: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario.write_text(SCENARIO + '[[steps]]\ncheck = { active = "azure" }\n', encoding="utf-8")
+    assert main(["lab", "run", "mine.toml"]) == 4
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "steps[5].check.active" in captured.err
+
+
+def test_numbers_have_their_noun_checks_their_machine_and_piped_lines_stay_whole(
+    scenario: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = SCENARIO.replace("write = 3", "write = 1").replace('title = "', f'summary = "{"words " * 30}"\ntitle = "')
+    scenario.write_text(text + '[[steps]]\ncheck = { active = "recovery" }\n', encoding="utf-8")
+    assert main(["lab", "run", "mine.toml"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == " ".join(["words"] * 30)
+    told = [line.partition("  ")[2] for line in lines]
+    assert "1 write acknowledged" in [line.strip() for line in told]
+    assert any(line.endswith("recovery holds exactly the first 1 of 1 acknowledged write") for line in lines)
+    assert any(line.endswith("m  > as it must be: active = recovery") for line in lines)
+    assert lines[-1].startswith("holds: ")
+    assert lines[-1].endswith(" of virtual time")
+    assert not [line for line in lines if "1 writes" in line]

@@ -240,7 +240,7 @@ def test_a_fault_in_the_middle_leaves_no_point_that_is_half_common(group_lab: Bu
 @pytest.mark.parametrize(
     ("groups", "told"),
     [
-        ({"shop": ("web",)}, "has 1 machines; 2 to 16 expected"),
+        ({"shop": ("web",)}, "has 1 machine; 2 to 16 expected"),
         ({"shop": ("web", "nobody")}, "machine 'nobody' is not known"),
         ({"shop": ("web", "app"), "other": ("app", "db")}, "machine 'app' is in group 'shop' already"),
     ],

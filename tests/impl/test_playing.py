@@ -269,7 +269,7 @@ def test_the_same_seed_tells_the_same_play(tmp_path: Path) -> None:
         ('[[steps]]\nrequest = "Commit"\n', "step 4: Commit of m was answered NoFailoverToCommit; accepted expected"),
         ('[[steps]]\ncheck = { active = "recovery" }\n', "step 4: m shows active = primary; recovery expected"),
         ('[[steps]]\nwrite = 2\nworkload = "w"\nside = "recovery"\n', "workload w wrote nothing"),
-        ('[[steps]]\nadvance = "1m"\nat = "1s"\n', "give a later time"),
+        ('[[steps]]\nsettle = true\n[[steps]]\nadvance = "1m"\nat = "1s"\n', "give a later time"),
     ],
 )
 def test_a_play_that_goes_another_way_ends_there_and_is_judged_all_the_same(rest: str, told: str, tmp_path: Path) -> None:
@@ -343,8 +343,8 @@ def test_a_plan_is_told_and_what_its_group_holds_is_of_one_instant(tmp_path: Pat
     assert outcome.findings == ()
     told = [event.text for event in events]
     assert "plan: group 1: s: script failed" in told
-    assert "plan p: waiting for a manual action, 1 errors noted" in told
-    assert "plan p: done, 1 errors noted" in told
+    assert "plan p: waiting for a manual action, 1 error noted" in told
+    assert "plan p: done, 1 error noted" in told
     assert "group g: its machines hold what they held at one instant" in told
     outcome, _ = played(file, tmp_path / "bad", {"replication-group": OwnPoints})
     assert len(outcome.findings) == 2
@@ -363,3 +363,84 @@ def test_components_of_the_other_flows_are_judged_too(tmp_path: Path) -> None:
     assert played(file, tmp_path / "good", {"mobility-service": MobilityService})[0].holds
     outcome, _ = played(file, tmp_path / "bad", {"storage-account": Skips})
     assert any("never written, and is not what the image has there" in finding for finding in outcome.findings)
+
+
+@pytest.mark.parametrize("per_minute", [0.5, 10, 600])
+def test_times_are_those_at_which_things_happened_whatever_the_workload(per_minute: float, tmp_path: Path) -> None:
+    file = tmp_path / "group.toml"
+    file.write_text(GROUP.replace("per_minute = 60", f"per_minute = {per_minute}"), encoding="utf-8")
+    _, events = played(file, tmp_path / "play")
+    told = [event.text for event in events if event.step == 4]
+    at = {event.text: event.now for event in events if event.step == 4}
+    asked = at["plan p, UnplannedFailover forward to latest-common: accepted"]
+    assert asked < at["plan: group 1: runs"] < at["plan p: waiting for a manual action, 1 error noted"] < asked + 10
+    assert told.index("recovery is the machine now (unplanned failover)") < told.index("plan: failed over")
+    assert told.index("plan: failed over") < told.index("plan: group 1: runs")
+    points = [event.now for event in events if event.kind == "point" and event.step == 3 and event.machine == "a"]
+    assert [now for now in points if now % 300 > 5] == []
+
+
+def test_what_happens_while_time_passes_without_a_workload_is_told_when_it_happens(tmp_path: Path) -> None:
+    rest = '[[steps]]\nrequest = "UnplannedFailover"\nwait = false\n[[steps]]\nadvance = "10m"\n'
+    _, events = played(written(tmp_path, rest), tmp_path / "play")
+    (asked,) = [event.now for event in events if event.text == "UnplannedFailover: accepted"]
+    (moved,) = [event.now for event in events if event.text.startswith("recovery is the machine now")]
+    assert asked < moved < asked + 10
+
+
+def test_a_job_that_fails_is_told(tmp_path: Path) -> None:
+    rest = (
+        '[[steps]]\nwrite = 5\nworkload = "w"\n[[steps]]\nrequest = "PlannedFailover"\nwait = false\n'
+        '[[steps]]\nfault = "link"\n[[steps]]\nadvance = "1m"\n'
+    )
+    outcome, events = played(written(tmp_path, rest), tmp_path / "play")
+    assert outcome.holds
+    (failed,) = [event for event in events if "failed" in event.text]
+    assert (failed.kind, failed.machine) == ("alert", "m")
+    assert failed.text.startswith("PlannedFailover failed: primary is still the machine, and ")
+
+
+def test_shipped_scenarios_show_what_their_summaries_say(tmp_path: Path) -> None:
+    _, events = played(SHIPPED / "physical-to-azure.toml", tmp_path / "physical")
+    told = [event.text for event in events]
+    older, newer = (
+        next(int(text.split()[n].replace(",", "")) for text in told if start in text)
+        for start, n in (("read back whole: recovery holds exactly the first", 8), ("writes of p14", 7))
+    )
+    assert 0 < older < newer
+    _, events = played(SHIPPED / "hyper-v-site-to-azure.toml", tmp_path / "hyper-v")
+    told = [event.text for event in events]
+    failed = told.index("PlannedFailover failed: primary is still the machine, and runs")
+    assert told.index("PlannedFailover: accepted") < failed < told.index("PlannedFailover: refused, SitesNotConnected")
+
+
+class OwnAppPoints(ReplicationGroup):
+    """Takes each member's own app-consistent point, the oldest of one and the newest of another."""
+
+    def common(self, kind: str | None = None) -> Any:
+        points = {member: [p for p in c.points if p.kind == kind] for member, c in self.members.items()}
+        return {member: own[0 if member == "a" else -1] for member, own in points.items()}
+
+
+def test_a_groups_latest_app_consistent_point_is_of_one_instant_too(tmp_path: Path) -> None:
+    file = tmp_path / "group.toml"
+    text = GROUP.replace('"latest-common"', '"latest-app-consistent"').replace('advance = "16m"', 'advance = "130m"')
+    file.write_text(text.replace("per_minute = 60", "per_minute = 6"), encoding="utf-8")
+    outcome, events = played(file, tmp_path / "good")
+    assert outcome.findings == ()
+    assert "group g: its machines hold what they held at one instant" in [event.text for event in events]
+    outcome, _ = played(file, tmp_path / "bad", {"replication-group": OwnAppPoints})
+    assert any("group g: a machine lacks a write that was acknowledged before" in finding for finding in outcome.findings)
+
+
+def test_a_plan_takes_an_app_consistent_point_that_only_one_member_has_for_none_of_its_group(tmp_path: Path) -> None:
+    file = tmp_path / "group.toml"
+    apart = (
+        'advance = "65m"\n[[steps]]\nfault = "group-port"\nmachine = "b"\n[[steps]]\nadvance = "70m"\n'
+        '[[steps]]\nheal = "group-port"\nmachine = "b"\n'
+    )
+    text = GROUP.replace('"latest-common"', '"latest-app-consistent"').replace('advance = "16m"\n', apart)
+    file.write_text(text.replace("per_minute = 60", "per_minute = 6"), encoding="utf-8")
+    outcome, events = played(file, tmp_path / "good")
+    assert outcome.findings == ()
+    assert "group g: its machines hold what they held at one instant" in [event.text for event in events]

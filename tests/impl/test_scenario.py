@@ -14,7 +14,7 @@ from siteproof.impl.scenario import load_scenario
 GOOD = """
 format = 1
 title = "a scenario"
-flow = "hyper-v-to-secondary-site"
+flow = "vmware-to-azure"
 [policy]
 crash_consistent_minutes = 10
 [machines.a]
@@ -25,10 +25,10 @@ disks = [{ size = "1 MiB", content = "text" }]
 machines = ["a", "b"]
 [plans.p]
 [[plans.p.groups]]
-machines = ["b"]
+machines = ["b", "a"]
 before = [{ manual = "look", operations = ["PlannedFailover"] }]
 [[plans.p.groups]]
-machines = ["a"]
+machines = []
 after = [{ script = "s", fails = true, directions = ["reverse"] }]
 [workloads.w]
 machines = ["a"]
@@ -68,16 +68,16 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(GOOD, encoding="utf-8")
     scenario = load_scenario(file)
-    assert (scenario.title, scenario.topology.id, scenario.seed) == ("a scenario", "hyper-v-to-secondary-site", 0)
-    assert (scenario.topology.policy.crash_consistent_minutes, scenario.topology.policy.retention_hours) == (10, 2)
+    assert (scenario.title, scenario.topology.id, scenario.seed) == ("a scenario", "vmware-to-azure", 0)
+    assert (scenario.topology.policy.crash_consistent_minutes, scenario.topology.policy.retention_hours) == (10, 24)
     assert [d.size for d in scenario.machines["a"].disks] == [65536, 0]
     assert scenario.machines["a"].disks[1].image == tmp_path / "mine.img"
     assert scenario.workloads["w"].per_minute == 2.5
     assert dict(scenario.groups) == {"g": ("a", "b")}
     (plan,) = scenario.plans
     assert plan.groups == (
-        PlanGroup(("b",), before=(Action("manual", "look", frozenset({"PlannedFailover"})),)),
-        PlanGroup(("a",), after=(Action("script", "s", directions=frozenset({"reverse"})),)),
+        PlanGroup(("b", "a"), before=(Action("manual", "look", frozenset({"PlannedFailover"})),)),
+        PlanGroup((), after=(Action("script", "s", directions=frozenset({"reverse"})),)),
     )
     assert scenario.failing == {"s"}
     first, second, run, struck, third = scenario.steps
@@ -100,7 +100,7 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
     [
         ("format = 1", "format = 2", "format", "found 2; expected 1"),
         ('title = "a scenario"', "", "title", "found nothing; expected a string; to mend: add title"),
-        ('flow = "hyper-v-to', 'flow = "hyper-to', "flow", "did you mean hyper-v-to-secondary-site?"),
+        ('flow = "vmware-to', 'flow = "vmwaer-to', "flow", "did you mean vmware-to-azure?"),
         ("crash_consistent_minutes = 10", "crash_consistent_minutes = 0", "policy.crash_consistent_minutes", "a number above 0"),
         ("crash_consistent_minutes = 10", "crash_minutes = 10", "policy.crash_minutes", "an unknown key"),
         ('"64 KiB"', '"64 KB"', "machines.a.disks[1].size", "a size such as"),
@@ -110,7 +110,7 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
         ("disk = 1", "disk = 1.5", "workloads.w.disk", "a whole number"),
         ("disk = 1", "disk = true", "workloads.w.disk", "a number of at least 0"),
         ('machines = ["a"]', 'machines = ["c"]', "workloads.w.machines", 'found "c"; expected one of a, b'),
-        ('machines = ["b"]', 'machines = ["b", "b"]', "plans.p.groups[1].machines", "each name once"),
+        ('machines = ["b", "a"]', 'machines = ["b", "b"]', "plans.p.groups[1].machines", "each name once"),
         ('"EnableProtection"', '"Enable"', "steps[1].request", 'found "Enable"'),
         ('"EnableProtection"', '"EnableProtection"\nexpect = "NotProtectd"', "steps[1].expect", "did you mean NotProtected?"),
         ('"EnableProtection"', '"EnableProtection"\nadvance = "1m"', "steps[1]", "found request and advance; expected"),
@@ -127,6 +127,18 @@ def test_a_scenario_is_read_as_it_is_written(tmp_path: Path) -> None:
         ("check = {", 'check = { pints = 1, ', "steps[5].check.pints", "did you mean points?"),
         (GOOD.splitlines()[-1], "check = {}", "steps[5].check", "nothing to check"),
         ("[[steps]]\nrequest", "[[stops]]\nrequest", "stops", "an unknown key"),
+        ('check = { active = "primary"', 'check = { active = "azure"', "steps[5].check.active", "one of primary, recovery"),
+        ("check = {", 'check = { protection = "yes", ', "steps[5].check.protection", "one of initial, none, protected"),
+        ("check = {", 'check = { alerts = ["StaleSideFencd"], ', "steps[5].check.alerts", "NoCommonPoint, ResyncRequired"),
+        ("write = 3", 'at = "1h"\nwrite = 3', "steps[2].at", "found 3600 s; expected a time of at least 5400 s"),
+        ("write = 3\nworkload = \"w\"", 'at = "-1h"', "steps[2].at", "time does not go back"),
+        ("write = 3\nworkload = \"w\"", 'advance = "9999999h"', "steps[2].advance", "at most 744h (31 days)"),
+        ("write = 3\nworkload = \"w\"", 'at = "9999999h"\nsettle = true', "steps[2].at", "(366 days)"),
+        ('"EnableProtection"', '"EnableProtection"\nexpect = "Wrong"', "steps[1].expect", "; to mend: write one of these"),
+        ("crash_consistent_m", "app_consistent_m", "policy.app_consistent_minutes", "did you mean app_consistent_hours?"),
+        ('machines = ["a", "b"]', 'machines = ["a"]', "groups.g.machines", "'g' has 1 machine; expected 2 to "),
+        ('machines = ["b", "a"]', 'machines = ["b"]', "plans.p.groups", "'g' is not whole in one group of the plan"),
+        ('flow = "vmware-to-azure"', 'flow = "hyper-v-site-to-azure"', "groups.g.machines", "has no replication groups"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_key_and_how_to_mend_it(tmp_path: Path, old: str, new: str, key: str, told: str) -> None:
@@ -150,7 +162,7 @@ def test_what_is_not_toml_is_told_with_its_line(tmp_path: Path) -> None:
 
 def test_a_topology_of_ones_own_is_looked_for_beside_the_scenario(tmp_path: Path) -> None:
     with pytest.raises(ImplError, match=r"own\.toml: cannot be read"):
-        read(tmp_path, GOOD.replace('flow = "hyper-v-to-secondary-site"', 'flow = "own.toml"'))
+        read(tmp_path, GOOD.replace('flow = "vmware-to-azure"', 'flow = "own.toml"'))
     (tmp_path / "own.toml").write_text('id = "hyper-v-site-to-azure"\nextends = "hyper-v-site-to-azure"\n', encoding="utf-8")
 
 
