@@ -21,7 +21,7 @@ from siteproof.conformance.appearance import pruner
 from siteproof.conformance.closure import CUT, PLAIN, REMOVED, Promised
 from siteproof.conformance.content import Journal, Log
 from siteproof.conformance.events import Event, Events
-from siteproof.conformance.sight import KINDS, UNSEEN, Aside, Candidate, Node, Sight
+from siteproof.conformance.sight import CHANGED, KINDS, UNSEEN, Aside, Candidate, Node, Sight
 from siteproof.conformance.trail import Way
 from siteproof.model.promise.vocabulary import Failover
 from siteproof.model.readings.python import State
@@ -189,7 +189,7 @@ class Searcher(Events):
         if number == self.promised.making_copy:
             return log, Aside(self.branch(here).prefix(int(after[at.test_at])), used, aside.asked)
         if number == self.promised.setting_to_point:
-            return self.branch(here).prefix(int(after[at.head])), Aside(None, used)
+            return self.branch(here).prefix(int(after[at.head])), Aside(None, CHANGED if used == UNSEEN else used)
         if after[at.test]:
             return log, Aside(aside.copy, aside.used)
         if after[at.active] != state[at.active]:

@@ -24,7 +24,9 @@ from siteproof.conformance.driver import UNKNOWN, Observation
 from siteproof.model.promise.vocabulary import Failover
 from siteproof.model.readings.python import State
 
-__all__ = ["ALERT", "FAILED_OVER", "KINDS", "UNSEEN", "Aside", "Candidate", "Node", "PointSeen", "Reading", "Sight", "Tests"]
+__all__ = [
+    "ALERT", "CHANGED", "FAILED_OVER", "KINDS", "UNSEEN", "Aside", "Candidate", "Node", "PointSeen", "Reading", "Sight", "Tests",
+]  # fmt: skip
 
 KINDS = ("crash-consistent", "app-consistent")
 """The kinds of recovery points."""
@@ -32,8 +34,10 @@ KINDS = ("crash-consistent", "app-consistent")
 ALERT = "StaleSideFenced"
 """The alert that is judged; others are the system's own affair."""
 
-UNSEEN = "?"
-"""The name of a point that the system does not show."""
+UNSEEN, CHANGED = "?", "??"
+"""The name of a point that the system does not show; and of one that took the place of another, so that what was reported of
+that says nothing of it.
+"""
 
 FAILED_OVER = (list(Failover).index(Failover.PLANNED), list(Failover).index(Failover.UNPLANNED))
 """The codes of failovers that wait for a commit."""
@@ -247,6 +251,8 @@ class Tests:
         if told is UNKNOWN:
             return True
         used = node[3].used if node[0][self._at.failover] in FAILED_OVER else ""
+        if used == CHANGED:
+            return told is not None
         if used != UNSEEN:
             return told == (used or None)
         return told == self.reported_point if self.reported_point is not None else told is not None
