@@ -121,6 +121,8 @@ def test_every_state_of_a_life_has_its_codes_and_allowed_operations(new_lab: Bui
 
 
 SECRET = block("a secret that must not be read on the way " * 20)
+ZSTANDARD = bytes.fromhex("28b52ffd")
+"""How a frame of Zstandard begins (RFC 8878, 3.1.1)."""
 
 
 def wire(lab: Lab) -> list[tuple[str, bytes]]:
@@ -192,6 +194,8 @@ def test_content_is_sealed_on_the_way_as_the_flow_documents_it(
     assert seen
     assert any(SECRET[:100] in data for _, data in seen) == plain
     assert (len(seen[-1][1]) < BLOCK) == shrinks
+    compressed_alone = any(ZSTANDARD in data for _, data in seen)  # what is encrypted behind it does not begin like this
+    assert compressed_alone == (flow == "scout")
     assert lab.read("m", lab.status("m").points[-1].id, 1, 5 * BLOCK, BLOCK) == SECRET
 
 
