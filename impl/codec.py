@@ -66,7 +66,7 @@ class Codec:
         """
         try:
             packed = self._open(frame, identity)
-            return bytes(packed) if self._compress is None or self._expand is None else self._expand.decompress(packed)
+            return bytes(packed) if self._expand is None else self._expand.decompress(packed)
         except (InvalidTag, ValueError, zstandard.ZstdError) as error:
             raise IntegrityError(f"frame of {len(frame)} bytes is damaged or belongs to another message") from error
 

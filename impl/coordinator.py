@@ -37,7 +37,7 @@ from .failover import FailoverSteps
 from .freezing import ApplicationPoints
 from .resync import ResyncSteps
 from .testfailover import TestFailoverSteps
-from .values import APP_CONSISTENT, LATEST_APP_CONSISTENT, SIDES, Operation
+from .values import LATEST_APP_CONSISTENT, SIDES, Operation, newest_app_point
 
 __all__ = ["ConfigurationServer", "Coordinator", "Job", "Provider", "StepResult"]
 
@@ -102,7 +102,9 @@ class Coordinator(CopySteps, FailoverSteps, TestFailoverSteps, ResyncSteps, Endi
         if job.point == "latest-processed":
             job.point = self.sides[self.record.points_at].target.points[-1].id
         elif job.point == LATEST_APP_CONSISTENT:
-            job.point = next(p.id for p in reversed(self.points) if p.kind == APP_CONSISTENT)
+            newest = newest_app_point(self.points)
+            assert newest is not None
+            job.point = newest.id
         if job.point not in (None, "latest"):
             self.record.in_use.add(job.point or "")
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 
 from .replication import ReplicationControl
-from .values import APP_CONSISTENT, Operation, other
+from .values import APP_CONSISTENT, Operation, newest_app_point, other
 
 __all__ = ["MARK", "NOT_FROZEN", "ApplicationPoints", "next_due"]
 
@@ -46,9 +46,10 @@ class ApplicationPoints(ReplicationControl):
         if not self.policy.app_consistent_hours or self.session is None or not self.may_make_app_point():
             return False
         source = self.sides[self.session]
-        newest = next((p.sequence for p in reversed(self.points) if p.kind == APP_CONSISTENT), None)
-        newest = next((at for at, name in reversed(source.agent.marks) if name == MARK), newest)
-        return not self.record.paused and source.host.acknowledged != newest
+        newest = newest_app_point(self.points)
+        held = None if newest is None else newest.sequence
+        marked = next((at for at, name in reversed(source.agent.marks) if name == MARK), held)
+        return not self.record.paused and source.host.acknowledged != marked
 
     def may_make_app_point(self) -> bool:
         """Whether the replica is one that points are made of, and no job takes that away."""

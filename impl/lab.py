@@ -37,7 +37,7 @@ from .process_server import ProcessServer
 from .simulation import Receiver, Simulation
 from .store import RealStorage, Storage
 from .target import MasterTarget, ReplicaHost, StorageAccount
-from .values import APP_CONSISTENT, BLOCK, HOST_OPERATIONS, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, other
+from .values import BLOCK, HOST_OPERATIONS, OPERATIONS, PRIMARY, SIDES, TEST, Code, Point, Status, newest_app_point, other
 from .vault import Answer, Situation, Vault
 from .vm_host import Freezer, VmHost
 
@@ -336,7 +336,7 @@ class Lab:
             target_up=self._simulation.up(other(record.active)),
             active_up=self._simulation.up(record.active),
             points=frozenset(p.id for p in self._points(coordinator)),
-            app_point=any(p.kind == APP_CONSISTENT for p in self._points(coordinator)),
+            app_point=newest_app_point(self._points(coordinator)) is not None,
         )
         return self._vault.judge(record, operation, point, situation)
 

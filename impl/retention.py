@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .values import APP_CONSISTENT, Point
+from .values import APP_CONSISTENT, Point, newest_app_point
 
 __all__ = ["ALL_WITHIN", "HOUR", "to_prune"]
 
@@ -43,7 +43,7 @@ def to_prune(points: Sequence[Point], now: float, retention: float, in_use: Coll
     gone = []
     kept: dict[tuple[float, int], Point] = {}
     older = points[:-1]
-    newest_app = next((p for p in reversed(points) if p.kind == APP_CONSISTENT), None)
+    newest_app = newest_app_point(points)
     # Common points first, then app-consistent ones, then by age: whoever comes first in a period stays.
     for point in sorted(older, key=lambda p: (not p.group, p.kind != APP_CONSISTENT, p.cut_at)) if thins else older:
         age = now - point.cut_at

@@ -6,6 +6,8 @@ translated at the boundary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "PointInfo",
     "Status",
     "counted",
+    "newest_app_point",
     "other",
 ]
 
@@ -130,6 +133,11 @@ class Point:
     sequence: int
     cut_at: float
     group: str = ""
+
+
+def newest_app_point(points: Sequence[Point]) -> Point | None:
+    """The newest app-consistent one of points that are given oldest first."""
+    return next((point for point in reversed(points) if point.kind == APP_CONSISTENT), None)
 
 
 @attrs.frozen(slots=True)
