@@ -31,10 +31,13 @@ _WHILE_FOLLOWING = (None, "PlannedFailover", "TestFailover", "TestFailoverCleanu
 
 
 class Powered(Protocol):
-    """A site, of which is asked here whether it has power."""
+    """A site: whether it has power, and how it loses it, gets it back, and ends."""
 
     @property
     def up(self) -> bool: ...
+    def power_off(self) -> None: ...
+    def power_on(self) -> None: ...
+    def end(self) -> None: ...
 
 
 class Named(Protocol):
@@ -119,6 +122,10 @@ class Controller(ABC, Generic[SideT, PointT]):
     @abstractmethod
     def log_whole(self) -> bool:
         """Whether the source can still tell all that the passive side lacks. Asked of the system each time."""
+
+    @abstractmethod
+    def damage_log(self) -> None:
+        """The change log goes bad."""
 
     @abstractmethod
     def forget_log(self) -> None:

@@ -53,9 +53,9 @@ def writes(*blocks: int, side: str = "primary", disk: int = 0) -> tuple[Command,
 def site(tmp_path: Path) -> Iterator[Site]:
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(tmp_path / "blank.qcow2"), str(16 * BLOCK)], check=True)
     one = Site("primary", tmp_path / "primary")
-    one.start()
+    one.power_on()
     yield one
-    one.kill()
+    one.power_off()
 
 
 def test_there_and_back_by_planned_failovers_loses_nothing() -> None:
@@ -175,11 +175,11 @@ def test_a_bitmap_survives_an_orderly_end_and_is_inconsistent_after_a_kill(site:
     site("quit")
     assert site.process is not None
     site.process.wait(10)
-    site.kill()
-    site.start()
+    site.power_off()
+    site.power_on()
     assert site.log_state(layer) == "whole"
-    site.kill()
-    site.start()
+    site.power_off()
+    site.power_on()
     assert site.log_state(layer) == "inconsistent"
 
 
@@ -194,9 +194,9 @@ def test_content_outlives_a_kill_once_it_was_flushed_and_lies_in_files_that_can_
         with pytest.raises(NbdError):
             nbd.write(0, b"y" * BLOCK)
     [top] = site.snapshot([layer])
-    site.kill()
+    site.power_off()
     assert site.read_file(top, 3 * BLOCK, BLOCK) == b"x" * BLOCK
-    site.start()
+    site.power_on()
     with site.reading(top) as nbd:
         assert nbd.read(2 * BLOCK, 2 * BLOCK) == bytes(BLOCK) + b"x" * BLOCK
 

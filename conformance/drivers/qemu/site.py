@@ -103,12 +103,16 @@ class Site:
         for layer in self.layers:
             self._open(layer)
 
-    def start(self) -> None:
+    def power_on(self) -> None:
         self.spawn()
         self.connect()
 
-    def kill(self) -> None:
-        """Power is lost. Also how the daemon ends at last: its files are thrown away."""
+    def end(self) -> None:
+        """The daemon ends; its files are thrown away."""
+        self.power_off()
+
+    def power_off(self) -> None:
+        """Power is lost."""
         if self._qmp is not None:
             self._qmp.close()
         if self.process is not None:
