@@ -4,10 +4,11 @@ import functools
 import math
 import os
 
+from siteproof.conformance.case import Command, Scenario, Write
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.results import CampaignResult
 from siteproof.conformance.runner import campaign, promised_for
-from siteproof.conformance.session import DriverFactory
+from siteproof.conformance.session import DriverFactory, Session
 from siteproof.model.topology import load_topology
 from tests.seeds import seed_for
 
@@ -26,3 +27,23 @@ def run(flow: str, driver: DriverFactory, *, cases: int, seed: int | None = None
     print(f"seed {drawn}")
     return campaign(flow, driver, seed=drawn, max_seconds=math.inf, max_cases=cases, machines=machines, disks=disks,
                     shrink=shrink, promised=promised(flow))  # fmt: skip
+
+
+def played(factory: DriverFactory, flow: str, name: str, *commands: Command, machines: int = 1, disks: int = 1) -> Session:
+    """A case of these commands, played to its end or to the first divergence."""
+    names = tuple(f"m{n}" for n in range(machines))
+    session = Session(Scenario(flow, names, disks), 0, factory, promised(flow), name=name)
+    try:
+        for command in commands:
+            if not session.step(command):
+                break
+        session.finish()
+    except BaseException:
+        session.abandon()
+        raise
+    return session
+
+
+def writes(*blocks: int, side: str = "primary", disk: int = 0) -> tuple[Command, ...]:
+    """Writes of machine m0."""
+    return tuple(Write("m0", side, block, disk) for block in blocks)

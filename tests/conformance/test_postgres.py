@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from siteproof.conformance.case import Command, Fault, Heal, Operate, Scenario, Settle, StartMachine, Steps, Write
+from siteproof.conformance.case import Fault, Heal, Operate, Scenario, Settle, StartMachine, Steps, Write
 from siteproof.conformance.content import BLOCK, Base
 from siteproof.conformance.drivers.postgres import FLOW, PostgresDriver, machine, missing_parts, programs, shipping
 from siteproof.conformance.drivers.postgres.cluster import Cluster, NotReady
@@ -24,7 +25,7 @@ from siteproof.conformance.errors import DriverError
 from siteproof.conformance.session import Session
 from tests.soak import soak
 
-from .driving import promised, run
+from .driving import played, promised, run, writes
 
 pytestmark = pytest.mark.skipif(
     bool(missing_parts()),
@@ -43,23 +44,7 @@ DISASTER = (
 """Two writes are lost, and the primary runs again while nobody can reach it."""
 
 
-def play(*commands: Command, machines: int = 1, disks: int = 1) -> Session:
-    """The case, played to its end or to the first divergence."""
-    names = tuple(f"m{n}" for n in range(machines))
-    session = Session(Scenario(FLOW, names, disks), 0, PostgresDriver, promised(FLOW), name="postgres")
-    try:
-        for command in commands:
-            if not session.step(command):
-                break
-        session.finish()
-    except BaseException:
-        session.abandon()
-        raise
-    return session
-
-
-def writes(*blocks: int, side: str = "primary", disk: int = 0) -> tuple[Command, ...]:
-    return tuple(Write("m0", side, block, disk) for block in blocks)
+play = partial(played, PostgresDriver, FLOW, "postgres")
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from siteproof.conformance.case import Command, Fault, Heal, Operate, Scenario, Settle, StartMachine, Steps, Write
+from siteproof.conformance.case import Fault, Heal, Operate, Scenario, Settle, StartMachine, Steps, Write
 from siteproof.conformance.content import BLOCK
 from siteproof.conformance.drivers.qemu import FLOW, QemuDriver, missing_programs, shipping
 from siteproof.conformance.drivers.qemu.machine import Machine
@@ -20,7 +21,7 @@ from siteproof.conformance.errors import DriverError
 from siteproof.conformance.session import Session
 from tests.soak import soak
 
-from .driving import promised, run
+from .driving import played, promised, run, writes
 
 pytestmark = pytest.mark.skipif(
     bool(missing_programs()), reason=f"QEMU is not installed ({', '.join(missing_programs())} missing): nothing of it was tested;"
@@ -30,23 +31,7 @@ pytestmark = pytest.mark.skipif(
 ENABLE = Operate("m0", "EnableProtection")
 
 
-def play(*commands: Command, machines: int = 1, disks: int = 1) -> Session:
-    """The case, played to its end or to the first divergence."""
-    names = tuple(f"m{n}" for n in range(machines))
-    session = Session(Scenario(FLOW, names, disks), 0, QemuDriver, promised(FLOW), name="qemu")
-    try:
-        for command in commands:
-            if not session.step(command):
-                break
-        session.finish()
-    except BaseException:
-        session.abandon()
-        raise
-    return session
-
-
-def writes(*blocks: int, side: str = "primary", disk: int = 0) -> tuple[Command, ...]:
-    return tuple(Write("m0", side, block, disk) for block in blocks)
+play = partial(played, QemuDriver, FLOW, "qemu")
 
 
 @pytest.fixture
