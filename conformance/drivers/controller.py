@@ -78,7 +78,11 @@ class Side(Generic[SiteT]):
 SideT = TypeVar("SideT", bound=Side)  # type: ignore[type-arg]
 
 
-class Controller(ABC, Generic[SideT, PointT]):
+LandedT = TypeVar("LandedT")
+"""What a full copy comes to, before it takes the place of the replica."""
+
+
+class Controller(ABC, Generic[SideT, PointT, LandedT]):
     """One machine."""
 
     def __init__(self, name: str, disks: int, lab: Lab, sides: dict[str, SideT]) -> None:  # type: ignore[type-arg]
@@ -89,6 +93,7 @@ class Controller(ABC, Generic[SideT, PointT]):
         self.half = False
         self.resync, self.test = "none", "none"
         self.points: list[PointT] = []
+        self.staged: LandedT | None = None
         self.serial = 0
         self.used: str | None = None
         self.fork = 0
@@ -142,7 +147,13 @@ class Controller(ABC, Generic[SideT, PointT]):
     @abstractmethod
     def make_copy(self) -> bool: ...
     @abstractmethod
-    def repair(self) -> bool: ...
+    def copy_all(self) -> LandedT | None:
+        """Make the replica anew beside the old one; None while it is not done, or did not come about."""
+
+    @abstractmethod
+    def adopt(self, landed: LandedT) -> None:
+        """The passive side is what has landed, and one fresh point takes the place of all others."""
+
     @abstractmethod
     def replicate(self) -> bool: ...
     @abstractmethod
@@ -299,6 +310,19 @@ class Controller(ABC, Generic[SideT, PointT]):
         return self.done()
 
     # ------------------------------------------------------------------------------------------------------------- the world
+
+    def repair(self) -> bool:
+        """The replica is made anew beside the old one (“comparing”), then takes its place (“merging”)."""
+        if self.staged is not None:
+            landed, self.staged, self.resync = self.staged, None, "none"
+            self.adopt(landed)
+            return self.done()
+        if not self.can_ship():
+            return False
+        self.staged = self.copy_all()
+        if self.staged is not None:
+            self.resync = "merging"
+        return True
 
     def start_machine(self, name: str) -> bool:
         knows_better = name != self.active and self.contacted

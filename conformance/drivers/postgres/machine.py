@@ -46,13 +46,12 @@ class Disks(Side[Site]):
     damaged: bool = False
 
 
-class Machine(Controller[Disks, Point]):
+class Machine(Controller[Disks, Point, Replica]):
     """One machine."""
 
     def __init__(self, name: str, disks: int, lab: Lab[Site]) -> None:
         super().__init__(name, disks, lab, {side: Disks(site) for side, site in lab.sites.items()})
         self.fresh: Replica | None = None
-        self.staged: Replica | None = None
         self.copy: Cluster | None = None
         self.looking: dict[str, Cluster | None] = {}
 
@@ -184,18 +183,8 @@ class Machine(Controller[Disks, Point]):
         self.points, self.log_leads_back = [], False
         self.cut()
 
-    def repair(self) -> bool:
-        """The replica is made anew beside the old one (“comparing”), then takes its place (“merging”)."""
-        if self.staged is not None:
-            landed, self.staged, self.resync = self.staged, None, "none"
-            self.adopt(landed)
-            return self.done()
-        if not self.can_ship():
-            return False
-        self.staged = self.full_copy(whole=True)
-        if self.staged is not None:
-            self.resync = "merging"
-        return True
+    def copy_all(self) -> Replica | None:
+        return self.full_copy(whole=True)
 
     def replicate(self) -> bool:
         source, target = self.source, self.target

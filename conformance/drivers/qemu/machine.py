@@ -39,13 +39,12 @@ class Point:
     layers: list[Layer]
 
 
-class Machine(Controller[Side, Point]):
+class Machine(Controller[Side, Point, Shipment]):
     """One machine."""
 
     def __init__(self, name: str, disks: int, lab: Lab[Site]) -> None:
         super().__init__(name, disks, lab, {side: Side(site) for side, site in lab.sites.items()})
         self.shipment: Shipment | None = None
-        self.staged: Shipment | None = None
         self.copy: list[Layer] = []
 
     # --------------------------------------------------------------------------------------------------- what can be reached
@@ -118,18 +117,8 @@ class Machine(Controller[Side, Point]):
         self.cut()
         self.tidy()
 
-    def repair(self) -> bool:
-        """The replica is made anew beside the old one (“comparing”), then takes its place (“merging”)."""
-        if self.staged is not None:
-            landed, self.staged, self.resync = self.staged, None, "none"
-            self.adopt(landed)
-            return self.done()
-        if not self.can_ship():
-            return False
-        self.staged = self.ship(full=True)
-        if self.staged is not None:
-            self.resync = "merging"
-        return True
+    def copy_all(self) -> Shipment | None:
+        return self.ship(full=True)
 
     def replicate(self) -> bool:
         if not self.idle() or not self.can_ship():
