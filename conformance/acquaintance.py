@@ -37,10 +37,11 @@ from siteproof.conformance.case import (
 )
 from siteproof.conformance.closure import Promised
 from siteproof.conformance.content import BLOCK
-from siteproof.conformance.driver import UNKNOWN, Capabilities, Guarded, Observation, Rejected
+from siteproof.conformance.driver import UNKNOWN, Capabilities, Observation, Rejected
 from siteproof.conformance.drivers.registry import check_flow
 from siteproof.conformance.errors import DriverError
 from siteproof.conformance.exits import Exit, overall
+from siteproof.conformance.guarded import Guarded
 from siteproof.conformance.report.words import wrong_in_words
 from siteproof.conformance.session import DriverFactory, Session, base_for
 

@@ -51,13 +51,13 @@ from siteproof.conformance.driver import (
     Answer,
     Capabilities,
     Driver,
-    Guarded,
     Observation,
     answer_to_json,
 )
 from siteproof.conformance.drivers.registry import check_flow
 from siteproof.conformance.errors import DriverError
 from siteproof.conformance.groups import Bounds, GroupFactor, Moments, bounds_of
+from siteproof.conformance.guarded import Guarded
 from siteproof.conformance.judgement import event_of, said, usual_point, why_not_explained
 from siteproof.conformance.oracle import NEVER, Event, Factor, Overflow
 from siteproof.conformance.recording import Recorder
@@ -230,13 +230,14 @@ class Session:
                 record = factor.journal.issue(disk, block, int(branch), in_copy=side not in SIDES, now=driver.now())
                 began = driver.now()
                 answer = driver.write(machine, side, disk, record.tag.block, record.payload, cached)
-                # What was refused after some time may have been issued while the machine ran, and stopped with it (a barrier that
-                # holds writes back): nobody can tell.
-                settled = None if answer is False and driver.now() != began else answer
+                if answer is False and driver.now() != began:
+                    # What was refused after some time may have been issued while the machine ran, and stopped with it (a barrier
+                    # that holds writes back): nobody can tell, here or from the recording.
+                    answer = None
                 if self.groups:
                     done = 2 * self._step + 1 if answer is True and not cached else None
                     self.moments.note(machine, record.sequence, 2 * self._step, done)
-                events[machine] = event_of(factor, command, None, settled, record)
+                events[machine] = event_of(factor, command, None, answer, record)
             case Fault(fault) if fault in STRUCK_ONCE:
                 driver.fault(fault)
                 events = {m: event_of(f, command, None, True) for m, f in self.factors.items()}

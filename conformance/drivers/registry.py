@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-from siteproof.conformance.driver import Driver, guarded_factory, load_driver_class
+from siteproof.conformance.driver import Driver, load_driver_class
 from siteproof.conformance.errors import DriverError
+from siteproof.conformance.guarded import guarded_factory
 from siteproof.model.errors import UsageError, near
 from siteproof.model.topology import builtin_topologies
 

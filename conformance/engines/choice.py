@@ -57,6 +57,7 @@ UNPROCESSED = 2.0
 """How much likelier “latest”, or the latest app-consistent point, is named while it is another point than the newest."""
 
 HOUR = 3600
+"""Seconds; the interval of app-consistent points in the built-in flows."""
 NEW = 2.5
 """How much likelier a command is in a lifecycle state in which the campaign has not met it yet."""
 

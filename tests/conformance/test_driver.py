@@ -14,11 +14,12 @@ import pytest
 from siteproof.conformance.case import Case, Operate, Scenario, Settle, Steps, Write
 from siteproof.conformance.cli import main
 from siteproof.conformance.content import Base
-from siteproof.conformance.driver import UNKNOWN, Answer, Capabilities, Driver, Guarded, Observation, Rejected
+from siteproof.conformance.driver import UNKNOWN, Answer, Capabilities, Driver, Observation, Rejected
 from siteproof.conformance.drivers.bundled import BundledDriver
 from siteproof.conformance.drivers.model import ModelDriver
 from siteproof.conformance.drivers.registry import driver_factory, drivers
 from siteproof.conformance.errors import DriverError
+from siteproof.conformance.guarded import Guarded
 from siteproof.conformance.results import Outcome
 from siteproof.conformance.runner import run_case
 from siteproof.model.errors import UsageError
