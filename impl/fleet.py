@@ -5,8 +5,7 @@ Rules:
 * a barrier's messages between members take time like any other, and are lost on the way when the member cannot be reached;
   nobody sends them again: the barrier ends at :data:`BARRIER_LIMIT`, without a point;
 * a barrier is due when a periodic point of any member would be, or an app-consistent one, and one barrier does for both; where
-  there is an alarm, or no barrier may begin, every member
-  gets a point of its own;
+  there is an alarm, or no barrier may begin, every member gets a point of its own;
 * a plan's run is looked at whenever something has changed at any machine. In each look it makes one step, which is one event;
 * runs, and answers to requests for a run by their ids, outlive the program: after a restart a run goes on by itself, or waits for
   its manual action. A run is made again from what was kept of it, with the plan that it was begun with.

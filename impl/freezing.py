@@ -19,22 +19,15 @@ Source: V2A-37; the public pages on recovery points (reference: recovery points)
 
 from __future__ import annotations
 
-import math
-
 from .replication import ReplicationControl
 from .values import APP_CONSISTENT, Operation, newest_app_point, other
 
-__all__ = ["MARK", "NOT_FROZEN", "ApplicationPoints", "next_due"]
+__all__ = ["MARK", "NOT_FROZEN", "ApplicationPoints"]
 
 MARK = APP_CONSISTENT
 """Name of the mark. A barrier's has a number at its end."""
 NOT_FROZEN = "ApplicationsNotFrozen"
 _CUTS_WHILE = (Operation.PLANNED, Operation.UNPLANNED, Operation.TEST, Operation.CLEANUP)
-
-
-def next_due(now: float, every: float) -> float:
-    """When the clock has next counted a whole number of intervals (seconds)."""
-    return (math.floor(now / every) + 1) * every
 
 
 class ApplicationPoints(ReplicationControl):

@@ -39,8 +39,7 @@ import attrs
 from .coordinator import Coordinator
 from .errors import UsageError
 from .flows import Flow
-from .freezing import next_due
-from .values import APP_CONSISTENT, CRASH_CONSISTENT, Point, other
+from .values import APP_CONSISTENT, CRASH_CONSISTENT, Point, next_due, other
 from .vm_host import VmHost
 
 __all__ = ["HOLD_LIMIT", "NO_COMMON_POINT", "Ask", "ReplicationGroup", "checked_groups"]

@@ -37,11 +37,10 @@ from .errors import IntegrityError, UsageError
 from .extents import Extent
 from .fleet import Fleet
 from .flows import Flow
-from .freezing import next_due
 from .messages import Message, Send
 from .network import RESEND_AFTER, Line, Network
 from .process_server import ProcessServer, ProcessServerRoute
-from .values import PRIMARY, RECOVERY, SIDES, other
+from .values import PRIMARY, RECOVERY, SIDES, next_due, other
 
 __all__ = ["CHANGE_LOG", "FAULTS", "Receiver", "Simulation"]
 
@@ -324,7 +323,7 @@ class Simulation:
             if agent.may_send() and agent.pending():
                 interval = coordinator.policy.replication_interval_seconds
                 if interval and not coordinator.urgent():
-                    due = (math.floor(self.now / interval) + 1) * interval
+                    due = next_due(self.now, interval)
                 else:
                     due = self.now + TURN_DELAY[1]
                 if due < agenda.turn:
@@ -335,7 +334,7 @@ class Simulation:
         self._note_freeze(machine)
         if not agenda.cut and coordinator.should_cut():
             every = coordinator.policy.crash_consistent_minutes * 60
-            due = (math.floor(self.now / every) + 1) * every
+            due = next_due(self.now, every)
             group = None if self.fleet is None else self.fleet.group_of(machine)
             if self.fleet is not None and group is not None:
                 self.fleet.is_due(group, due)

@@ -6,6 +6,7 @@ translated at the boundary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import attrs
@@ -28,6 +29,7 @@ __all__ = [
     "Status",
     "counted",
     "newest_app_point",
+    "next_due",
     "other",
 ]
 
@@ -133,6 +135,11 @@ class Point:
     sequence: int
     cut_at: float
     group: str = ""
+
+
+def next_due(now: float, every: float) -> float:
+    """When virtual time has next counted a whole number of intervals (seconds): what is periodic is due then."""
+    return (math.floor(now / every) + 1) * every
 
 
 def newest_app_point(points: Sequence[Point]) -> Point | None:
