@@ -9,6 +9,7 @@ flows of the document run: ``vmware-to-azure``, ``physical-to-azure``, ``hyper-v
 module                 one idea
 =====================  ================================================================================================
 ``lab``                the public surface: machines on real images in the deterministic simulation
+``assembly``           the components of a laboratory, put together
 ``simulation``         virtual time, faults, delivery of messages (``network``: late copies, losses, damage)
 ``loader``, ``flows``  a topology file (``inheritance``: one that extends another); what a flow can do
 ``vault``              the record of a machine, and whether a request is accepted
