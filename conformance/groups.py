@@ -14,7 +14,8 @@ Rules
    showed it, although it was protected, in step and not failed over from before the name appeared until now, has lost no other
    point since, and the name is not old enough for retention. Who was not protected yet, failed over, copied anew, or had points
    removed meanwhile, is not asked. That a common point is later removed at one member alone is allowed: it is none any more.
-5. The points of one common point have one time, where times are told; and all members list common points in one order.
+5. The points of one common point have one time, where times are told; and all members list common points in one order. A
+   common point is judged when a member shows it, and again when one shows it as another point or at another time.
 6. Memory: for each common point that some member shows, one row a member; a moment or two for each write.
 
 Source: V2A-36 to V2A-38; P5. The rule of the instant is that of `siteproof.model.group`, for all pairs of writes at once.
@@ -36,6 +37,7 @@ from siteproof.conformance.oracle import Factor
 __all__ = ["Bounds", "BoundsOf", "GroupFactor", "Moments", "bounds_of"]
 
 NEVER = float("inf")
+NOTHING: frozenset[Bounds] = frozenset()
 
 
 class Moments:
@@ -121,7 +123,7 @@ class _Shared:
 @attrs.define
 class _Member:
     """What a member showed last; the last round in which points of it went or were not told; and since which round it has been
-    protected and not failed over."""
+    protected, in step and not failed over."""
 
     common: tuple[Common, ...] = ()
     points: tuple[tuple[str, str], ...] = ()
@@ -150,7 +152,7 @@ class GroupFactor:
         self._round += 1
         fresh = list[str]()
         for machine in self.members:
-            found = self._take_in(machine, last[machine], bounds, fresh)
+            found = self._take_in(machine, last[machine], fresh)
             if found is not None:
                 return machine, found
         if fresh:
@@ -167,8 +169,8 @@ class GroupFactor:
         self._time = now
         return None
 
-    def _take_in(self, machine: str, seen: Observation, bounds: BoundsOf, fresh: list[str]) -> Found | None:
-        """One member's observation; names that it shows for the first time go into `fresh`."""
+    def _take_in(self, machine: str, seen: Observation, fresh: list[str]) -> Found | None:
+        """One member's observation; names that it shows for the first time, or otherwise than before, go into `fresh`."""
         member = self._seen[machine]
         points = None if seen.points is UNKNOWN else seen.points
         if points is None or (points != member.points and not set(member.points) <= set(points)):
@@ -191,7 +193,9 @@ class GroupFactor:
                 self.shown += 1
             if shared.ids.get(machine) == one.point and one.time in (None, shared.times.get(machine)):
                 continue
-            shared.ids[machine], shared.parts[machine] = one.point, bounds(machine, one.point)
+            if shared.ids.get(machine) != one.point:
+                shared.ids[machine] = one.point
+                shared.parts.pop(machine, None)
             if one.time is not None:
                 shared.times[machine] = one.time
             fresh.append(one.name)
@@ -201,7 +205,8 @@ class GroupFactor:
         """What each member's point says now: of one that was shown before more is known. What is gone stays as it was read."""
         shared = self._points.get(name)
         if shared is not None:
-            shared.parts = {machine: bounds(machine, id) or shared.parts[machine] for machine, id in shared.ids.items()}
+            known = shared.parts
+            shared.parts = {machine: bounds(machine, id) or known.get(machine, NOTHING) for machine, id in shared.ids.items()}
 
     def _forget(self) -> None:
         """Common points that nobody shows any more."""
