@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +17,7 @@ from siteproof.conformance.content import BLOCK
 from siteproof.conformance.drivers.qemu import FLOW, QemuDriver, missing_programs, shipping
 from siteproof.conformance.drivers.qemu.machine import Machine
 from siteproof.conformance.drivers.qemu.nbd import Nbd, NbdError
-from siteproof.conformance.drivers.qemu.qmp import Gone, Refused
+from siteproof.conformance.drivers.qemu.qmp import Gone, Qmp, Refused
 from siteproof.conformance.drivers.qemu.site import Site
 from siteproof.conformance.drivers.registry import driver_factory
 from siteproof.conformance.errors import DriverError
@@ -199,3 +202,25 @@ def test_a_missing_program_is_told_with_its_package(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(DriverError, match=r"qemu-storage-daemon.*apt-get install qemu-system-common qemu-utils"):
         QemuDriver().handshake()
+
+
+def test_a_daemon_that_greets_twice_is_understood(tmp_path: Path) -> None:
+    greeting = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}}, "capabilities": []}}
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection, connection.makefile("rw") as file:
+            print(json.dumps(greeting), json.dumps(greeting), sep="\n", file=file, flush=True)
+            for _ in range(2):
+                asked = json.loads(file.readline())
+                print(json.dumps({"return": asked["execute"]}), file=file, flush=True)
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "qmp"))
+        server.listen()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        monitor = Qmp(tmp_path / "qmp")
+        assert monitor.command("query-jobs") == "query-jobs"
+        monitor.close()
+        thread.join()

@@ -62,8 +62,9 @@ class Qmp:
                     self._events.append(message)
                 elif "error" in message:
                     raise Refused(f"{name}: {message['error']['desc']}")
-                else:
+                elif "return" in message:
                     return message["return"]
+                # Anything else is the greeting once more: a daemon that is met while it opens its monitor may greet twice.
         except Refused:
             raise
         except OSError as error:
